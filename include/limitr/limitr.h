@@ -1,0 +1,236 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <limitr/decision.h>
+#include <limitr/event.h>
+#include <limitr/json.h>
+#include <limitr/options.h>
+#include <limitr/policy.h>
+#include <limitr/result.h>
+#include <limitr/time.h>
+#include <limitr/value.h>
+
+namespace limitr {
+
+namespace engine {
+class Engine;
+class Slot;
+}  // namespace engine
+
+/// What a read gives: nothing where the customer, entitlement or figure is unknown.
+template <typename T>
+using Read = Result<std::optional<T>>;
+
+/// A customer and an entitlement, looked up once: calls through it skip both look-ups. Stays valid
+/// when the customer or the policy changes; a customer that was deleted is unknown to it again.
+/// Threads: a handle may be copied and used from any thread. Must not outlive its Limitr.
+class Handle {
+public:
+  Handle(const Handle&);
+  Handle(Handle&&) noexcept;
+  Handle& operator=(Handle) noexcept;
+  ~Handle();
+
+private:
+  friend class engine::Engine;
+  Handle(engine::Slot* slot, std::uint32_t entitlement) : slot_(slot), entitlement_(entitlement) {}
+  engine::Slot* slot_;
+  std::uint32_t entitlement_;
+};
+
+/// The engine: decides what each customer may use right now, and meters it in the same step.
+///
+/// Every method may be called from any thread; calls for one customer run one after another,
+/// unrelated customers never wait for each other. A denial is a Decision, never an Error; an Error
+/// means that nothing changed. Unknown customers and entitlements are denied, not errors. A call
+/// returns after its handlers ran, unless it was made from a handler.
+class Limitr {
+public:
+  /// An engine for a policy text, or a policy given as an object.
+  /// Errors: policy_invalid (the first problem; validate_policy() lists all), document_too_large.
+  static Result<Limitr> open(std::string_view policy, Options options = {});
+  static Result<Limitr> open(const Json& policy, Options options = {});
+  static std::string_view version() noexcept;
+
+  Limitr(Limitr&&) noexcept;
+  Limitr& operator=(Limitr&&) noexcept;
+  ~Limitr();
+
+  // Calls. spec: decision.md
+
+  /// Decides a call and, when allowed, applies all of its changes together.
+  /// Errors: invalid_value (not finite, or the unit does not fit), invalid_argument (a cap's or the
+  /// event data's shape), request_mismatch.
+  Result<Decision> allow(std::string_view customer, std::string_view entitlement, Value value = 0,
+                         const CallOptions& options = {});
+  /// What allow() would answer now. Meters nothing.
+  Result<Decision> check(std::string_view customer, std::string_view entitlement, Value value = 0,
+                         const CallOptions& options = {});
+  /// allow() and check() with plus or minus the limit's increment; denied without a limit.
+  Result<Decision> increment(std::string_view customer, std::string_view entitlement,
+                             const CallOptions& options = {});
+  Result<Decision> decrement(std::string_view customer, std::string_view entitlement,
+                             const CallOptions& options = {});
+  Result<Decision> check_increment(std::string_view customer, std::string_view entitlement,
+                                   const CallOptions& options = {});
+  Result<Decision> check_decrement(std::string_view customer, std::string_view entitlement,
+                                   const CallOptions& options = {});
+  /// allow() by as much as takes the meter to `value`.
+  Result<Decision> set(std::string_view customer, std::string_view entitlement, Value value,
+                       const CallOptions& options = {});
+  /// Decides each call in order and on its own.
+  std::vector<Result<Decision>> allow_many(std::span<const Call> calls);
+
+  /// The look-ups of allow() done once. None where customer or entitlement is unknown today.
+  Read<Handle> handle(std::string_view customer, std::string_view entitlement);
+  Result<Decision> allow(const Handle& handle, Value value = 0, const CallOptions& options = {});
+  Result<Decision> check(const Handle& handle, Value value = 0, const CallOptions& options = {});
+
+  // Reservations and estimates. spec: reservations.md
+
+  /// Holds room for a call whose size is known only afterwards: a hold's ID, or none when check()
+  /// would not allow it now or the entitlement has no limit. Errors: as allow().
+  Read<std::string> reserve(std::string_view customer, std::string_view entitlement,
+                            const ReserveOptions& options = {});
+  /// Drops the hold and records what was really used, by force. An unknown hold still records.
+  Result<Decision> settle(std::string_view customer, std::string_view entitlement,
+                          std::string_view hold, Value value, const SettleOptions& options = {});
+  /// Drops the hold; false when there was none.
+  Result<bool> release(std::string_view customer, std::string_view entitlement,
+                       std::string_view hold);
+  /// The room held now.
+  Result<double> held(std::string_view customer, std::string_view entitlement);
+  Read<Estimate> estimate(std::string_view customer, std::string_view entitlement,
+                          const EstimateOptions& options = {});
+  /// Learns from a call without a hold; false where nothing could be learned.
+  Result<bool> observe(std::string_view customer, std::string_view entitlement, Value value,
+                       const EstimateOptions& options = {});
+
+  // Customers. spec: customers.md
+
+  /// Creates a customer, or updates plan, type, label, refs and metadata of a known one.
+  /// Errors: no_plan, invalid_argument.
+  Result<void> create_customer(std::string_view id, const NewCustomer& customer = {});
+  /// True when the customer was created; a known one is left alone. Safe on every request.
+  Result<bool> ensure_customer(std::string_view id, const NewCustomer& customer = {});
+  /// The same from a full record (JSON text).
+  Result<bool> ensure_set_customer(std::string_view record);
+  /// Puts a full record in place, replacing any. Errors: record_invalid, alias_taken.
+  Result<void> set_customer(std::string_view record, bool event = true);
+  Read<Json> customer(std::string_view id);
+  Read<std::vector<std::string>> customer_refs(std::string_view id);
+  Read<Json> customer_metadata(std::string_view id);
+  Result<bool> set_customer_refs(std::string_view id, std::vector<std::string> refs);
+  Result<bool> delete_customer(std::string_view id);
+  /// `alt` then resolves to the customer everywhere; false when it belongs to another one.
+  Result<bool> set_alt_customer_id(std::string_view id, std::string_view alt);
+  Result<bool> delete_alt_customer_id(std::string_view alt);
+  /// False when the plan is unknown or already in effect.
+  Result<bool> set_customer_plan(std::string_view id, std::string_view plan,
+                                 bool overwrite_meters = false);
+  /// False when customer, entitlement or credit is unknown or both reset forms are given.
+  Result<bool> create_customer_override(std::string_view id, std::string_view entitlement,
+                                        const OverrideOptions& options);
+  Result<bool> remove_customer_override(std::string_view id, std::string_view entitlement);
+  /// One more grant of a plan's topup; false if the plan has none of that name.
+  Result<bool> apply_customer_topup(std::string_view id, std::string_view topup);
+  Result<void> ensure_included_topups(std::string_view id);
+  /// Increments the plan's subscription once, after the trial; true only then.
+  Result<bool> ensure_plan_subscription(std::string_view id);
+
+  // Snapshot and load. spec: state.md
+
+  /// Every customer's record as one JSON object, ID -> record: a consistent cut, taken while calls
+  /// go on.
+  Result<std::string> customers();
+  /// Loads such an object, `{format, customers, ...}`, or an array of records. No event fires. A
+  /// bad record never keeps the good ones out. Errors: record_invalid, when the text is none of
+  /// these.
+  Result<LoadReport> load_customers(std::string_view json);
+  /// Everything, policy-wide estimates and remembered requests included:
+  /// `{format, customers, estimates, requests}`. load_customers() takes it back.
+  Result<std::string> export_state();
+
+  // Spend caps and margins. spec: pricing.md
+
+  /// The new cap's ID; none when the ID is taken, the credit unknown, both reset forms are given,
+  /// or the cap would have to convert through stairstep prices.
+  Read<std::string> add_customer_cap(std::string_view id, double value,
+                                     const CapOptions& options = {});
+  Read<Json> customer_cap(std::string_view id, std::string_view cap);
+  Result<bool> reset_customer_cap(std::string_view id, std::string_view cap);
+  Result<bool> remove_customer_cap(std::string_view id, std::string_view cap);
+  Read<Margin> customer_margin(std::string_view id);
+  Read<Margin> plan_margin(std::string_view plan, std::span<const ImaginedUsage> usage,
+                           bool scaled = true);
+  /// Measures a stretch of work by two observing caps; false when the ID is in use.
+  Result<bool> start_margin_measurement(std::string_view customer, std::string_view measurement,
+                                        const MeasurementOptions& options = {});
+  /// What was charged and what it cost since the start; removes the measurement.
+  Read<MeasuredMargin> capture_margin_measurement(std::string_view customer,
+                                                  std::string_view measurement);
+
+  // Reads: the current period, rounded to nine decimals. spec: reads.md
+
+  Read<double> value(std::string_view customer, std::string_view entitlement, bool percent = false,
+                     bool grants = true);
+  Read<double> remaining(std::string_view customer, std::string_view entitlement,
+                         bool percent = false, bool grants = true);
+  /// Of a customer or a plan.
+  Read<double> limit(std::string_view id, std::string_view entitlement, bool grants = true);
+  Read<double> allowance(std::string_view customer, std::string_view entitlement,
+                         bool grants = true);
+  /// Of a customer or a plan.
+  Read<double> cost(std::string_view id, std::string_view entitlement);
+  Read<Timestamp> resets(std::string_view customer, std::string_view entitlement);
+  /// Units per millisecond.
+  Result<double> rate(std::string_view customer, std::string_view entitlement);
+  Result<double> acceleration(std::string_view customer, std::string_view entitlement);
+  /// Milliseconds until the limit at the present rate.
+  Read<double> projected_exhaustion(std::string_view customer, std::string_view entitlement,
+                                    bool smoothed = false, bool grants = true);
+  Read<double> credit_exchange(std::string_view from, std::string_view to, double value = 1);
+  Read<double> credit_remaining(std::string_view customer, std::string_view credit);
+  Read<Json> meter(std::string_view customer, std::string_view entitlement);
+  Read<Json> limit_object(std::string_view id, std::string_view entitlement);
+  Read<Json> entitlement(std::string_view id, std::string_view entitlement);
+  /// Of a customer or a plan's name, as the document has it, with its `name`.
+  Read<Json> plan(std::string_view id);
+  Read<Json> default_plan();
+  Read<Json> credit(std::string_view name);
+  Read<Json> credit_for(std::string_view id, std::string_view entitlement);
+  Read<std::string> plan_period(std::string_view id);
+  Read<Millis> plan_trial_period(std::string_view id);
+  Read<std::string> plan_subscription_entitlement(std::string_view id);
+
+  // Policy. Calls go on while it changes; each call sees one policy. spec: reads.md, policy.md
+
+  Result<void> set_policy(std::string_view policy, Format format);
+  Result<void> set_policy(const Json& policy);
+  /// Adds or replaces one plan. Errors: policy_invalid; the running policy then stays.
+  Result<void> set_plan(std::string_view name, const Json& plan);
+  Result<bool> delete_plan(std::string_view name);
+  Result<void> set_notifications(const Json& notifications);
+  /// The running policy's document.
+  Json policy() const;
+
+  // Events. spec: events.md
+
+  /// Registers a handler; one of that name is replaced, in its place.
+  void add_handler(std::string_view name, Handler handler);
+  bool remove_handler(std::string_view name);
+  void clear_handlers();
+
+private:
+  explicit Limitr(std::unique_ptr<engine::Engine> engine);
+  std::unique_ptr<engine::Engine> engine_;
+};
+
+}  // namespace limitr

@@ -1,0 +1,194 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <limitr/event.h>
+#include <limitr/json.h>
+#include <limitr/policy.h>
+#include <limitr/time.h>
+#include <limitr/value.h>
+
+namespace limitr {
+
+/// How an engine is opened.
+struct Options {
+  Format format = Format::yaml;
+  bool validate = true;  ///< Off: a policy that breaks rules but can be compiled is taken.
+  DocumentBounds bounds = {};
+  HostFunctions host = {};
+  std::shared_ptr<const Clock> clock = {};                 ///< Empty: the system's.
+  std::function<void(std::string_view message)> log = {};  ///< Empty: standard error.
+};
+
+/// A cap that counts for one call only. spec: pricing.md, Spend caps
+struct CallCap {
+  std::string credit = "rune";
+  double value = 0;  ///< The ceiling, in `credit`.
+  bool overage_only = false;
+  bool ignore_grants = false;
+  bool observe_only = false;
+  bool overhead_cost = false;
+  bool hard_trailing = false;
+};
+
+/// What a call may say besides who, what and how much. spec: decision.md
+struct CallOptions {
+  bool event = true;               ///< Off: the call sends no events.
+  std::optional<Json> event_data;  ///< An object; on the events, and given to cost functions.
+  std::vector<CallCap> caps;
+  std::optional<double> overhead;  ///< What the call really cost, in runes.
+  bool force = false;              ///< The usage already happened: record it whatever it breaks.
+  std::string_view request;        ///< The call counts once under this ID. Empty: none.
+};
+
+/// One call of allow_many().
+struct Call {
+  std::string_view customer;
+  std::string_view entitlement;
+  Value value = 0;
+  CallOptions options = {};
+};
+
+/// What a new customer is given. spec: customers.md
+struct NewCustomer {
+  std::string_view plan = {};  ///< Empty: inherited through refs, else the default plan.
+  std::string_view type = "user";
+  std::string_view label = "User";
+  std::optional<std::vector<std::string>> refs = {};  ///< Unset: none, or unchanged for a known ID.
+  std::vector<std::string> alts = {};
+  std::optional<Json> metadata = {};  ///< Unset: none, or unchanged for a known ID.
+};
+
+/// A customer's own limit: what is unset copies the present limit. spec: customers.md
+struct OverrideOptions {
+  std::optional<Value> value = {};
+  std::optional<Timestamp> expires = {};
+  std::optional<std::string> credit = {};
+  std::optional<std::string> mode = {};  ///< hard, soft or observe.
+  std::optional<Value> increment = {};
+  std::optional<bool> resets = {};
+  std::optional<Value> reset_inc = {};  ///< A duration.
+  std::optional<std::string> reset_sch = {};
+};
+
+/// A spend cap on a customer. spec: pricing.md, Spend caps
+struct CapOptions {
+  std::string_view cap = {};  ///< Its ID; empty: one is made.
+  std::string_view credit = "rune";
+  std::optional<bool> exchangeable = {};  ///< Unset: true for rune or a pure currency.
+  bool overage_only = false;
+  bool ignore_grants = false;
+  bool observe_only = false;
+  bool overhead_cost = false;
+  bool follow_decrements = false;
+  bool hard_trailing = false;
+  bool shared = false;
+  std::vector<std::string> shared_with = {};  ///< Customer types; empty: all.
+  std::vector<std::string> scope = {};        ///< Entitlements; empty: all.
+  bool resets = false;
+  std::optional<Value> reset_inc = {};  ///< A duration.
+  std::optional<std::string> reset_sch = {};
+  std::optional<Timestamp> expires_on = {};
+  bool events = true;
+};
+
+/// What a hold is made of. spec: reservations.md
+struct ReserveOptions {
+  std::optional<Value> value = {};   ///< Unset: the estimate, else the limit's increment.
+  std::optional<Json> context = {};  ///< Event data.
+  std::optional<double> basis = {};
+  std::optional<std::string> segment = {};
+  std::optional<Value> ttl = {};  ///< A duration; unset: the policy's hold_ttl.
+  double quantile = 0.9;
+  std::optional<double> overhead = {};
+  std::string_view request = {};
+};
+
+struct SettleOptions {
+  bool event = true;
+  std::optional<Json> event_data = {};
+  std::optional<double> overhead = {};
+  std::optional<double> basis = {};
+  std::optional<std::string> segment = {};
+  std::string_view request = {};
+};
+
+struct EstimateOptions {
+  std::optional<double> basis = {};
+  std::optional<std::string> segment = {};
+  std::optional<Json> context = {};
+  double quantile = 0.9;                ///< For estimate().
+  std::optional<double> overhead = {};  ///< For observe().
+};
+
+/// What one call of this size is expected to use. spec: reservations.md, Estimates
+struct Estimate {
+  double value = 0;
+  double overhead = 0;
+  std::uint64_t samples = 0;
+  std::string source;  ///< "local" or "cloud".
+  std::string scope;   ///< "customer" or "policy".
+};
+
+/// What one entitlement earned and cost this period, in runes. spec: pricing.md, Margins
+struct EntitlementMargin {
+  std::string entitlement;
+  double cost = 0;
+  double revenue = 0;
+  std::optional<double> margin;  ///< Percent, two decimals; empty without revenue.
+};
+
+struct Margin {
+  double cost = 0;
+  double revenue = 0;
+  double margin = -100;  ///< Percent; -100 without revenue.
+  std::vector<EntitlementMargin> entitlements;
+};
+
+/// Usage that is only imagined, for plan_margin().
+struct ImaginedUsage {
+  std::string entitlement;
+  Value meter = 0;
+  std::optional<Value> limit = {};
+  std::optional<std::string> credit = {};
+  std::optional<double> overhead = {};
+  std::optional<Json> context = {};
+};
+
+/// Which caps start_margin_measurement() adds.
+struct MeasurementOptions {
+  bool overage_only = true;
+  bool ignore_grants = true;
+};
+
+/// What a stretch of work was charged and cost, in runes.
+struct MeasuredMargin {
+  double charged = 0;
+  double costs = 0;
+  double margin = 0;      ///< Percent, two decimals; -100 without charges.
+  double raw_margin = 0;  ///< charged - costs.
+};
+
+/// What load_customers() did. spec: state.md
+struct LoadReport {
+  struct Refused {
+    std::string id;  ///< Or its place in the array, where the record names none.
+    Error error;
+  };
+  struct Unmapped {
+    std::string customer;
+    std::string entitlement;
+  };
+
+  std::size_t loaded = 0;
+  std::vector<Refused> refused;
+  std::vector<Unmapped> unmapped;  ///< Meters without an entitlement in today's policy.
+};
+
+}  // namespace limitr
