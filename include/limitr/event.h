@@ -18,10 +18,10 @@ namespace limitr {
 /// alt_ids, metadata), in events about a customer the whole record; `plan` is {name, label};
 /// `cap` is the cap's record; numbers are rounded to nine decimals.
 struct Event {
-  std::string type;      ///< "meter-changed", ..., or a notification's name.
-  std::string customer;  ///< The ID of the customer it is about; empty for plan events.
-  Timestamp at;
-  std::string payload;  ///< JSON text of an object.
+  std::string type = {};      ///< "meter-changed", ..., or a notification's name.
+  std::string customer = {};  ///< The ID of the customer it is about; empty for plan events.
+  Timestamp at = {};
+  std::string payload = {};  ///< JSON text of an object.
 
   Json json() const { return Json::parse(payload); }
 };
@@ -36,11 +36,11 @@ using Handler = std::function<void(const Event&)>;
 /// is logged and the policy's own figure is used. spec: events.md, Host functions
 struct HostFunctions {
   /// A credit's `overhead_fn`: units used and event data (null if none) to runes.
-  std::map<std::string, std::function<double(double units, const Json& event_data)>> overhead;
+  std::map<std::string, std::function<double(double units, const Json& event_data)>> overhead = {};
   /// An exchange pair's `value_fn`: its rate now.
-  std::map<std::string, std::function<double()>> rates;
+  std::map<std::string, std::function<double()>> rates = {};
   /// A notification's `fn`: whether the event matches.
-  std::map<std::string, std::function<bool(const Event&)>> notifications;
+  std::map<std::string, std::function<bool(const Event&)>> notifications = {};
 };
 
 }  // namespace limitr

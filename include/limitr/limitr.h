@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <concepts>
 #include <memory>
 #include <optional>
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include <limitr/decision.h>
@@ -23,6 +25,9 @@ namespace engine {
 class Engine;
 class Slot;
 }  // namespace engine
+namespace policy {
+struct Node;
+}
 
 /// What a read gives: nothing where the customer, entitlement or figure is unknown.
 template <typename T>
@@ -56,7 +61,10 @@ public:
   /// An engine for a policy text, or a policy given as an object.
   /// Errors: policy_invalid (the first problem; validate_policy() lists all), document_too_large.
   static Result<Limitr> open(std::string_view policy, Options options = {});
-  static Result<Limitr> open(const Json& policy, Options options = {});
+  template <std::same_as<Json> J>
+  static Result<Limitr> open(const J& policy, Options options = {}) {
+    return open_json(policy, std::move(options));
+  }
   static std::string_view version() noexcept;
 
   Limitr(Limitr&&) noexcept;
@@ -213,7 +221,10 @@ public:
   // Policy. Calls go on while it changes; each call sees one policy. spec: reads.md, policy.md
 
   Result<void> set_policy(std::string_view policy, Format format);
-  Result<void> set_policy(const Json& policy);
+  template <std::same_as<Json> J>
+  Result<void> set_policy(const J& policy) {
+    return set_policy_json(policy);
+  }
   /// Adds or replaces one plan. Errors: policy_invalid; the running policy then stays.
   Result<void> set_plan(std::string_view name, const Json& plan);
   Result<bool> delete_plan(std::string_view name);
@@ -229,6 +240,9 @@ public:
   void clear_handlers();
 
 private:
+  static Result<Limitr> open_json(const Json& policy, Options options);
+  static Result<Limitr> open_document(const policy::Node& document, Options options);
+  Result<void> set_policy_json(const Json& policy);
   explicit Limitr(std::unique_ptr<engine::Engine> engine);
   std::unique_ptr<engine::Engine> engine_;
 };

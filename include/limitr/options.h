@@ -39,18 +39,18 @@ struct CallCap {
 
 /// What a call may say besides who, what and how much. spec: decision.md
 struct CallOptions {
-  bool event = true;               ///< Off: the call sends no events.
-  std::optional<Json> event_data;  ///< An object; on the events, and given to cost functions.
-  std::vector<CallCap> caps;
-  std::optional<double> overhead;  ///< What the call really cost, in runes.
-  bool force = false;              ///< The usage already happened: record it whatever it breaks.
-  std::string_view request;        ///< The call counts once under this ID. Empty: none.
+  bool event = true;                    ///< Off: the call sends no events.
+  std::optional<Json> event_data = {};  ///< An object; on the events, and given to cost functions.
+  std::vector<CallCap> caps = {};
+  std::optional<double> overhead = {};  ///< What the call really cost, in runes.
+  bool force = false;             ///< The usage already happened: record it whatever it breaks.
+  std::string_view request = {};  ///< The call counts once under this ID. Empty: none.
 };
 
 /// One call of allow_many().
 struct Call {
-  std::string_view customer;
-  std::string_view entitlement;
+  std::string_view customer = {};
+  std::string_view entitlement = {};
   Value value = 0;
   CallOptions options = {};
 };
@@ -132,28 +132,28 @@ struct Estimate {
   double value = 0;
   double overhead = 0;
   std::uint64_t samples = 0;
-  std::string source;  ///< "local" or "cloud".
-  std::string scope;   ///< "customer" or "policy".
+  std::string source = {};  ///< "local" or "cloud".
+  std::string scope = {};   ///< "customer" or "policy".
 };
 
 /// What one entitlement earned and cost this period, in runes. spec: pricing.md, Margins
 struct EntitlementMargin {
-  std::string entitlement;
+  std::string entitlement = {};
   double cost = 0;
   double revenue = 0;
-  std::optional<double> margin;  ///< Percent, two decimals; empty without revenue.
+  std::optional<double> margin = {};  ///< Percent, two decimals; empty without revenue.
 };
 
 struct Margin {
   double cost = 0;
   double revenue = 0;
   double margin = -100;  ///< Percent; -100 without revenue.
-  std::vector<EntitlementMargin> entitlements;
+  std::vector<EntitlementMargin> entitlements = {};
 };
 
 /// Usage that is only imagined, for plan_margin().
 struct ImaginedUsage {
-  std::string entitlement;
+  std::string entitlement = {};
   Value meter = 0;
   std::optional<Value> limit = {};
   std::optional<std::string> credit = {};
@@ -178,17 +178,17 @@ struct MeasuredMargin {
 /// What load_customers() did. spec: state.md
 struct LoadReport {
   struct Refused {
-    std::string id;  ///< Or its place in the array, where the record names none.
-    Error error;
+    std::string id = {};  ///< Or its place in the array, where the record names none.
+    Error error = {};
   };
   struct Unmapped {
-    std::string customer;
-    std::string entitlement;
+    std::string customer = {};
+    std::string entitlement = {};
   };
 
   std::size_t loaded = 0;
-  std::vector<Refused> refused;
-  std::vector<Unmapped> unmapped;  ///< Meters without an entitlement in today's policy.
+  std::vector<Refused> refused = {};
+  std::vector<Unmapped> unmapped = {};  ///< Meters without an entitlement in today's policy.
 };
 
 }  // namespace limitr

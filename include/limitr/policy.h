@@ -29,8 +29,8 @@ struct Issue {
   enum class Severity : std::uint8_t { error, warning };
 
   Severity severity = Severity::error;
-  std::string path;  ///< policy.plans.pro.entitlements.chat.limit.mode
-  std::string message;
+  std::string path = {};  ///< policy.plans.pro.entitlements.chat.limit.mode
+  std::string message = {};
   std::uint32_t line = 0;  ///< From 1; 0 where the format does not tell.
   std::uint32_t column = 0;
 
@@ -48,10 +48,10 @@ std::vector<Issue> validate_policy(std::string_view text, Format format,
 struct Difference {
   enum class Kind : std::uint8_t { added, removed, changed };
 
-  Kind kind;
-  std::string path;
-  std::optional<Json> before;
-  std::optional<Json> after;
+  Kind kind = {};
+  std::string path = {};
+  std::optional<Json> before = {};
+  std::optional<Json> after = {};
 };
 
 /// Where two policy documents differ, by path; lists are compared by value. Neither needs to be

@@ -3,6 +3,7 @@
 
 #include <memory>
 #include <optional>
+#include <string_view>
 
 #include <limitr/json.h>
 #include "base/amount.h"
@@ -26,6 +27,15 @@ struct Reset {
 };
 
 enum class Mode : std::uint8_t { hard, soft, observe };
+
+/// What a reset does to a grant's balance. spec: pricing.md, Grants
+enum class ResetMode : std::uint8_t { hard, add, rollover };
+
+std::string_view to_string(Mode mode);
+std::string_view to_string(ResetMode mode);
+/// The mode of that name, or none.
+std::optional<Mode> mode_from(std::string_view name);
+std::optional<ResetMode> reset_mode_from(std::string_view name);
 
 /// How much of an entitlement a customer may use: an entitlement's limit, or a customer's own
 /// override of it. Amounts are in the credit's unit. spec: policy.md, Limit

@@ -28,7 +28,7 @@ struct Node {
   using Sequence = std::vector<Node>;
   using Mapping = std::vector<Member>;
 
-  std::variant<std::nullptr_t, bool, double, std::string, Sequence, Mapping> data = nullptr;
+  std::variant<std::nullptr_t, bool, double, std::string, Sequence, Mapping> data;
   Position position = {};
 
   bool is_null() const { return std::holds_alternative<std::nullptr_t>(data); }

@@ -65,7 +65,6 @@ struct ExchangePair {
 };
 
 enum class GrantStrategy : std::uint8_t { expires_first, cheapest_first, valuable_first };
-enum class ResetMode : std::uint8_t { hard, add, rollover };
 enum class PlanPeriod : std::uint8_t { monthly, yearly, weekly, daily };
 
 std::string_view to_string(PlanPeriod period);
@@ -116,6 +115,8 @@ struct Plan {
   const Entitlement* find(std::string_view entitlement) const;
   const Entitlement* find(Symbol entitlement) const;
   const Topup* find_topup(Symbol topup) const;
+  /// Whether some entitlement has that name, or had it before.
+  bool names_entitlement(Symbol name) const;
 
   TextMap<std::uint32_t> by_text;                        ///< Into entitlements.
   absl::flat_hash_map<Symbol, std::uint32_t> by_symbol;  ///< Likewise.
@@ -144,6 +145,8 @@ public:
   Symbol rune = Symbol::empty;              ///< The base currency's name.
   Json document;                            ///< The whole document, `policy` at its root.
   std::vector<std::string> host_functions;  ///< Every host function the document names, once.
+
+  bool has_renames = false;  ///< Some entitlement has `renamed_from`. Set by index().
 
   /// Null where there is none of that name.
   const Plan* plan(Symbol name) const { return at(plans, plan_index_, name); }

@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include <limitr/policy.h>
+
+// The commands of the program: each takes what was said on the command line, prints, and returns
+// the exit code. Answers go to standard output, problems with the asking to standard error.
+namespace limitr::cli {
+
+/// The exit codes, as scripts know them.
+enum Exit : int {
+  exit_fine = 0,
+  exit_negative = 1,  ///< Done, and the answer is no: invalid, different, failed.
+  exit_trouble = 2,   ///< Not done: wrong usage, or input that cannot be read.
+};
+
+struct ValidateOptions {
+  std::vector<std::string> files;
+  std::optional<Format> format;  ///< Unset: by the file's ending; YAML for standard input.
+  DocumentBounds bounds;
+  bool json = false;
+};
+int validate(const ValidateOptions& options);
+
+struct DiffOptions {
+  std::string before;
+  std::string after;
+  std::optional<Format> format;
+  DocumentBounds bounds;
+  bool json = false;
+};
+int diff(const DiffOptions& options);
+
+struct TestOptions {
+  std::vector<std::string> files;  ///< Folders too.
+  bool check_first = true;
+  bool verbose = false;
+  bool json = false;
+};
+int test(const TestOptions& options);
+
+struct RunOptions {
+  std::string file;
+  std::string customers;  ///< A snapshot to load first, or empty.
+  std::string save;       ///< Where the state goes at the end, or empty.
+  bool json = false;
+};
+int run(const RunOptions& options);
+
+/// Becomes the limitr-bench program. Returns only when there is none.
+int bench(const std::vector<std::string>& arguments);
+
+/// Names the problem on standard error. Returns exit_trouble.
+int trouble(const std::string& problem);
+
+}  // namespace limitr::cli

@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <optional>
+#include <string>
+#include <utility>
+
+#include <limitr/result.h>
+#include "base/amount.h"
+#include "cli/scenario/calls.h"
+
+// How the engine's results become answers of a scenario.
+namespace limitr::scenario {
+
+inline Answer failed(Error error) {
+  return {.form = Answer::Form::failed, .error = std::move(error)};
+}
+
+inline Answer answer(Result<Decision> result) {
+  if (!result.ok()) return failed(std::move(result).error());
+  return {.form = Answer::Form::decision, .decision = std::move(*result)};
+}
+
+inline Answer answer(Result<void> result) {
+  if (!result.ok()) return failed(std::move(result).error());
+  return {.form = Answer::Form::nothing};
+}
+
+inline Json json_of(Json json) { return json; }
+inline Json json_of(Millis length) { return length.count(); }
+inline Json json_of(double number) { return number; }
+
+template <typename T>
+Answer answer(Result<T> result) {
+  if (!result.ok()) return failed(std::move(result).error());
+  return {.value = json_of(std::move(*result))};
+}
+
+template <typename T>
+Answer answer(Result<std::optional<T>> result) {
+  if (!result.ok()) return failed(std::move(result).error());
+  return {.value = *result ? json_of(std::move(**result)) : Json()};
+}
+
+inline Answer answer(Result<std::optional<Timestamp>> result) {
+  if (!result.ok()) return failed(std::move(result).error());
+  return {.form = Answer::Form::moment, .value = *result ? Json(to_ms(**result)) : Json()};
+}
+
+/// An ID that was made, or none.
+inline Answer answer(Answer::Form form, Result<std::optional<std::string>> result) {
+  Answer made = answer(std::move(result));
+  if (made.form == Answer::Form::value) made.form = form;
+  return made;
+}
+
+/// JSON text that the engine wrote.
+inline Answer answer_json(Result<std::string> result) {
+  if (!result.ok()) return failed(std::move(result).error());
+  return {.value = Json::parse(*result, nullptr, false)};
+}
+
+}  // namespace limitr::scenario

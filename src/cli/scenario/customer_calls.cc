@@ -1,0 +1,182 @@
+// SPDX-License-Identifier: Apache-2.0
+// spec: customers.md, state.md
+#include <array>
+
+#include "base/json_writer.h"
+#include "cli/scenario/answers.h"
+#include "cli/scenario/calls.h"
+#include "cli/scenario/compare.h"
+#include "cli/scenario/session.h"
+
+namespace limitr::scenario {
+namespace {
+
+constexpr Parameter id{"id", Kind::text, true};
+constexpr Parameter entitlement{"entitlement", Kind::text, true};
+
+constexpr std::array id_only = {id};
+constexpr std::array id_and_entitlement = {id, entitlement};
+constexpr std::array create_takes = {
+    id,
+    Parameter{"plan", Kind::text},
+    Parameter{"type", Kind::text},
+    Parameter{"label", Kind::text},
+    Parameter{"refs", Kind::texts},
+    Parameter{"alts", Kind::texts},
+    Parameter{"metadata", Kind::data},
+};
+constexpr std::array set_takes = {Parameter{"record", Kind::data, true},
+                                  Parameter{"event", Kind::flag}};
+constexpr std::array ensure_set_takes = {Parameter{"record", Kind::data, true}};
+constexpr std::array refs_takes = {id, Parameter{"refs", Kind::texts, true}};
+constexpr std::array alt_takes = {id, Parameter{"alt", Kind::text, true}};
+constexpr std::array delete_alt_takes = {Parameter{"alt", Kind::text, true}};
+constexpr std::array plan_takes = {id, Parameter{"plan", Kind::text, true},
+                                   Parameter{"overwrite_meters", Kind::flag}};
+constexpr std::array override_takes = {
+    id,
+    entitlement,
+    Parameter{"value", Kind::quantity},
+    Parameter{"expires", Kind::moment},
+    Parameter{"credit", Kind::text},
+    Parameter{"mode", Kind::text},
+    Parameter{"increment", Kind::quantity},
+    Parameter{"resets", Kind::flag},
+    Parameter{"reset_inc", Kind::quantity},
+    Parameter{"reset_sch", Kind::text},
+};
+constexpr std::array topup_takes = {id, Parameter{"topup", Kind::text, true}};
+constexpr std::array load_takes = {Parameter{"records", Kind::records, true}};
+constexpr std::array restart_takes = {Parameter{"customers_only", Kind::flag}};
+
+NewCustomer new_customer(const Arguments& a) {
+  NewCustomer customer;
+  customer.plan = a.text("plan");
+  customer.type = a.text("type", customer.type);
+  customer.label = a.text("label", customer.label);
+  customer.refs = a.texts("refs");
+  customer.alts = a.texts("alts").value_or(customer.alts);
+  customer.metadata = a.data("metadata");
+  return customer;
+}
+
+/// A record as text: text in the file is meant to be JSON already.
+std::string record_text(const Arguments& a) {
+  const policy::Node& record = *a.find("record");
+  return record.as_text() ? *record.as_text() : node_text(record);
+}
+
+Answer create_customer(Session& s, const Arguments& a) {
+  return answer(s.engine().create_customer(a.text("id"), new_customer(a)));
+}
+
+Answer ensure_customer(Session& s, const Arguments& a) {
+  return answer(s.engine().ensure_customer(a.text("id"), new_customer(a)));
+}
+
+Answer set_customer(Session& s, const Arguments& a) {
+  return answer(s.engine().set_customer(record_text(a), a.flag("event", true)));
+}
+
+Answer ensure_set_customer(Session& s, const Arguments& a) {
+  return answer(s.engine().ensure_set_customer(record_text(a)));
+}
+
+template <auto method>
+Answer with_id(Session& s, const Arguments& a) {
+  return answer((s.engine().*method)(a.text("id")));
+}
+
+Answer set_customer_refs(Session& s, const Arguments& a) {
+  return answer(s.engine().set_customer_refs(a.text("id"), *a.texts("refs")));
+}
+
+Answer set_alt_customer_id(Session& s, const Arguments& a) {
+  return answer(s.engine().set_alt_customer_id(a.text("id"), a.text("alt")));
+}
+
+Answer delete_alt_customer_id(Session& s, const Arguments& a) {
+  return answer(s.engine().delete_alt_customer_id(a.text("alt")));
+}
+
+Answer set_customer_plan(Session& s, const Arguments& a) {
+  return answer(
+      s.engine().set_customer_plan(a.text("id"), a.text("plan"), a.flag("overwrite_meters")));
+}
+
+Answer create_customer_override(Session& s, const Arguments& a) {
+  OverrideOptions options;
+  options.value = a.maybe_quantity("value");
+  options.expires = a.moment("expires");
+  options.credit = a.maybe_text("credit");
+  options.mode = a.maybe_text("mode");
+  options.increment = a.maybe_quantity("increment");
+  options.resets = a.maybe_flag("resets");
+  options.reset_inc = a.maybe_quantity("reset_inc");
+  options.reset_sch = a.maybe_text("reset_sch");
+  return answer(s.engine().create_customer_override(a.text("id"), a.text("entitlement"), options));
+}
+
+Answer remove_customer_override(Session& s, const Arguments& a) {
+  return answer(s.engine().remove_customer_override(a.text("id"), a.text("entitlement")));
+}
+
+Answer apply_customer_topup(Session& s, const Arguments& a) {
+  return answer(s.engine().apply_customer_topup(a.text("id"), a.text("topup")));
+}
+
+Answer customers(Session& s, const Arguments&) { return answer_json(s.engine().customers()); }
+
+Answer export_state(Session& s, const Arguments&) { return answer_json(s.engine().export_state()); }
+
+Answer report(const Result<LoadReport>& loaded) {
+  if (!loaded.ok()) return failed(loaded.error());
+  Json refused = Json::array();
+  for (const LoadReport::Refused& one : loaded->refused)
+    refused.push_back({{"id", one.id}, {"error", one.error.to_string()}});
+  Json unmapped = Json::array();
+  for (const LoadReport::Unmapped& one : loaded->unmapped)
+    unmapped.push_back({{"customer", one.customer}, {"entitlement", one.entitlement}});
+  return {.value = {{"loaded", loaded->loaded},
+                    {"refused", std::move(refused)},
+                    {"unmapped", std::move(unmapped)}}};
+}
+
+Answer load_customers(Session& s, const Arguments& a) {
+  const auto text = s.records(*a.find("records"));
+  return text.ok() ? report(s.engine().load_customers(*text)) : failed(text.error());
+}
+
+Answer restart(Session& s, const Arguments& a) {
+  return report(s.restart(a.flag("customers_only")));
+}
+
+constexpr std::array calls = {
+    CallKind{"create_customer", create_takes, create_customer},
+    CallKind{"ensure_customer", create_takes, ensure_customer},
+    CallKind{"set_customer", set_takes, set_customer},
+    CallKind{"ensure_set_customer", ensure_set_takes, ensure_set_customer},
+    CallKind{"customer", id_only, with_id<&Limitr::customer>},
+    CallKind{"customer_refs", id_only, with_id<&Limitr::customer_refs>},
+    CallKind{"customer_metadata", id_only, with_id<&Limitr::customer_metadata>},
+    CallKind{"set_customer_refs", refs_takes, set_customer_refs},
+    CallKind{"delete_customer", id_only, with_id<&Limitr::delete_customer>},
+    CallKind{"set_alt_customer_id", alt_takes, set_alt_customer_id},
+    CallKind{"delete_alt_customer_id", delete_alt_takes, delete_alt_customer_id},
+    CallKind{"set_customer_plan", plan_takes, set_customer_plan},
+    CallKind{"create_customer_override", override_takes, create_customer_override},
+    CallKind{"remove_customer_override", id_and_entitlement, remove_customer_override},
+    CallKind{"apply_customer_topup", topup_takes, apply_customer_topup},
+    CallKind{"ensure_included_topups", id_only, with_id<&Limitr::ensure_included_topups>},
+    CallKind{"ensure_plan_subscription", id_only, with_id<&Limitr::ensure_plan_subscription>},
+    CallKind{"customers", {}, customers},
+    CallKind{"export_state", {}, export_state},
+    CallKind{"load_customers", load_takes, load_customers},
+    CallKind{"restart", restart_takes, restart},
+};
+
+}  // namespace
+
+std::span<const CallKind> customer_calls() { return calls; }
+
+}  // namespace limitr::scenario

@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <optional>
+#include <string>
+
+#include <limitr/event.h>
+#include <limitr/options.h>
+#include "cli/scenario/arguments.h"
+#include "policy/document.h"
+
+namespace limitr::scenario {
+
+/// Host functions for a scenario's `host`: each returns its number, or the numbers of its list in
+/// turn, over and over. Null in a list fails that call; a notification's function matches unless it
+/// returns 0. What a name is used for, the policy says, so each serves every use.
+/// REQUIRES: check_host() found nothing.
+HostFunctions host_functions(const policy::Node* host);
+std::optional<FormatProblem> check_host(const policy::Node& host);
+
+/// The engine's options from a scenario's `options`, which may be null.
+/// REQUIRES: check_options() found nothing.
+Options engine_options(const policy::Node* options);
+std::optional<FormatProblem> check_options(const policy::Node& options);
+
+}  // namespace limitr::scenario

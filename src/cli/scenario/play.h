@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstddef>
+#include <functional>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include <limitr/event.h>
+#include "cli/scenario/calls.h"
+#include "cli/scenario/compare.h"
+#include "cli/scenario/scenario.h"
+#include "cli/scenario/session.h"
+
+namespace limitr::scenario {
+
+struct PlayOptions {
+  bool compare = true;  ///< Off: expectations are not looked at, and every step is played.
+  /// Calls check before each allow that is not forced, and compares what the two say: a decision
+  /// must be the same whether it is committed or not.
+  bool check_first = true;
+};
+
+/// A step that was played, for whoever looks on.
+struct Played {
+  const Step& step;
+  const Answer& answer;
+  const std::vector<Event>& events;
+  const std::vector<std::string>& log;
+};
+using Observer = std::function<void(const Played&)>;
+
+/// The first thing that was not as expected.
+struct Failure {
+  const Step* step = nullptr;  ///< Null: opening the engine, or the state at the end.
+  Mismatch mismatch;           ///< `path` says what was compared: answer, events, state.
+};
+
+/// Plays a scenario from its first step to the first that fails. Nothing: all is as expected.
+/// `observer` may be empty.
+std::optional<Failure> play(const Scenario& scenario, const PlayOptions& options,
+                            const Observer& observer = {});
+
+/// The same on a session that is already open, for whoever wants the engine afterwards.
+std::optional<Failure> play(Session& session, const Scenario& scenario, const PlayOptions& options,
+                            const Observer& observer = {});
+
+/// What a call returned, for people: "true", "false (limit)", "120", "error: ...".
+std::string answer_text(const Answer& answer);
+
+}  // namespace limitr::scenario

@@ -1,0 +1,297 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+#include <array>
+#include <initializer_list>
+#include <system_error>
+
+#include <fmt/format.h>
+
+#include "cli/scenario/arguments.h"
+#include "cli/scenario/calls.h"
+#include "cli/scenario/compare.h"
+#include "cli/scenario/host.h"
+#include "cli/scenario/scenario.h"
+#include "cli/scenario/text_file.h"
+#include "cli/scenario/time_text.h"
+
+namespace limitr::scenario {
+namespace {
+
+using policy::Node;
+using Found = std::optional<FormatProblem>;
+
+// Scenario files are ours or our users': the bound only keeps a mistake from filling the memory.
+constexpr std::size_t max_file_bytes = std::size_t{256} << 20U;
+
+Found unknown_key(const Node& node, const std::string& path,
+                  std::initializer_list<std::string_view> known) {
+  for (const auto& [key, position, value] : *node.as_mapping()) {
+    if (std::find(known.begin(), known.end(), key) != known.end()) continue;
+    return FormatProblem{position, path,
+                         fmt::format("unknown key `{}` (known: {})", key, fmt::join(known, ", "))};
+  }
+  return std::nullopt;
+}
+
+/// The member of that name, null where it is missing or null.
+const Node* member(const Node& node, std::string_view key) {
+  const Node* found = node.find(key);
+  return found && !found->is_null() ? found : nullptr;
+}
+
+Found read_text(const Node& node, std::string_view key, const std::string& path,
+                std::string& text) {
+  const Node* found = member(node, key);
+  if (!found) return std::nullopt;
+  if (!found->as_text())
+    return FormatProblem{found->position, fmt::format("{}.{}", path, key),
+                         fmt::format("expected text, found {}", found->kind_name())};
+  text = *found->as_text();
+  return std::nullopt;
+}
+
+Found read_call(const Node& node, const std::string& path, Step& step) {
+  std::string name;
+  if (auto found = read_text(node, "call", path, name)) return found;
+  if (name.empty()) return FormatProblem{node.position, path, "missing `call`"};
+  step.call = find_call(name);
+  const Node& call = *node.find("call");
+  if (!step.call)
+    return FormatProblem{call.position, path + ".call", fmt::format("unknown call `{}`", name)};
+  const Node* arguments = member(node, "args");
+  if (arguments && !arguments->as_mapping())
+    return FormatProblem{arguments->position, path + ".args",
+                         fmt::format("expected a mapping, found {}", arguments->kind_name())};
+  step.arguments = arguments ? arguments->as_mapping() : nullptr;
+  return check_arguments(step.arguments, step.call->parameters,
+                         arguments ? arguments->position : node.position, path + ".args");
+}
+
+Found read_expectations(const Node& node, const std::string& path, Step& step) {
+  // An expected null is an expectation: there is nothing.
+  step.expect = node.find("expect");
+  step.events = member(node, "events");
+  if (auto found = read_text(node, "error", path, step.error)) return found;
+  if (auto found = read_text(node, "why", path, step.why)) return found;
+  if (step.expect && !step.error.empty())
+    return FormatProblem{
+        step.expect->position, path,
+        "`expect` and `error` exclude each other: a call that fails has no answer"};
+  if (!step.events) return std::nullopt;
+  const auto* events = step.events->as_sequence();
+  if (!events)
+    return FormatProblem{step.events->position, path + ".events",
+                         fmt::format("expected a list, found {}", step.events->kind_name())};
+  for (const Node& event : *events)
+    if (!event.as_mapping() || !member(event, "type") || !event.find("type")->as_text())
+      return FormatProblem{event.position, path + ".events", "an event needs a `type`"};
+  return std::nullopt;
+}
+
+Found read_step(const Node& node, Timestamp before, Step& step) {
+  const std::string path = fmt::format("steps[{}]", step.number - 1);
+  step.position = node.position;
+  if (!node.as_mapping())
+    return FormatProblem{node.position, path,
+                         fmt::format("expected a step, found {}", node.kind_name())};
+  if (auto found =
+          unknown_key(node, path, {"at", "call", "args", "expect", "error", "events", "why"}))
+    return found;
+  step.at = before;
+  if (const Node* at = member(node, "at")) {
+    const auto read = moment(*at, before);
+    if (!read.ok()) return FormatProblem{at->position, path + ".at", read.error().message};
+    step.at = *read;
+  }
+  if (auto found = read_call(node, path, step)) return found;
+  return read_expectations(node, path, step);
+}
+
+Found read_steps(const Node& node, Scenario& scenario) {
+  const Node* steps = node.find("steps");
+  if (!steps || !steps->as_sequence())
+    return FormatProblem{steps ? steps->position : node.position, "steps",
+                         "a scenario needs a list of `steps`"};
+  Timestamp before = first_moment();
+  for (const Node& step_node : *steps->as_sequence()) {
+    Step& step = scenario.steps.emplace_back();
+    step.number = scenario.steps.size();
+    if (auto found = read_step(step_node, before, step)) return found;
+    before = step.at;
+  }
+  return std::nullopt;
+}
+
+Found check_state(const Node& state) {
+  if (!state.as_mapping())
+    return FormatProblem{state.position, "state",
+                         fmt::format("expected a map of customers, found {}", state.kind_name())};
+  for (const auto& [id, position, customer] : *state.as_mapping()) {
+    if (!customer.as_mapping())
+      return FormatProblem{
+          customer.position, "state." + id,
+          fmt::format("expected a customer's fields, found {}", customer.kind_name())};
+    auto found = unknown_key(customer, "state." + id,
+                             {"id", "plan", "type", "label", "refs", "alt_ids", "metadata",
+                              "meters", "overrides", "grants", "caps"});
+    if (found) return found;
+  }
+  return std::nullopt;
+}
+
+Found read_setting(const Node& node, Scenario& scenario) {
+  scenario.policy = member(node, "policy");
+  if (!scenario.policy || !(scenario.policy->as_mapping() || scenario.policy->as_text()))
+    return FormatProblem{node.position, "policy",
+                         "a scenario needs a `policy`: a document, or the path of one"};
+  scenario.customers = member(node, "customers");
+  if (scenario.customers && scenario.customers->as_bool())
+    return FormatProblem{scenario.customers->position, "customers",
+                         "expected customer records, or the path of a snapshot"};
+  scenario.options = member(node, "options");
+  if (scenario.options)
+    if (auto found = check_options(*scenario.options)) return found;
+  scenario.host = member(node, "host");
+  if (scenario.host)
+    if (auto found = check_host(*scenario.host)) return found;
+  scenario.state = member(node, "state");
+  return scenario.state ? check_state(*scenario.state) : std::nullopt;
+}
+
+Found read_scenario(const Node& node, Scenario& scenario) {
+  if (!node.as_mapping())
+    return FormatProblem{node.position, "",
+                         fmt::format("expected a scenario, found {}", node.kind_name())};
+  if (auto found = unknown_key(
+          node, "", {"name", "policy", "customers", "options", "host", "steps", "state"}))
+    return found;
+  if (auto found = read_text(node, "name", "", scenario.name)) return found;
+  if (auto found = read_setting(node, scenario)) return found;
+  return read_steps(node, scenario);
+}
+
+/// Where a problem is: the file, the line and column where the format tells them, the scenario's
+/// name where a file holds many, and the path inside it.
+std::string place(const Scenario& scenario, const FormatProblem& problem, std::size_t line) {
+  std::string text = scenario.file.string();
+  if (line == 0) line = problem.position.line;
+  if (line != 0) text += fmt::format(":{}", line);
+  if (line != 0 && problem.position.column != 0)
+    text += fmt::format(":{}", problem.position.column);
+  if (!scenario.name.empty()) text += fmt::format(": {}", scenario.name);
+  return problem.path.empty() ? text : fmt::format("{}: {}", text, problem.path);
+}
+
+class Reader {
+public:
+  explicit Reader(const std::filesystem::path& file) : file_(file) {}
+
+  ReadFile take() { return std::move(read_); }
+
+  /// `line` is where the scenario stands in a file of one per line, else 0.
+  void add(std::shared_ptr<const Node> document, const Node& node, std::string default_name,
+           std::size_t line) {
+    Scenario scenario;
+    scenario.file = file_;
+    scenario.document = std::move(document);
+    if (const auto problem = read_scenario(node, scenario)) {
+      read_.problems.push_back({.code = ErrorCode::invalid_argument,
+                                .message = problem->message,
+                                .where = place(scenario, *problem, line)});
+      return;
+    }
+    if (scenario.name.empty()) scenario.name = std::move(default_name);
+    read_.scenarios.push_back(std::move(scenario));
+  }
+
+  void add_document(std::string_view text, Format format, std::size_t line) {
+    auto parsed = policy::parse_document(text, format, {.max_bytes = max_file_bytes});
+    if (!parsed.ok()) return add_unreadable(parsed.error(), line);
+    const auto document = std::make_shared<const Node>(std::move(*parsed));
+    const std::string stem = file_.stem().string();
+    const auto* list = document->as_sequence();
+    if (!list) {
+      return add(document, *document, line == 0 ? stem : fmt::format("{}:{}", stem, line), line);
+    }
+    for (std::size_t i = 0; i < list->size(); ++i)
+      add(document, (*list)[i], fmt::format("{}[{}]", stem, i), line);
+  }
+
+  void add_lines(std::string_view text) {
+    for (std::size_t line = 1; !text.empty(); ++line) {
+      const std::string_view one = text.substr(0, text.find('\n'));
+      text.remove_prefix(std::min(one.size() + 1, text.size()));
+      if (one.find_first_not_of(" \t\r") == std::string_view::npos) continue;
+      add_document(one, Format::json, line);
+    }
+  }
+
+  void add_unreadable(const Error& error, std::size_t line) {
+    Error problem = error;
+    const std::string file = file_.string();
+    problem.where = line != 0             ? fmt::format("{}:{}", file, line)
+                    : error.where.empty() ? file
+                                          : fmt::format("{}:{}", file, error.where);
+    read_.problems.push_back(std::move(problem));
+  }
+
+private:
+  const std::filesystem::path& file_;
+  ReadFile read_;
+};
+
+bool is_scenario_file(const std::filesystem::path& file) {
+  const auto ending = file.extension();
+  return ending == ".yaml" || ending == ".yml" || ending == ".json" || ending == ".ndjson";
+}
+
+}  // namespace
+
+ReadFile read_scenarios(std::string_view text, const std::filesystem::path& file) {
+  Reader reader(file);
+  if (file.extension() == ".ndjson") {
+    reader.add_lines(text);
+  } else {
+    reader.add_document(text, policy::format_of(file.string()).value_or(Format::yaml), 0);
+  }
+  return reader.take();
+}
+
+ReadFile read_scenarios(const std::filesystem::path& file) {
+  const auto text = read_text_file(file, max_file_bytes);
+  if (!text.ok()) return {.scenarios = {}, .problems = {text.error()}};
+  return read_scenarios(*text, file);
+}
+
+Result<std::vector<std::filesystem::path>> scenario_files(const std::filesystem::path& path) {
+  namespace fs = std::filesystem;
+  std::error_code failed;
+  if (!fs::is_directory(path, failed)) return std::vector{path};
+  std::vector<fs::path> files;
+  for (fs::recursive_directory_iterator entry(path, failed), end; !failed && entry != end;
+       entry.increment(failed)) {
+    if (entry->is_regular_file(failed) && is_scenario_file(entry->path()))
+      files.push_back(entry->path());
+  }
+  if (failed)
+    return Error{.code = ErrorCode::io_failed,
+                 .message = fmt::format("cannot read the folder: {}", failed.message()),
+                 .where = path.string()};
+  std::sort(files.begin(), files.end());
+  return files;
+}
+
+std::string call_text(const Step& step) {
+  std::string text(step.call->name);
+  text += '(';
+  const char* separator = "";
+  static const Node::Mapping none;
+  for (const auto& [key, position, value] : step.arguments ? *step.arguments : none) {
+    const std::string* plain = value.as_text();
+    text += fmt::format("{}{}: {}", separator, key, plain ? *plain : node_text(value));
+    separator = ", ";
+  }
+  return text + ')';
+}
+
+}  // namespace limitr::scenario

@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: Apache-2.0
+// spec: reads.md
+#include <array>
+
+#include "cli/scenario/answers.h"
+#include "cli/scenario/calls.h"
+#include "cli/scenario/session.h"
+
+namespace limitr::scenario {
+namespace {
+
+constexpr Parameter id{"id", Kind::text, true};
+constexpr Parameter entitlement{"entitlement", Kind::text, true};
+constexpr Parameter grants{"grants", Kind::flag};
+
+constexpr std::array id_only = {id};
+constexpr std::array id_and_entitlement = {id, entitlement};
+constexpr std::array with_grants = {id, entitlement, grants};
+constexpr std::array amount_takes = {id, entitlement, Parameter{"percent", Kind::flag}, grants};
+constexpr std::array exhaustion_takes = {id, entitlement, Parameter{"smoothed", Kind::flag},
+                                         grants};
+constexpr std::array exchange_takes = {Parameter{"from", Kind::text, true},
+                                       Parameter{"to", Kind::text, true},
+                                       Parameter{"value", Kind::number}};
+constexpr std::array credit_remaining_takes = {id, Parameter{"credit", Kind::text, true}};
+constexpr std::array credit_takes = {Parameter{"name", Kind::text, true}};
+
+template <auto method>
+Answer of_id(Session& s, const Arguments& a) {
+  return answer((s.engine().*method)(a.text("id")));
+}
+
+template <auto method>
+Answer of_entitlement(Session& s, const Arguments& a) {
+  return answer((s.engine().*method)(a.text("id"), a.text("entitlement")));
+}
+
+template <auto method>
+Answer of_balance(Session& s, const Arguments& a) {
+  return answer((s.engine().*method)(a.text("id"), a.text("entitlement"), a.flag("grants", true)));
+}
+
+template <auto method, const char* choice>
+Answer of_amount(Session& s, const Arguments& a) {
+  return answer((s.engine().*method)(a.text("id"), a.text("entitlement"), a.flag(choice),
+                                     a.flag("grants", true)));
+}
+
+constexpr char percent[] = "percent";
+constexpr char smoothed[] = "smoothed";
+
+Answer credit_exchange(Session& s, const Arguments& a) {
+  return answer(s.engine().credit_exchange(a.text("from"), a.text("to"), a.number("value", 1)));
+}
+
+Answer credit_remaining(Session& s, const Arguments& a) {
+  return answer(s.engine().credit_remaining(a.text("id"), a.text("credit")));
+}
+
+Answer default_plan(Session& s, const Arguments&) { return answer(s.engine().default_plan()); }
+
+Answer credit(Session& s, const Arguments& a) { return answer(s.engine().credit(a.text("name"))); }
+
+constexpr std::array calls = {
+    CallKind{"value", amount_takes, of_amount<&Limitr::value, percent>},
+    CallKind{"remaining", amount_takes, of_amount<&Limitr::remaining, percent>},
+    CallKind{"limit", with_grants, of_balance<&Limitr::limit>},
+    CallKind{"allowance", with_grants, of_balance<&Limitr::allowance>},
+    CallKind{"cost", id_and_entitlement, of_entitlement<&Limitr::cost>},
+    CallKind{"resets", id_and_entitlement, of_entitlement<&Limitr::resets>},
+    CallKind{"rate", id_and_entitlement, of_entitlement<&Limitr::rate>},
+    CallKind{"acceleration", id_and_entitlement, of_entitlement<&Limitr::acceleration>},
+    CallKind{"projected_exhaustion", exhaustion_takes,
+             of_amount<&Limitr::projected_exhaustion, smoothed>},
+    CallKind{"credit_exchange", exchange_takes, credit_exchange},
+    CallKind{"credit_remaining", credit_remaining_takes, credit_remaining},
+    CallKind{"meter", id_and_entitlement, of_entitlement<&Limitr::meter>},
+    CallKind{"limit_object", id_and_entitlement, of_entitlement<&Limitr::limit_object>},
+    CallKind{"entitlement", id_and_entitlement, of_entitlement<&Limitr::entitlement>},
+    CallKind{"plan", id_only, of_id<&Limitr::plan>},
+    CallKind{"default_plan", {}, default_plan},
+    CallKind{"credit", credit_takes, credit},
+    CallKind{"credit_for", id_and_entitlement, of_entitlement<&Limitr::credit_for>},
+    CallKind{"plan_period", id_only, of_id<&Limitr::plan_period>},
+    CallKind{"plan_trial_period", id_only, of_id<&Limitr::plan_trial_period>},
+    CallKind{"plan_subscription_entitlement", id_only,
+             of_id<&Limitr::plan_subscription_entitlement>},
+    CallKind{"plan_sub_entitlement_name", id_only, of_id<&Limitr::plan_subscription_entitlement>},
+};
+
+}  // namespace
+
+std::span<const CallKind> reading_calls() { return calls; }
+
+}  // namespace limitr::scenario

@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cli/scenario/session.h"
+
+#include <atomic>
+#include <mutex>
+#include <utility>
+
+#include "base/json_writer.h"
+#include "cli/scenario/compare.h"
+#include "cli/scenario/host.h"
+#include "cli/scenario/text_file.h"
+#include "cli/scenario/time_text.h"
+
+namespace limitr::scenario {
+
+// A snapshot may be large, but not larger than a machine.
+constexpr std::size_t max_snapshot_bytes = std::size_t{4} << 30U;
+
+/// The engine's clock: it stands still until the next step moves it.
+class Session::StepClock : public Clock {
+public:
+  Timestamp now() const override { return timestamp_from_ms(now_ms_.load()); }
+  void set(Timestamp now) { now_ms_.store(to_ms(now)); }
+
+private:
+  std::atomic<std::int64_t> now_ms_ = to_ms(first_moment());
+};
+
+/// What the engine said, for the step that made it say so.
+struct Session::Recorder {
+  std::mutex mutex;
+  std::vector<Event> events;     // guarded by mutex
+  std::vector<std::string> log;  // guarded by mutex
+};
+
+Session::Session(const Scenario& scenario)
+    : scenario_(scenario),
+      clock_(std::make_shared<StepClock>()),
+      recorder_(std::make_shared<Recorder>()),
+      host_(host_functions(scenario.host)) {
+  if (!scenario.steps.empty()) clock_->set(scenario.steps.front().at);
+}
+
+Session::~Session() = default;
+
+Result<std::unique_ptr<Session>> Session::open(const Scenario& scenario) {
+  std::unique_ptr<Session> session(new Session(scenario));
+  auto text = session->policy_text(*scenario.policy);
+  if (!text.ok()) return text.error();
+  session->policy_ = std::move(*text);
+  if (auto started = session->start(); !started.ok()) return started.error();
+  if (!scenario.customers) return session;
+  const auto records = session->records(*scenario.customers);
+  if (!records.ok()) return records.error();
+  const auto loaded = session->engine().load_customers(*records);
+  if (!loaded.ok()) return loaded.error();
+  if (!loaded->refused.empty()) return loaded->refused.front().error;
+  return session;
+}
+
+Options Session::options() const {
+  Options options = engine_options(scenario_.options);
+  options.format = policy_.format;
+  options.host = host_;
+  options.clock = clock_;
+  options.log = [recorder = recorder_](std::string_view message) {
+    const std::lock_guard lock(recorder->mutex);
+    recorder->log.emplace_back(message);
+  };
+  return options;
+}
+
+Result<void> Session::start() {
+  auto opened = Limitr::open(std::string_view(policy_.text), options());
+  if (!opened.ok()) return opened.error();
+  engine_.emplace(std::move(*opened));
+  engine_->add_handler("scenario", [recorder = recorder_](const Event& event) {
+    const std::lock_guard lock(recorder->mutex);
+    recorder->events.push_back(event);
+  });
+  return {};
+}
+
+Result<Session::PolicyText> Session::policy_text(const policy::Node& node) const {
+  const std::string* path = node.as_text();
+  // As text, not as a JSON value, which would lose the order of the document.
+  if (!path) return PolicyText{node_text(node), Format::json};
+  const auto file = scenario_.file.parent_path() / *path;
+  auto text = read_text_file(file, engine_options(scenario_.options).bounds.max_bytes);
+  if (!text.ok()) return text.error();
+  return PolicyText{std::move(*text), policy::format_of(file.string()).value_or(Format::yaml)};
+}
+
+Result<std::string> Session::records(const policy::Node& node) const {
+  const std::string* path = node.as_text();
+  if (!path) return node_text(node);
+  return read_text_file(scenario_.file.parent_path() / *path, max_snapshot_bytes);
+}
+
+void Session::set_time(Timestamp now) { clock_->set(now); }
+
+std::string_view Session::hold(std::string_view label) const {
+  const auto found = holds_.find(label);
+  return found == holds_.end() ? label : std::string_view(found->second);
+}
+
+void Session::name_hold(std::string_view label, std::string id) {
+  holds_.insert_or_assign(std::string(label), std::move(id));
+}
+
+Result<LoadReport> Session::restart(bool customers_only) {
+  const auto snapshot = customers_only ? engine_->customers() : engine_->export_state();
+  if (!snapshot.ok()) return snapshot.error();
+  if (auto started = start(); !started.ok()) return started.error();
+  return engine_->load_customers(*snapshot);
+}
+
+Result<void> Session::set_policy(const policy::Node& policy) {
+  auto text = policy_text(policy);
+  if (!text.ok()) return text.error();
+  auto set = engine_->set_policy(text->text, text->format);
+  if (set.ok()) policy_ = std::move(*text);
+  return set;
+}
+
+void Session::policy_changed() { policy_ = {to_json_text(engine_->policy()), Format::json}; }
+
+std::vector<Event> Session::take_events() {
+  const std::lock_guard lock(recorder_->mutex);
+  return std::exchange(recorder_->events, {});
+}
+
+std::vector<std::string> Session::take_log() {
+  const std::lock_guard lock(recorder_->mutex);
+  return std::exchange(recorder_->log, {});
+}
+
+}  // namespace limitr::scenario

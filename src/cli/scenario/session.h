@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstddef>
+#include <filesystem>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <limitr/limitr.h>
+#include "cli/scenario/scenario.h"
+
+namespace limitr::scenario {
+
+/// An engine that a scenario is played on, with its clock, its host functions and what it said.
+/// Threads: one at a time.
+class Session {
+public:
+  /// Opens the scenario's policy and loads its customers. `scenario` must outlive the session.
+  /// Errors: those of Limitr::open() and load_customers(); io_failed, where a file is named.
+  static Result<std::unique_ptr<Session>> open(const Scenario& scenario);
+  Session(const Session&) = delete;
+  Session& operator=(const Session&) = delete;
+  ~Session();
+
+  Limitr& engine() { return *engine_; }
+  void set_time(Timestamp now);
+
+  /// The hold that a label stands for, or the label itself where no step made it.
+  std::string_view hold(std::string_view label) const;
+  void name_hold(std::string_view label, std::string id);
+
+  /// Takes a snapshot, opens a new engine on the same policy, and loads it: all that is exported,
+  /// or only what customers() gives.
+  Result<LoadReport> restart(bool customers_only);
+  /// Puts a policy in place of the running one: a document, or the path of one.
+  Result<void> set_policy(const policy::Node& policy);
+  /// A plan was changed: what runs is no longer what was opened.
+  void policy_changed();
+  /// Customer records: a document, or the path of one. As text for the engine.
+  Result<std::string> records(const policy::Node& node) const;
+
+  /// What handlers saw and the log said since the last call of this.
+  std::vector<Event> take_events();
+  std::vector<std::string> take_log();
+
+private:
+  class StepClock;
+  struct Recorder;
+  struct PolicyText {
+    std::string text;
+    Format format;
+  };
+
+  explicit Session(const Scenario& scenario);
+  Result<PolicyText> policy_text(const policy::Node& node) const;
+  Result<void> start();
+  Options options() const;
+
+  const Scenario& scenario_;
+  std::shared_ptr<StepClock> clock_;
+  std::shared_ptr<Recorder> recorder_;
+  HostFunctions host_;
+  PolicyText policy_;
+  std::optional<Limitr> engine_;
+  std::map<std::string, std::string, std::less<>> holds_;
+};
+
+}  // namespace limitr::scenario

@@ -1,0 +1,143 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+#include <filesystem>
+
+#include <fmt/format.h>
+
+#include "base/json_writer.h"
+#include "cli/command.h"
+#include "cli/scenario/play.h"
+#include "cli/scenario/time_text.h"
+#include "cli/terminal.h"
+
+namespace limitr::cli {
+namespace {
+
+using scenario::Failure;
+using scenario::Scenario;
+
+std::string place(const Scenario& played, const Failure& failure) {
+  std::string text = played.file.string();
+  if (failure.step && failure.step->position.line != 0)
+    text += fmt::format(":{}", failure.step->position.line);
+  return text;
+}
+
+/// What the mismatch is about, where the step's own line does not say it.
+std::string about(const Failure& failure) {
+  return failure.mismatch.path == "answer" ? "" : " " + failure.mismatch.path;
+}
+
+/// Collects what the tests came to, and prints it as they go.
+class Report {
+public:
+  explicit Report(const TestOptions& options) : options_(options), out_(json_) {
+    out_.begin_object().key("scenarios").begin_array();
+  }
+
+  void play(const Scenario& played) {
+    if (options_.verbose && !options_.json) fmt::print("{}\n", style_.strong(played.name));
+    const auto failure = scenario::play(played, {.check_first = options_.check_first}, observer());
+    failure ? ++failed_ : ++passed_;
+    if (options_.json) {
+      write(played, failure);
+    } else if (failure) {
+      print(played, *failure);
+    }
+  }
+
+  void unreadable(const Error& problem) {
+    ++unreadable_;
+    trouble(problem.to_string());
+  }
+
+  int finish() {
+    out_.end_array();
+    out_.field("passed", passed_).field("failed", failed_).field("unreadable", unreadable_);
+    out_.end_object();
+    if (options_.json) {
+      fmt::print("{}\n", json_);
+    } else {
+      fmt::print("{}\n", summary());
+    }
+    if (unreadable_ != 0) return exit_trouble;
+    return failed_ == 0 ? exit_fine : exit_negative;
+  }
+
+private:
+  scenario::Observer observer() const {
+    if (!options_.verbose || options_.json) return {};
+    return [this](const scenario::Played& played) { trace(played); };
+  }
+
+  void trace(const scenario::Played& played) const {
+    fmt::print("  {:>3} {} {} -> {}\n", played.step.number,
+               style_.faint(scenario::iso_text(played.step.at)), scenario::call_text(played.step),
+               style_.strong(scenario::answer_text(played.answer)));
+    if (!played.step.why.empty()) fmt::print("        {}\n", style_.faint(played.step.why));
+    for (const Event& event : played.events)
+      fmt::print("        {} {}\n", style_.caution(event.type), style_.faint(event.payload));
+    for (const std::string& line : played.log) fmt::print("        log: {}\n", line);
+  }
+
+  void print(const Scenario& played, const Failure& failure) const {
+    fmt::print("{} {}: {}\n", style_.bad("FAIL"), place(played, failure),
+               style_.strong(played.name));
+    if (failure.step) {
+      fmt::print("  step {} at {}: {}\n", failure.step->number,
+                 scenario::iso_text(failure.step->at), scenario::call_text(*failure.step));
+      if (!failure.step->why.empty()) fmt::print("  {}\n", style_.faint(failure.step->why));
+    }
+    fmt::print("    expected{}: {}\n", about(failure), style_.good(failure.mismatch.expected));
+    fmt::print("    got{}: {}\n", about(failure), style_.bad(failure.mismatch.got));
+  }
+
+  void write(const Scenario& played, const std::optional<Failure>& failure) {
+    out_.begin_object().field("file", played.file.string()).field("name", played.name);
+    out_.field("passed", !failure);
+    if (failure) {
+      if (const scenario::Step* step = failure->step) {
+        out_.field("step", step->number).field("line", step->position.line);
+        out_.field("at", step->at).field("call", scenario::call_text(*step));
+      }
+      out_.field("path", failure->mismatch.path);
+      out_.field("expected", failure->mismatch.expected).field("got", failure->mismatch.got);
+    }
+    out_.end_object();
+  }
+
+  std::string summary() const {
+    std::string text = fmt::format("{} passed, {} failed", passed_, failed_);
+    if (unreadable_ != 0) text += fmt::format(", {} unreadable", unreadable_);
+    return failed_ + unreadable_ == 0 ? style_.good(text) : style_.bad(text);
+  }
+
+  const TestOptions& options_;
+  Style style_;
+  std::size_t passed_ = 0;
+  std::size_t failed_ = 0;
+  std::size_t unreadable_ = 0;
+  std::string json_;
+  JsonWriter out_;
+};
+
+}  // namespace
+
+int test(const TestOptions& options) {
+  Report report(options);
+  for (const std::string& path : options.files) {
+    const auto files = scenario::scenario_files(path);
+    if (!files.ok()) {
+      report.unreadable(files.error());
+      continue;
+    }
+    for (const std::filesystem::path& file : *files) {
+      const scenario::ReadFile read = scenario::read_scenarios(file);
+      for (const Error& problem : read.problems) report.unreadable(problem);
+      for (const Scenario& one : read.scenarios) report.play(one);
+    }
+  }
+  return report.finish();
+}
+
+}  // namespace limitr::cli

@@ -1,0 +1,607 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "core/decide.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include <fmt/format.h>
+
+#include "core/grants.h"
+#include "core/period.h"
+
+// The steps below carry the numbers of decision.md. Each either goes on or denies; what a denial
+// leaves behind is put together in one place, deny().
+namespace limitr::core {
+namespace {
+
+using amount::less;
+using amount::less_or_equal;
+using policy::Policy;
+using state::Family;
+
+Error invalid_value(std::string message) {
+  return {.code = ErrorCode::invalid_value, .message = std::move(message)};
+}
+
+class Decider {
+public:
+  Decider(const Policy& policy, const Family& family, const CallInput& input, IdSource& ids,
+          Outcome& out)
+      : policy_(policy),
+        family_(family),
+        input_(input),
+        options_(*input.options),
+        ids_(ids),
+        out_(out),
+        exchange_(policy, input.rates),
+        limit_(*out.target.limit),
+        credit_(*policy.credit(limit_.credit)),
+        owner_(family[out.target.owner]),
+        entitlement_(out.target.entitlement->name),
+        meter_(owner_.meter(entitlement_)),
+        extra_(owner_.extra(entitlement_)) {}
+
+  void run();
+
+private:
+  bool read_value();
+  bool read_caps();
+  void measure();
+  bool caps_have_room();
+  bool find_full_cap(double units, double position, double overage, double overage_position,
+                     bool before_grants);
+  bool governor_allows();
+  bool fits(double value, double from) const;
+  bool limit_allows();
+  bool draw_grants();
+  bool voucher_covers();
+  void commit();
+  void commit_meter();
+  void commit_caps();
+  void settle_hold(const Settlement& settlement);
+  void fill_events();
+
+  void bring_grants_up_to_date();
+  double grants_remaining();
+  void fail(Error error) { out_.error = std::move(error); }
+  bool deny(Reason reason);
+  void answer();
+  state::Meter meter_in_period() const;
+
+  bool unforced_use() const { return units_ > 0 && !options_.force; }
+
+  const Policy& policy_;
+  const Family& family_;
+  const CallInput& input_;
+  const CallOptions& options_;
+  IdSource& ids_;
+  Outcome& out_;
+  const Exchange exchange_;
+  const Limit& limit_;
+  const policy::Credit& credit_;
+  const state::Customer& owner_;
+  const Symbol entitlement_;
+  const state::Meter* meter_;  // null: the owner has none yet
+  const state::MeterExtra* extra_;
+
+  Period period_{};
+  double units_ = 0;          // v
+  double stored_ = 0;         // m0
+  double before_ = 0;         // m
+  double after_ = 0;          // n
+  double overhead_ = 0;       // o
+  double overhead_rate_ = 0;  // r
+  HeldRoom held_{};           // h, ho
+  double gate_units_ = 0;     // gv
+  double gate_after_ = 0;     // gn
+  double gate_rate_ = 0;
+  double overage_ = 0;
+  double gate_overage_ = 0;
+  double position_ = 0;  // p
+  double billable_ = 0;  // b
+  std::optional<double> price_diff_;
+  bool fits_alone_ = true;
+  std::vector<AppliedCap> caps_;
+  std::optional<double> tokens_;  // the governor's, when the call was put before it
+
+  std::optional<Grants> grants_;  // the owner's, up to date; none: not looked at, or none held
+  bool grants_current_ = false;
+  std::optional<double> grants_remaining_;
+  std::optional<Grants> drawn_;  // after drawing
+  double covered_ = 0;           // by grants
+  double left_ = 0;              // of the overage, to be billed
+  std::optional<double> left_price_;
+  std::optional<state::VoucherMove> voucher_;
+};
+
+void Decider::run() {
+  const Timestamp started = meter_ != nullptr ? meter_->started : input_.now;
+  period_ = period_at(limit_.reset, started, input_.now);
+  period_.began = period_.began && meter_ != nullptr;
+  if (!read_value()) return;
+  measure();
+  if (!std::isfinite(after_) || !std::isfinite(overhead_)) {
+    return fail(invalid_value("the call takes the meter beyond the range of a number"));
+  }
+  caps_ = standing_caps(family_, input_.now, true, out_.upkeep);
+  if (!read_caps()) return;
+  if (!caps_.empty()) keep_applicable(caps_, exchange_, entitlement_, limit_.credit);
+  if (unforced_use() && !caps_have_room()) return;
+  if (limit_.grants_apply && !options_.force) bring_grants_up_to_date();
+  if (limit_.has_governor() && unforced_use() && !governor_allows()) return;
+  fits_alone_ = fits(after_, before_);
+  if (!limit_allows()) return;
+  if (!fits_alone_ && (!draw_grants() || !voucher_covers())) return;
+  commit();
+}
+
+// Step 2.
+bool Decider::read_value() {
+  if (options_.overhead && !std::isfinite(*options_.overhead)) {
+    return fail(invalid_value("the overhead is not a finite number")), false;
+  }
+  if (input_.increments != 0) {
+    units_ = input_.increments * limit_.increment;
+    return true;
+  }
+  Result<double> units = quantity(input_.value, credit_.stof_units);
+  if (!units.ok()) return fail(std::move(units).error()), false;
+  units_ = *units;
+  if (input_.value_is_target) units_ -= meter_in_period().value;
+  return true;
+}
+
+// Steps 4 to 7.
+void Decider::measure() {
+  stored_ = meter_ != nullptr ? meter_->value : 0;
+  before_ = period_.began ? 0 : stored_;
+  after_ = before_ + units_;
+  if (limit_.minimum.has_value()) after_ = std::max(after_, *limit_.minimum);
+
+  overhead_ = options_.overhead ? *options_.overhead
+                                : input_.host_overhead.value_or(units_ * credit_.overhead_cost);
+  overhead_rate_ = units_ != 0 ? overhead_ / units_ : credit_.overhead_cost;
+
+  if (units_ > 0) held_ = held_room(extra_, input_.now);
+  gate_units_ = units_ + held_.value;
+  gate_after_ = after_ + held_.value;
+  gate_rate_ = held_.value != 0 ? (overhead_ + held_.overhead) / gate_units_ : overhead_rate_;
+
+  const double limit = limit_.value;
+  overage_ = after_ > before_ ? after_ - std::max(before_, limit) : after_ - limit;
+  gate_overage_ =
+      gate_after_ > before_ ? gate_after_ - std::max(before_, limit) : gate_after_ - limit;
+  position_ = before_ - limit;
+  billable_ = std::max(0.0, position_);
+  const double billable_diff = std::max(0.0, after_ - limit) - billable_;
+  price_diff_ = exchange_.to_runes(billable_diff, limit_.credit, billable_);
+}
+
+bool Decider::read_caps() {
+  for (const CallCap& cap : options_.caps) {
+    const Symbol credit = policy_.names->find(cap.credit);
+    if (!std::isfinite(cap.value)) {
+      return fail(invalid_value("the call's cap is not a finite number")), false;
+    }
+    if (!policy_.is_currency(credit)) {
+      return fail({.code = ErrorCode::invalid_argument,
+                   .message = fmt::format("the call's cap names `{}`, which is no credit or "
+                                          "currency of this policy",
+                                          cap.credit)}),
+             false;
+    }
+    caps_.push_back(call_cap(cap, credit, input_.now));
+  }
+  return true;
+}
+
+// Step 8. The first pass looks at the whole call, the second at what grants would leave of it.
+bool Decider::caps_have_room() {
+  const double gate_overage = std::max(0.0, gate_overage_);
+  if (!caps_.empty() &&
+      find_full_cap(gate_units_, position_, gate_overage, billable_, /*before_grants=*/true)) {
+    return deny(Reason::cap);
+  }
+  if (limit_.grants_apply) bring_grants_up_to_date();
+  if (caps_.empty()) return true;
+  const double grants = limit_.grants_apply ? grants_remaining() : 0;
+  const double uncovered = amount::positive_part(gate_units_ - grants);
+  const double overage = amount::positive_part(gate_overage - grants);
+  if (uncovered > 0 &&
+      find_full_cap(uncovered, position_ + (gate_units_ - uncovered), overage,
+                    billable_ + (gate_overage - overage), /*before_grants=*/false)) {
+    return deny(Reason::cap);
+  }
+  return true;
+}
+
+bool Decider::find_full_cap(double units, double position, double overage, double overage_position,
+                            bool before_grants) {
+  for (const AppliedCap& applied : caps_) {
+    const state::Cap& cap = applied.cap;
+    if (before_grants && cap.ignore_grants) continue;
+    const auto consumed =
+        consumption(cap, exchange_, limit_.credit, cap.overage_only ? overage : units,
+                    cap.overage_only ? overage_position : position, gate_rate_);
+    if (has_room(cap, consumed)) continue;
+    out_.events.cap = {applied.holder, applied.call_scoped, cap};
+    return true;
+  }
+  return false;
+}
+
+// Step 9.
+bool Decider::governor_allows() {
+  tokens_ = governor_tokens(limit_, extra_, period_.began || meter_ == nullptr, input_.now);
+  if (!less(*tokens_, units_)) return true;
+  out_.events.tokens = *tokens_;
+  out_.events.capacity = *limit_.governor_capacity;
+  return deny(Reason::governor);
+}
+
+bool Decider::fits(double value, double from) const {
+  if (limit_.mode == Mode::observe || less_or_equal(value, from)) return true;
+  if (limit_.hard_trailing && limit_.mode == Mode::hard) return less(from, limit_.value);
+  return less_or_equal(value, limit_.value);
+}
+
+// Step 10.
+bool Decider::limit_allows() {
+  const bool gate_fits = held_.value != 0 ? fits(gate_after_, before_ + held_.value) : fits_alone_;
+  if ((fits_alone_ && gate_fits) || limit_.mode == Mode::soft || options_.force) return true;
+  const bool on_grants = limit_.grants_apply && amount::is_positive(gate_overage_) &&
+                         less_or_equal(gate_overage_, grants_remaining());
+  return on_grants || deny(Reason::limit);
+}
+
+// Step 11.
+bool Decider::draw_grants() {
+  left_ = std::max(0.0, overage_);
+  if (limit_.grants_apply && amount::is_positive(left_)) {
+    bring_grants_up_to_date();
+    if (grants_) {
+      drawn_ = *grants_;
+      out_.events.shows_grants = !grants_->empty();
+      const policy::Plan* plan = plan_of(policy_, family_, out_.target.owner);
+      if (!drawn_->empty() && plan != nullptr) {
+        follow_topups(*drawn_, *plan, owner_.type, input_.now, ids_);
+      }
+      covered_ = draw(*drawn_, exchange_, policy_.grant_strategy, limit_.credit, left_, billable_);
+      left_ = amount::positive_part(left_ - covered_);
+    }
+    if (limit_.mode == Mode::hard && !options_.force && left_ > 0) return deny(Reason::limit);
+  }
+  left_price_ = exchange_.to_runes(left_, limit_.credit, billable_ + covered_);
+  return true;
+}
+
+// Step 12. A voucher that cannot be read covers nothing.
+bool Decider::voucher_covers() {
+  const Json& metadata = family_[Family::caller].more().metadata;
+  if (options_.force || !amount::is_positive(left_) || !metadata.is_object()) return true;
+  const auto expires = metadata.find("limitr_voucher_expires");
+  if (!metadata.contains("limitr_voucher") || expires == metadata.end()) return true;
+  const bool expired =
+      !expires->is_number() || expires->get<double>() < static_cast<double>(to_ms(input_.now));
+  if (expired) return deny(Reason::voucher);
+  const auto runes = metadata.find("limitr_voucher_runes");
+  if (runes == metadata.end() || runes->is_null()) return true;
+  if (!runes->is_number() || !left_price_) return deny(Reason::voucher);
+  const double balance = runes->get<double>();
+  const double price = std::max(0.0, *left_price_);
+  if (less(balance, price)) return deny(Reason::voucher);
+  voucher_ = state::VoucherMove{Family::caller, -price, balance - price};
+  return true;
+}
+
+// Step 13.
+void Decider::commit() {
+  commit_meter();
+  std::vector<state::Move>& moves = out_.changes.moves;
+  if (drawn_) moves = grant_moves(out_.target.owner, *grants_, *drawn_);
+  if (voucher_) moves.emplace_back(*voucher_);
+  if (units_ != 0 && extra_ != nullptr) {
+    for (const state::Hold& hold : extra_->holds) {
+      if (hold.expires >= input_.now) continue;
+      moves.push_back(state::HoldRemoval{out_.target.owner, entitlement_, hold.id});
+    }
+  }
+  if (!caps_.empty()) commit_caps();
+  if (input_.settles != nullptr) settle_hold(*input_.settles);
+  out_.decision.allowed = true;
+  answer();
+  fill_events();
+}
+
+state::Meter Decider::meter_in_period() const {
+  if (meter_ == nullptr) return new_meter(entitlement_, limit_.credit, input_.now);
+  state::Meter meter = *meter_;
+  if (period_.began) {
+    meter.value = 0;
+    meter.overhead = 0;
+    meter.history.clear();
+    meter.ewma_rate = {};
+    meter.started = period_.start;
+  }
+  return meter;
+}
+
+void Decider::commit_meter() {
+  state::MeterMove& move = out_.changes.meter.emplace();
+  move.customer = out_.target.owner;
+  move.value_delta = after_ - before_;
+  move.overhead_delta = overhead_;
+  move.began_period = period_.began || meter_ == nullptr;
+  move.after = meter_in_period();
+  move.after.value = after_;
+  move.after.overhead = move.after.overhead.value_or(0) + overhead_;
+  move.after.credit = limit_.credit;
+  note_usage(move.after, limit_.ewma_alpha, input_.now, units_);
+
+  const bool governed = limit_.has_governor() && !options_.force;
+  if (!governed) {
+    // A period that begins empties the bucket's record; forced calls neither refill nor take.
+    if (period_.began && extra_ != nullptr && extra_->governor_tokens.has_value()) {
+      out_.changes.governor = {out_.target.owner, entitlement_, 0, {}, {}};
+    }
+    return;
+  }
+  const double taken = tokens_ ? units_ : 0;
+  if (!tokens_) {
+    tokens_ = governor_tokens(limit_, extra_, period_.began || meter_ == nullptr, input_.now);
+  }
+  out_.changes.governor = {out_.target.owner, entitlement_, -taken, *tokens_ - taken, input_.now};
+}
+
+void Decider::commit_caps() {
+  for (AppliedCap& applied : caps_) {
+    state::Cap& cap = applied.cap;
+    if (units_ < 0 && !cap.follow_decrements) continue;
+    // Only a call that does not fit on its own has overage to count.
+    double units = units_;
+    double position = position_;
+    if (cap.overage_only) {
+      units = fits_alone_ ? 0 : std::max(0.0, overage_);
+      position = billable_;
+    }
+    if (cap.ignore_grants) {
+      units = std::max(0.0, units - covered_);
+      position += covered_;
+    }
+    const auto consumed =
+        consumption(cap, exchange_, limit_.credit, units, position, overhead_rate_);
+    if (!consumed || *consumed == 0) continue;
+    const double old = cap.meter_value;
+    cap.meter_value += *consumed;
+    if (less(old, cap.value) && less_or_equal(cap.value, cap.meter_value)) {
+      out_.events.crossings.push_back({applied.holder, applied.call_scoped, cap});
+    }
+    if (applied.call_scoped) continue;
+    out_.changes.moves.push_back(state::CapMove{applied.holder, cap.id, *consumed, cap.meter_value,
+                                                cap.started, cap.last_reset});
+    std::vector<Family::Index>& holders = out_.events.cap_holders;
+    if (applied.holder != out_.target.owner &&
+        std::find(holders.begin(), holders.end(), applied.holder) == holders.end()) {
+      holders.push_back(applied.holder);
+    }
+  }
+}
+
+// Drops the hold and learns from what it came to: by the arguments, else what the hold keeps, else
+// the event data. An unknown or expired hold still records.
+void Decider::settle_hold(const Settlement& settlement) {
+  std::optional<double> basis = settlement.basis;
+  std::optional<std::string> segment = settlement.segment;
+  const state::EstimateStats* known = nullptr;
+  if (extra_ != nullptr) {
+    for (const state::Hold& hold : extra_->holds) {
+      if (hold.id != settlement.hold) continue;
+      if (!basis) basis = hold.basis.optional();
+      if (!segment && !hold.segment.empty()) segment = hold.segment;
+      // An expired one is being dropped already.
+      if (hold.expires >= input_.now || units_ == 0) {
+        out_.changes.moves.push_back(state::HoldRemoval{out_.target.owner, entitlement_, hold.id});
+      }
+    }
+  }
+  const Json* context = options_.event_data ? &*options_.event_data : nullptr;
+  Lesson& lesson = out_.lesson.emplace();
+  lesson.sample = sample_of(*out_.target.entitlement, context, basis, segment);
+  lesson.value = units_;
+  lesson.overhead = options_.overhead.value_or(units_ * credit_.overhead_cost);
+  if (!lesson.sample.usable()) return;
+  if (extra_ != nullptr) {
+    for (const state::EstimateStats& stats : extra_->estimates) {
+      if (stats.segment == lesson.sample.segment) known = &stats;
+    }
+  }
+  out_.changes.moves.push_back(
+      state::EstimateMove{out_.target.owner, entitlement_,
+                          learn(known, lesson.sample, lesson.value, lesson.overhead, input_.now)});
+}
+
+// Leaves of a denied call: a period that began, and what the governor's rate history keeps.
+bool Decider::deny(Reason reason) {
+  out_.decision.reason = reason;
+  const bool governed = reason == Reason::governor;
+  if (period_.began || meter_ == nullptr || governed) {
+    state::MeterMove& move = out_.changes.meter.emplace();
+    move.customer = out_.target.owner;
+    move.began_period = period_.began || meter_ == nullptr;
+    move.after = meter_in_period();
+    if (governed) note_usage(move.after, limit_.ewma_alpha, input_.now, units_);
+    if (governed) {
+      out_.changes.governor = {out_.target.owner, entitlement_, 0, *tokens_, input_.now};
+    } else if (period_.began && extra_ != nullptr && extra_->governor_tokens.has_value()) {
+      out_.changes.governor = {out_.target.owner, entitlement_, 0, {}, {}};
+    }
+  }
+  answer();
+  fill_events();
+  return false;
+}
+
+void Decider::answer() {
+  using amount::rounded;
+  Decision& decision = out_.decision;
+  const double value = decision.allowed ? after_ : before_;
+  decision.value = rounded(value);
+  decision.limit = rounded(limit_.value);
+  decision.remaining = rounded(limit_.value - value);
+  decision.resets = period_.next;
+  decision.overhead = rounded(overhead_);
+  decision.price_diff = rounded(price_diff_);
+  if (decision.allowed) {
+    if (fits_alone_) return;
+    decision.overage = rounded(left_);
+    decision.overage_price = rounded(left_price_);
+    decision.grant_value_applied = rounded(covered_);
+    return;
+  }
+  if (decision.reason == Reason::limit) decision.overage = rounded(overage_);
+  if (decision.reason == Reason::cap) {
+    const CallEvents::Crossing& full = *out_.events.cap;
+    DenyingCap cap;
+    if (!full.call_scoped) cap.id = full.cap.id;
+    cap.customer = family_[full.holder].id;
+    decision.cap = std::make_shared<const DenyingCap>(std::move(cap));
+  }
+}
+
+// Step 14: what the events are to say; nothing is built from it unless somebody listens.
+void Decider::fill_events() {
+  using Main = CallEvents::Main;
+  CallEvents& events = out_.events;
+  events.old = stored_;
+  events.value = after_;
+  events.limit = limit_.value;
+  events.diff = units_;
+  events.overhead_diff = overhead_;
+  events.price_diff = price_diff_;
+  events.grant_value_applied = covered_;
+  const MaybeAmount overhead = out_.changes.meter  ? out_.changes.meter->after.overhead
+                               : meter_ != nullptr ? meter_->overhead
+                                                   : MaybeAmount();
+  events.overhead = overhead.value_or(0);
+  if (out_.decision.allowed) {
+    const bool changed = !amount::equal(after_, stored_) || !amount::is_zero(overhead_);
+    if (!changed) return;
+    const bool billed = !fits_alone_ && amount::is_positive(left_);
+    events.main = billed ? Main::overage : Main::changed;
+    events.reset = period_.began;
+    events.shows_overage = events.shows_grants || billed;
+    events.overage = left_;
+    if (billed) events.overage_price = left_price_;
+    return;
+  }
+  events.overage = overage_;
+  switch (*out_.decision.reason) {
+    case Reason::limit:
+      events.main = Main::limit;
+      events.reset = period_.began;
+      break;
+    case Reason::governor: events.main = Main::governed; break;
+    case Reason::cap: events.main = Main::cap; break;
+    default: break;
+  }
+}
+
+void bring_grants_current(const state::Customer& owner, Timestamp now,
+                          std::optional<Grants>& grants) {
+  if (owner.more().grants.empty()) return;
+  grants = owner.more().grants;
+  bring_up_to_date(*grants, now);
+}
+
+void Decider::bring_grants_up_to_date() {
+  if (grants_current_) return;
+  grants_current_ = true;
+  bring_grants_current(owner_, input_.now, grants_);
+  if (!grants_) return;
+  for (state::Move& move : grant_moves(out_.target.owner, owner_.more().grants, *grants_)) {
+    out_.upkeep.push_back(std::move(move));
+  }
+}
+
+double Decider::grants_remaining() {
+  if (!grants_) return 0;
+  if (!grants_remaining_) {
+    grants_remaining_ = remaining(*grants_, exchange_, limit_.credit, billable_);
+  }
+  return *grants_remaining_;
+}
+
+// A feature flag: allowed, and nothing is metered.
+void decide_unmetered(const Family& family, const CallInput& input, Outcome& out) {
+  const bool readable = !input.value.is_text() || quantity_as_written(input.value.text()).ok();
+  if (!readable || (!input.value.is_text() && !std::isfinite(input.value.number()))) {
+    out.error = invalid_value("the value is not a finite number");
+    return;
+  }
+  standing_caps(family, input.now, /*own=*/false, out.upkeep);
+  out.decision.allowed = input.increments == 0;
+  if (!out.decision.allowed) out.decision.reason = Reason::unknown_entitlement;
+}
+
+}  // namespace
+
+Outcome decide(const Policy& policy, const Family& family, const CallInput& input, IdSource& ids) {
+  Outcome out;
+  out.target = resolve(policy, family, input.entitlement, input.now);
+  if (out.target.denied) {
+    out.decision.reason = out.target.denied;
+    return out;
+  }
+  if (out.target.override_expired) {
+    out.upkeep.push_back(state::OverrideRemoval{out.target.owner, out.target.entitlement->name});
+  }
+  if (out.target.limit == nullptr) {
+    decide_unmetered(family, input, out);
+  } else {
+    Decider(policy, family, input, ids, out).run();
+  }
+  return out;
+}
+
+double governor_tokens(const Limit& limit, const state::MeterExtra* extra, bool period_began,
+                       Timestamp now) {
+  const double capacity = limit.governor_capacity.value_or(0);
+  if (period_began || extra == nullptr || !extra->governor_tokens.has_value()) return capacity;
+  const Timestamp last =
+      extra->governor_last_refill.has_value() ? *extra->governor_last_refill : now;
+  const auto elapsed = static_cast<double>(std::max<std::int64_t>(0, (now - last).count()));
+  return std::min(capacity,
+                  *extra->governor_tokens + elapsed * limit.governor_refill_rate.value_or(0));
+}
+
+HeldRoom held_room(const state::MeterExtra* extra, Timestamp now) {
+  HeldRoom room;
+  if (extra == nullptr) return room;
+  for (const state::Hold& hold : extra->holds) {
+    if (hold.expires < now) continue;
+    room.value += hold.value;
+    room.overhead += hold.overhead;
+  }
+  return room;
+}
+
+state::Meter new_meter(Symbol entitlement, Symbol credit, Timestamp started) {
+  state::Meter meter;
+  meter.entitlement = entitlement;
+  meter.credit = credit;
+  meter.started = started;
+  return meter;
+}
+
+void note_usage(state::Meter& meter, double ewma_alpha, Timestamp now, double delta) {
+  meter.history.push(now, delta);
+  const bool first = !meter.ewma_rate.has_value();
+  if (meter.history.size() < 2) {
+    if (first) meter.ewma_rate = 0;
+    return;
+  }
+  const double rate = meter.history.rate();
+  meter.ewma_rate = first ? rate : ewma_alpha * rate + (1 - ewma_alpha) * *meter.ewma_rate;
+}
+
+}  // namespace limitr::core

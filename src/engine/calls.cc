@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "engine/engine.h"
+
+namespace limitr {
+
+using core::CallInput;
+using engine::Engine;
+
+namespace {
+
+CallInput input_of(core::EntitlementKey entitlement, Value value, const CallOptions& options) {
+  return {.entitlement = entitlement,
+          .value = value,
+          .options = &options,
+          .now = {},
+          .host_overhead = {},
+          .rates = {}};
+}
+
+CallInput increments_of(std::string_view entitlement, int increments, const CallOptions& options) {
+  CallInput input = input_of(entitlement, 0, options);
+  input.increments = increments;
+  return input;
+}
+
+}  // namespace
+
+Result<Decision> Limitr::allow(std::string_view customer, std::string_view entitlement, Value value,
+                               const CallOptions& options) {
+  return engine_->decide({customer}, input_of(entitlement, value, options), /*commit=*/true);
+}
+
+Result<Decision> Limitr::check(std::string_view customer, std::string_view entitlement, Value value,
+                               const CallOptions& options) {
+  return engine_->decide({customer}, input_of(entitlement, value, options), /*commit=*/false);
+}
+
+Result<Decision> Limitr::allow(const Handle& handle, Value value, const CallOptions& options) {
+  return engine_->decide(Engine::who(handle), input_of(Engine::entitlement(handle), value, options),
+                         /*commit=*/true);
+}
+
+Result<Decision> Limitr::check(const Handle& handle, Value value, const CallOptions& options) {
+  return engine_->decide(Engine::who(handle), input_of(Engine::entitlement(handle), value, options),
+                         /*commit=*/false);
+}
+
+Result<Decision> Limitr::increment(std::string_view customer, std::string_view entitlement,
+                                   const CallOptions& options) {
+  return engine_->decide({customer}, increments_of(entitlement, 1, options), /*commit=*/true);
+}
+
+Result<Decision> Limitr::decrement(std::string_view customer, std::string_view entitlement,
+                                   const CallOptions& options) {
+  return engine_->decide({customer}, increments_of(entitlement, -1, options), /*commit=*/true);
+}
+
+Result<Decision> Limitr::check_increment(std::string_view customer, std::string_view entitlement,
+                                         const CallOptions& options) {
+  return engine_->decide({customer}, increments_of(entitlement, 1, options), /*commit=*/false);
+}
+
+Result<Decision> Limitr::check_decrement(std::string_view customer, std::string_view entitlement,
+                                         const CallOptions& options) {
+  return engine_->decide({customer}, increments_of(entitlement, -1, options), /*commit=*/false);
+}
+
+Result<Decision> Limitr::set(std::string_view customer, std::string_view entitlement, Value value,
+                             const CallOptions& options) {
+  CallInput input = input_of(entitlement, value, options);
+  input.value_is_target = true;
+  return engine_->decide({customer}, input, /*commit=*/true);
+}
+
+std::vector<Result<Decision>> Limitr::allow_many(std::span<const Call> calls) {
+  std::vector<Result<Decision>> decisions;
+  decisions.reserve(calls.size());
+  for (const Call& call : calls) {
+    decisions.push_back(allow(call.customer, call.entitlement, call.value, call.options));
+  }
+  return decisions;
+}
+
+Read<Handle> Limitr::handle(std::string_view customer, std::string_view entitlement) {
+  engine::Locked locked(*engine_);
+  if (!locked.find_family(customer)) return std::optional<Handle>();
+  const policy::Plan* plan = core::plan_of(locked.policy(), locked.family());
+  const policy::Entitlement* found = plan == nullptr ? nullptr : plan->find(entitlement);
+  if (found == nullptr) return std::optional<Handle>();
+  return std::optional(Engine::make_handle(locked.slot(), found->name));
+}
+
+Handle::Handle(const Handle& other) : slot_(other.slot_), entitlement_(other.entitlement_) {
+  slot_->retain();
+}
+
+Handle::Handle(Handle&& other) noexcept
+    : slot_(std::exchange(other.slot_, nullptr)), entitlement_(other.entitlement_) {}
+
+Handle& Handle::operator=(Handle other) noexcept {
+  std::swap(slot_, other.slot_);
+  std::swap(entitlement_, other.entitlement_);
+  return *this;
+}
+
+Handle::~Handle() {
+  if (slot_ != nullptr) slot_->release();
+}
+
+}  // namespace limitr

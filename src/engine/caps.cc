@@ -1,0 +1,143 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <cmath>
+
+#include "base/json_writer.h"
+#include "core/customers.h"
+#include "core/reads.h"
+#include "engine/engine.h"
+#include "engine/event_text.h"
+#include "state/record.h"
+
+namespace limitr {
+
+using engine::Locked;
+using state::Customer;
+using state::Family;
+
+namespace {
+
+// The IDs of the two caps that measure.
+std::string charged_id(std::string_view measurement) {
+  return std::string(measurement) + ":charged";
+}
+std::string costs_id(std::string_view measurement) { return std::string(measurement) + ":costs"; }
+
+}  // namespace
+
+Read<std::string> Limitr::add_customer_cap(std::string_view id, double value,
+                                           const CapOptions& options) {
+  const Timestamp now = engine_->now();
+  Locked locked(*engine_);
+  Customer draft;
+  if (!locked.find_draft(id, draft)) return std::optional<std::string>();
+  Result<const state::Cap*> added =
+      core::add_cap(locked.policy(), draft, value, options, now, engine_->ids());
+  if (!added.ok()) return std::move(added).error();
+  if (*added == nullptr) return std::optional<std::string>();
+  const state::Cap cap = **added;
+  engine_->put(locked, std::move(draft), [&](const Customer& customer, std::vector<Event>& events) {
+    if (!options.events) return;
+    const SymbolTable& names = engine_->names();
+    events.push_back(engine::cap_changed("customer-cap-added", customer, cap, names, now));
+    events.push_back(engine::customer_set(customer, names, now));
+  });
+  return std::optional(cap.id);
+}
+
+Read<Json> Limitr::customer_cap(std::string_view id, std::string_view cap_id) {
+  const Timestamp now = engine_->now();
+  Locked locked(*engine_);
+  if (!locked.find(id)) return std::optional<Json>();
+  // A read shows the current period, and nothing that has expired.
+  std::vector<state::Move> upkeep;
+  core::standing_caps(locked.family(), now, /*own=*/true, upkeep);
+  if (!upkeep.empty()) locked.before_change();
+  state::apply(upkeep, locked.family());
+  const state::Cap* cap = locked.slot().customer.cap(cap_id);
+  if (cap == nullptr) return std::optional<Json>();
+  std::string text;
+  JsonWriter json(text);
+  state::write_cap(json, *cap, engine_->names());
+  return std::optional(Json::parse(text));
+}
+
+Result<bool> Limitr::reset_customer_cap(std::string_view id, std::string_view cap_id) {
+  const Timestamp now = engine_->now();
+  Locked locked(*engine_);
+  Customer draft;
+  if (!locked.find_draft(id, draft)) return false;
+  state::Cap* cap = draft.cap(cap_id);
+  if (cap == nullptr) return false;
+  core::reset_cap(*cap, now);
+  const state::Cap changed = *cap;
+  engine_->put(locked, std::move(draft), [&](const Customer& customer, std::vector<Event>& events) {
+    const SymbolTable& names = engine_->names();
+    events.push_back(engine::cap_changed("customer-cap-reset", customer, changed, names, now));
+    events.push_back(engine::customer_set(customer, names, now));
+  });
+  return true;
+}
+
+Result<bool> Limitr::remove_customer_cap(std::string_view id, std::string_view cap_id) {
+  const Timestamp now = engine_->now();
+  Locked locked(*engine_);
+  Customer draft;
+  if (!locked.find_draft(id, draft)) return false;
+  const std::size_t removed =
+      std::erase_if(draft.own_rest().caps, [&](const state::Cap& cap) { return cap.id == cap_id; });
+  if (removed == 0) return false;
+  engine_->put(locked, std::move(draft), [&](const Customer& customer, std::vector<Event>& events) {
+    const SymbolTable& names = engine_->names();
+    events.push_back(engine::cap_removed(customer, cap_id, names, now));
+    events.push_back(engine::customer_set(customer, names, now));
+  });
+  return true;
+}
+
+Result<bool> Limitr::start_margin_measurement(std::string_view id, std::string_view measurement,
+                                              const MeasurementOptions& options) {
+  const Timestamp now = engine_->now();
+  const std::string charged = charged_id(measurement);
+  const std::string costs = costs_id(measurement);
+  Locked locked(*engine_);
+  Customer draft;
+  if (!locked.find_draft(id, draft)) return false;
+  CapOptions cap{.cap = charged,
+                 .overage_only = options.overage_only,
+                 .ignore_grants = options.ignore_grants,
+                 .observe_only = true};
+  // A ceiling that is never reached: these caps watch, and never cross.
+  constexpr double never = amount::unbounded;
+  Result<const state::Cap*> added =
+      core::add_cap(locked.policy(), draft, never, cap, now, engine_->ids());
+  if (!added.ok()) return std::move(added).error();
+  if (*added == nullptr) return false;
+  cap = {.cap = costs, .observe_only = true, .overhead_cost = true};
+  added = core::add_cap(locked.policy(), draft, never, cap, now, engine_->ids());
+  if (!added.ok()) return std::move(added).error();
+  if (*added == nullptr) return false;
+  engine_->put(locked, std::move(draft), [](const Customer&, std::vector<Event>&) {});
+  return true;
+}
+
+Read<MeasuredMargin> Limitr::capture_margin_measurement(std::string_view id,
+                                                        std::string_view measurement) {
+  Locked locked(*engine_);
+  Customer draft;
+  if (!locked.find_draft(id, draft)) return std::optional<MeasuredMargin>();
+  const state::Cap* charged = draft.cap(charged_id(measurement));
+  const state::Cap* costs = draft.cap(costs_id(measurement));
+  if (charged == nullptr || costs == nullptr) return std::optional<MeasuredMargin>();
+  MeasuredMargin margin;
+  margin.charged = amount::rounded(charged->meter_value);
+  margin.costs = amount::rounded(costs->meter_value);
+  margin.raw_margin = amount::rounded(charged->meter_value - costs->meter_value);
+  margin.margin = core::margin_percent(margin.charged, margin.costs).value_or(-100);
+  std::erase_if(draft.own_rest().caps, [&](const state::Cap& cap) {
+    return cap.id == charged_id(measurement) || cap.id == costs_id(measurement);
+  });
+  engine_->put(locked, std::move(draft), [](const Customer&, std::vector<Event>&) {});
+  return std::optional(margin);
+}
+
+}  // namespace limitr

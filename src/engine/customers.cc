@@ -1,0 +1,381 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <fmt/format.h>
+
+#include "core/customers.h"
+#include "core/grants.h"
+#include "engine/engine.h"
+#include "engine/event_text.h"
+#include "state/record.h"
+
+namespace limitr {
+
+using engine::Engine;
+using engine::Locked;
+using engine::Slot;
+using state::Customer;
+using state::Family;
+
+namespace {
+
+Error empty_id() {
+  return {.code = ErrorCode::invalid_argument, .message = "a customer needs an ID"};
+}
+
+// The draft of a customer that nobody knows yet.
+Customer draft_of(std::string_view id, const NewCustomer& given, SymbolTable& names) {
+  Customer draft;
+  draft.id = id;
+  draft.plan = given.plan.empty() ? Symbol::empty : names.intern(given.plan);
+  draft.type = names.intern(given.type);
+  if (given.label != "User") draft.own_rest().label = given.label;
+  if (given.refs && !given.refs->empty()) draft.own_rest().refs = *given.refs;
+  if (given.metadata && !given.metadata->is_null()) draft.own_rest().metadata = *given.metadata;
+  return draft;
+}
+
+Result<void> check_new(std::string_view id, const NewCustomer& given) {
+  if (id.empty()) return empty_id();
+  if (given.metadata && !given.metadata->is_object() && !given.metadata->is_null()) {
+    return Error{.code = ErrorCode::invalid_argument,
+                 .message = "a customer's metadata is an object or null",
+                 .where = "metadata"};
+  }
+  return {};
+}
+
+// Takes over those alternate IDs that are nobody else's.
+void take_alts(Engine& engine, Locked& locked, Customer& draft,
+               const std::vector<std::string>& alts) {
+  for (const std::string& alt : alts) {
+    locked.locks().add(Engine::shard_of(alt));
+    if (alt.empty() || alt == draft.id || engine.owner_of(alt)) continue;
+    draft.own_rest().alt_ids.push_back(alt);
+  }
+}
+
+enum class Created : bool { no, yes };
+
+// Creates a customer; `no` when its ID is known by then.
+Result<Created> create(Engine& engine, std::string_view id, const NewCustomer& given) {
+  if (auto valid = check_new(id, given); !valid.ok()) return std::move(valid).error();
+  const Timestamp now = engine.now();
+  Customer draft = draft_of(id, given, engine.names());
+  Locked locked(engine);
+  // All shards that the alternate IDs stand in are wanted before anything is read.
+  for (const std::string& alt : given.alts) locked.locks().add(Engine::shard_of(alt));
+  if (!locked.find_refs_of(draft)) return Created::no;
+  const policy::Policy& policy = locked.policy();
+  if (auto settled = core::settle_plan(policy, locked.family(), draft); !settled.ok()) {
+    return std::move(settled).error();
+  }
+  core::begin(policy, locked.family(), draft, now, engine.ids());
+  take_alts(engine, locked, draft, given.alts);
+  Slot& slot = engine.insert(std::move(draft));
+  std::vector<Event> events;
+  if (engine.dispatcher().has_handlers()) {
+    events.push_back(engine::customer_set(slot.customer, engine.names(), now));
+  }
+  engine.send(locked, std::move(events));
+  return Created::yes;
+}
+
+// Puts plan, type, label, refs and metadata of a known customer as given. False: it is gone.
+Result<bool> update(Engine& engine, std::string_view id, const NewCustomer& given) {
+  if (auto valid = check_new(id, given); !valid.ok()) return std::move(valid).error();
+  const Timestamp now = engine.now();
+  SymbolTable& names = engine.names();
+  const auto as_given = [&](Customer& draft) {
+    draft.plan = given.plan.empty() ? Symbol::empty : names.intern(given.plan);
+    draft.type = names.intern(given.type);
+    if (given.label != draft.more().label) draft.own_rest().label = given.label;
+    if (given.refs) draft.own_rest().refs = *given.refs;
+    if (given.metadata) draft.own_rest().metadata = *given.metadata;
+  };
+  Locked locked(engine);
+  Customer draft;
+  if (!locked.find_draft(id, draft, as_given)) return false;
+  if (auto settled = core::settle_plan(locked.policy(), locked.family(), draft); !settled.ok()) {
+    return std::move(settled).error();
+  }
+  engine.put(locked, std::move(draft), [&](const Customer& customer, std::vector<Event>& events) {
+    events.push_back(engine::customer_set(customer, names, now));
+  });
+  return true;
+}
+
+// Locks the customer's shard and those of all its alternate IDs, and of `more`; whether there is
+// such a customer.
+bool lock_with_alts(Locked& locked, std::string_view id, const std::vector<std::string>& more) {
+  for (;;) {
+    const std::size_t held = locked.locks().held().size();
+    for (const std::string& alt : more) locked.locks().add(Engine::shard_of(alt));
+    const bool found = locked.find(id);
+    if (found) {
+      // Copied: taking a lock may let go of the customer's own.
+      for (const std::string& alt : std::vector(locked.slot().customer.more().alt_ids)) {
+        locked.locks().add(Engine::shard_of(alt));
+      }
+    }
+    if (held == locked.locks().held().size()) return found;
+  }
+}
+
+// Reads a record into the place of any customer of its ID. Refused where the ID, or an alternate
+// ID of it, is another customer's.
+Result<Created> put_record(Engine& engine, Customer record, bool only_new, bool event) {
+  const Timestamp now = engine.now();
+  Locked locked(engine);
+  const std::string id = record.id;
+  lock_with_alts(locked, id, record.more().alt_ids);
+  const auto known = engine.owner_of(id);
+  if (known && only_new) return Created::no;
+  if (known && *known != id) {
+    return Error{.code = ErrorCode::alias_taken,
+                 .message = fmt::format("`{}` is an alternate ID of customer `{}`", id, *known),
+                 .where = "id"};
+  }
+  for (const std::string& alt : record.more().alt_ids) {
+    const auto owner = engine.owner_of(alt);
+    if (alt == id || (owner && *owner != id)) {
+      return Error{.code = ErrorCode::alias_taken,
+                   .message = fmt::format("alternate ID `{}` belongs to customer `{}`", alt,
+                                          owner.value_or(id)),
+                   .where = "alt_ids"};
+    }
+  }
+  engine.put_listed(locked, std::move(record),
+                    [&](const Customer& put, std::vector<Event>& events) {
+                      if (event) events.push_back(engine::customer_set(put, engine.names(), now));
+                    });
+  return Created::yes;
+}
+
+}  // namespace
+
+Result<void> engine::put_record(Engine& engine, Customer record) {
+  Result<Created> put = limitr::put_record(engine, std::move(record), /*only_new=*/false, false);
+  if (!put.ok()) return std::move(put).error();
+  return {};
+}
+
+Result<void> Limitr::create_customer(std::string_view id, const NewCustomer& customer) {
+  for (;;) {
+    Result<Created> created = create(*engine_, id, customer);
+    if (!created.ok()) return std::move(created).error();
+    if (*created == Created::yes) return {};
+    Result<bool> updated = update(*engine_, id, customer);
+    if (!updated.ok()) return std::move(updated).error();
+    if (*updated) return {};
+  }
+}
+
+Result<bool> Limitr::ensure_customer(std::string_view id, const NewCustomer& customer) {
+  {
+    Locked locked(*engine_);
+    if (locked.find(id)) return false;
+  }
+  Result<Created> created = create(*engine_, id, customer);
+  if (!created.ok()) return std::move(created).error();
+  return *created == Created::yes;
+}
+
+Result<bool> Limitr::ensure_set_customer(std::string_view record) {
+  Result<Customer> read = state::read_customer(record, engine_->names());
+  if (!read.ok()) return std::move(read).error();
+  Result<Created> created = put_record(*engine_, *std::move(read), /*only_new=*/true, true);
+  if (!created.ok()) return std::move(created).error();
+  return *created == Created::yes;
+}
+
+Result<void> Limitr::set_customer(std::string_view record, bool event) {
+  Result<Customer> read = state::read_customer(record, engine_->names());
+  if (!read.ok()) return std::move(read).error();
+  Result<Created> put = put_record(*engine_, *std::move(read), /*only_new=*/false, event);
+  if (!put.ok()) return std::move(put).error();
+  return {};
+}
+
+Read<Json> Limitr::customer(std::string_view id) {
+  Locked locked(*engine_);
+  if (!locked.find(id)) return std::optional<Json>();
+  const std::string record = state::to_record(locked.slot().customer, engine_->names());
+  locked.unlock();
+  return std::optional(Json::parse(record));
+}
+
+Read<std::vector<std::string>> Limitr::customer_refs(std::string_view id) {
+  Locked locked(*engine_);
+  if (!locked.find(id)) return std::optional<std::vector<std::string>>();
+  return std::optional(locked.slot().customer.more().refs);
+}
+
+Read<Json> Limitr::customer_metadata(std::string_view id) {
+  Locked locked(*engine_);
+  if (!locked.find(id)) return std::optional<Json>();
+  return std::optional(locked.slot().customer.more().metadata);
+}
+
+Result<bool> Limitr::set_customer_refs(std::string_view id, std::vector<std::string> refs) {
+  Locked locked(*engine_);
+  if (!locked.find(id)) return false;
+  locked.before_change();
+  locked.slot().customer.own_rest().refs = std::move(refs);
+  return true;
+}
+
+Result<bool> Limitr::delete_customer(std::string_view id) {
+  const Timestamp now = engine_->now();
+  Locked locked(*engine_);
+  if (!lock_with_alts(locked, id, {})) return false;
+  std::vector<Event> events;
+  if (engine_->dispatcher().has_handlers()) {
+    events.push_back(engine::customer_removed(locked.slot().customer, engine_->names(), now));
+  }
+  engine_->erase(locked.slot());
+  engine_->send(locked, std::move(events));
+  return true;
+}
+
+Result<bool> Limitr::set_alt_customer_id(std::string_view id, std::string_view alt) {
+  if (alt.empty()) {
+    return Error{.code = ErrorCode::invalid_argument, .message = "an alternate ID is not empty"};
+  }
+  const Timestamp now = engine_->now();
+  Locked locked(*engine_);
+  locked.locks().add(Engine::shard_of(alt));
+  Customer draft;
+  if (!locked.find_draft(id, draft)) return false;
+  const auto owner = engine_->owner_of(alt);
+  if (owner && *owner != draft.id) return false;
+  if (!owner) draft.own_rest().alt_ids.emplace_back(alt);
+  engine_->put(locked, std::move(draft), [&](const Customer& customer, std::vector<Event>& events) {
+    events.push_back(engine::customer_set(customer, engine_->names(), now));
+  });
+  return true;
+}
+
+Result<bool> Limitr::delete_alt_customer_id(std::string_view alt) {
+  const Timestamp now = engine_->now();
+  Locked locked(*engine_);
+  Customer draft;
+  if (!locked.find_draft(alt, draft)) return false;
+  if (std::erase(draft.own_rest().alt_ids, alt) == 0) return false;
+  engine_->put(locked, std::move(draft), [&](const Customer& customer, std::vector<Event>& events) {
+    events.push_back(engine::customer_set(customer, engine_->names(), now));
+  });
+  return true;
+}
+
+Result<bool> Limitr::set_customer_plan(std::string_view id, std::string_view plan,
+                                       bool overwrite_meters) {
+  const Timestamp now = engine_->now();
+  Locked locked(*engine_);
+  Customer draft;
+  if (!locked.find_draft(id, draft)) return false;
+  const auto change =
+      core::change_plan(locked.policy(), locked.family(), draft, plan, overwrite_meters, now);
+  if (!change) return false;
+  const policy::Plan& put_on = *locked.policy().plan(plan);
+  engine_->put(locked, std::move(draft), [&](const Customer& customer, std::vector<Event>& events) {
+    const SymbolTable& names = engine_->names();
+    events.push_back(engine::customer_set(customer, names, now));
+    events.push_back(engine::plan_changed(customer, names, change->previous, put_on, now));
+  });
+  return true;
+}
+
+Result<bool> Limitr::create_customer_override(std::string_view id, std::string_view entitlement,
+                                              const OverrideOptions& options) {
+  const Timestamp now = engine_->now();
+  Locked locked(*engine_);
+  Customer draft;
+  if (!locked.find_draft(id, draft)) return false;
+  Result<bool> made =
+      core::override_limit(locked.policy(), locked.family(), draft, entitlement, options);
+  if (!made.ok() || !*made) return made;
+  engine_->put(locked, std::move(draft), [&](const Customer& customer, std::vector<Event>& events) {
+    events.push_back(engine::customer_set(customer, engine_->names(), now));
+  });
+  return true;
+}
+
+Result<bool> Limitr::remove_customer_override(std::string_view id, std::string_view entitlement) {
+  const Timestamp now = engine_->now();
+  const Symbol name = engine_->names().find(entitlement);
+  Locked locked(*engine_);
+  Customer draft;
+  if (!locked.find_draft(id, draft)) return false;
+  const std::size_t removed =
+      std::erase_if(draft.own_rest().overrides,
+                    [&](const state::Override& own) { return own.entitlement == name; });
+  if (removed == 0) return false;
+  engine_->put(locked, std::move(draft), [&](const Customer& customer, std::vector<Event>& events) {
+    events.push_back(engine::customer_set(customer, engine_->names(), now));
+  });
+  return true;
+}
+
+Result<bool> Limitr::apply_customer_topup(std::string_view id, std::string_view topup) {
+  const Timestamp now = engine_->now();
+  const Symbol name = engine_->names().find(topup);
+  Locked locked(*engine_);
+  Customer draft;
+  if (!locked.find_draft(id, draft)) return false;
+  const policy::Policy& policy = locked.policy();
+  const policy::Plan* plan = core::plan_of(policy, locked.family());
+  const policy::Topup* granted = plan == nullptr ? nullptr : plan->find_topup(name);
+  if (granted == nullptr) return false;
+  core::append(draft.own_rest().grants, core::new_grant(*granted, now, engine_->ids()));
+  engine_->put(locked, std::move(draft), [&](const Customer& customer, std::vector<Event>& events) {
+    events.push_back(engine::topup_granted(customer, policy, *plan, *granted,
+                                           customer.more().grants.back(), now));
+  });
+  return true;
+}
+
+Result<void> Limitr::ensure_included_topups(std::string_view id) {
+  const Timestamp now = engine_->now();
+  Locked locked(*engine_);
+  Customer draft;
+  if (!locked.find_draft(id, draft)) return {};
+  const policy::Plan* plan = core::plan_of(locked.policy(), locked.family());
+  if (plan == nullptr) return {};
+  core::Grants& grants = draft.own_rest().grants;
+  if (!core::follow_topups(grants, *plan, draft.type, now, engine_->ids())) return {};
+  engine_->put(locked, std::move(draft), [&](const Customer& customer, std::vector<Event>& events) {
+    events.push_back(engine::customer_set(customer, engine_->names(), now));
+  });
+  return {};
+}
+
+Result<bool> Limitr::ensure_plan_subscription(std::string_view id) {
+  std::string subscription;
+  {
+    Locked locked(*engine_);
+    if (!locked.find(id)) return false;
+    const policy::Plan* plan = locked.policy().plan(locked.slot().customer.plan);
+    if (plan == nullptr || plan->find(plan->subscription) == nullptr) return false;
+    subscription = engine_->names().text(plan->subscription);
+  }
+  // Looked at again under the locks of the call: of two that come at once, one increments.
+  const auto is_due = [&](const Locked& locked, Timestamp now) {
+    const Customer& customer = locked.family()[Family::caller];
+    const policy::Plan* plan = locked.policy().plan(customer.plan);
+    if (plan == nullptr || engine_->names().text(plan->subscription) != subscription) return false;
+    const state::Meter* meter = customer.meter(plan->subscription);
+    if (meter == nullptr || !amount::less(meter->value, 1)) return false;
+    return !plan->trial_period || now - meter->started >= *plan->trial_period;
+  };
+  const CallOptions options;
+  core::CallInput input{.entitlement = std::string_view(subscription),
+                        .increments = 1,
+                        .options = &options,
+                        .now = {},
+                        .host_overhead = {},
+                        .rates = {}};
+  Result<Decision> decision = engine_->decide({id}, input, /*commit=*/true, is_due);
+  if (!decision.ok()) return std::move(decision).error();
+  return decision->allowed;
+}
+
+}  // namespace limitr

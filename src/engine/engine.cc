@@ -1,0 +1,405 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "engine/engine.h"
+
+#include <algorithm>
+#include <cmath>
+#include <exception>
+
+#include <fmt/format.h>
+
+#include "core/customers.h"
+#include "engine/event_text.h"
+#include "engine/requests.h"
+#include "state/record.h"
+
+namespace limitr::engine {
+namespace {
+
+constexpr std::uint32_t shard_bits = 8;
+
+bool calls_host_functions(const policy::Policy& policy, const HostFunctions& host) {
+  return std::any_of(policy.host_functions.begin(), policy.host_functions.end(),
+                     [&](const std::string& name) {
+                       return host.overhead.contains(name) || host.rates.contains(name);
+                     });
+}
+
+}  // namespace
+
+Engine::Engine(PolicyPointer policy, std::shared_ptr<SymbolTable> names, Options options)
+    : options_(std::move(options)),
+      clock_(options_.clock ? options_.clock : system_clock()),
+      names_(std::move(names)),
+      shards_(std::size_t{1} << shard_bits),
+      dispatcher_(std::uint32_t{1} << shard_bits, options_.host, options_.log) {
+  set_policy(std::move(policy));
+}
+
+Engine::~Engine() {
+  for (Shard& shard : shards_) {
+    for (Slot* slot : shard.customers) slot->release();
+  }
+}
+
+// The top bits: the table inside the shard uses the others.
+std::uint32_t Engine::shard_of(std::string_view id) {
+  return static_cast<std::uint32_t>(TextHash()(id) >> (64 - shard_bits));
+}
+
+PolicyPointer Engine::policy() const {
+  Shard& first = const_cast<Shard&>(shards_.front());
+  const std::lock_guard lock(first.mutex);
+  return first.policy;
+}
+
+void Engine::set_policy(PolicyPointer policy) {
+  calls_host_.store(calls_host_functions(*policy, options_.host), std::memory_order_relaxed);
+  for (Shard& shard : shards_) {
+    PolicyPointer old = policy;
+    const std::lock_guard lock(shard.mutex);
+    shard.policy.swap(old);
+  }
+}
+
+Handle Engine::make_handle(Slot& slot, Symbol entitlement) {
+  slot.retain();
+  return Handle(&slot, static_cast<std::uint32_t>(entitlement));
+}
+
+// Caps of customers that nobody's refs reach concern nobody else; whether any shared cap is there
+// at all decides, for most policies, that refs need not be followed.
+bool Engine::reaches_others(const policy::Policy& policy, const Customer& customer,
+                            core::EntitlementKey key) const {
+  if (!customer.rest || customer.rest->refs.empty()) return false;
+  if (has_shared_caps_.load(std::memory_order_relaxed)) return true;
+  const policy::Plan* plan = policy.plan(customer.plan);
+  if (plan == nullptr) return true;
+  const policy::Entitlement* entitlement = key.in(*plan);
+  return entitlement != nullptr && entitlement->scope != Symbol::empty &&
+         entitlement->scope != customer.type;
+}
+
+void Engine::note_shared_caps(const Customer& customer) {
+  const auto& caps = customer.more().caps;
+  if (std::any_of(caps.begin(), caps.end(), [](const state::Cap& cap) { return cap.shared; })) {
+    has_shared_caps_.store(true, std::memory_order_relaxed);
+  }
+}
+
+std::vector<double> Engine::rates(const policy::Policy& policy) const {
+  std::vector<double> rates;
+  if (!calls_host_.load(std::memory_order_relaxed)) return rates;
+  for (const policy::ExchangePair& pair : policy.pairs) {
+    double rate = pair.value;
+    if (const auto fn = options_.host.rates.find(pair.value_fn); fn != options_.host.rates.end()) {
+      try {
+        const double returned = fn->second();
+        if (std::isfinite(returned) && returned >= 0) {
+          rate = returned;
+        } else {
+          log(fmt::format("rate function `{}` returned no usable number", pair.value_fn));
+        }
+      } catch (const std::exception& thrown) {
+        log(fmt::format("rate function `{}` threw: {}", pair.value_fn, thrown.what()));
+      } catch (...) {
+        log(fmt::format("rate function `{}` threw", pair.value_fn));
+      }
+    }
+    rates.push_back(rate);
+  }
+  return rates;
+}
+
+std::optional<double> Engine::call_overhead_fn(const policy::Credit& credit, double units,
+                                               const Json& event_data) const {
+  const auto fn = options_.host.overhead.find(credit.overhead_fn);
+  if (fn == options_.host.overhead.end()) return std::nullopt;
+  try {
+    const double overhead = fn->second(units, event_data);
+    if (std::isfinite(overhead)) return overhead;
+    log(fmt::format("cost function `{}` returned no finite number", credit.overhead_fn));
+  } catch (const std::exception& thrown) {
+    log(fmt::format("cost function `{}` threw: {}", credit.overhead_fn, thrown.what()));
+  } catch (...) {
+    log(fmt::format("cost function `{}` threw", credit.overhead_fn));
+  }
+  return std::nullopt;
+}
+
+// Asks the cost function of the credit that the call would be metered in, if it has one. Found out
+// under the locks, asked without them.
+std::optional<double> Engine::host_overhead(const Who& who, const core::CallInput& input) {
+  if (input.options->overhead) return std::nullopt;
+  PolicyPointer policy;
+  const policy::Credit* credit = nullptr;
+  double units = 0;
+  {
+    Locked locked(*this);
+    if (!(who.slot != nullptr ? locked.find_family(who.slot) : locked.find_family(who.id))) {
+      return std::nullopt;
+    }
+    policy = locked.policy_pointer();
+    const core::Target target = resolve(locked, input.entitlement, now());
+    if (target.denied || target.limit == nullptr) return std::nullopt;
+    credit = policy->credit(target.limit->credit);
+    if (input.increments != 0) {
+      units = input.increments * target.limit->increment;
+    } else {
+      const Result<double> value = quantity(input.value, credit->stof_units);
+      if (!value.ok()) return std::nullopt;  // The decision will say so.
+      units = *value;
+    }
+  }
+  if (units == 0) return std::nullopt;
+  return call_overhead_fn(*credit, units, input.options->event_data.value_or(Json()));
+}
+
+core::Target Engine::resolve(Locked& locked, core::EntitlementKey key, Timestamp now) {
+  if (locked.policy().has_renames) settle_names(locked, key);
+  core::Target target = core::resolve(locked.policy(), locked.family(), key, now);
+  if (!target.override_expired) return target;
+  locked.before_change();
+  state::apply({state::OverrideRemoval{target.owner, target.entitlement->name}}, locked.family());
+  target.override_expired = false;
+  return target;
+}
+
+Result<Decision> Engine::decide(const Who& who, core::CallInput input, bool commit,
+                                const Guard& guard) {
+  std::vector<double> rates;
+  PolicyPointer rated;
+  if (calls_host_.load(std::memory_order_relaxed)) {
+    rated = policy();
+    rates = this->rates(*rated);
+    input.host_overhead = host_overhead(who, input);
+  }
+  input.now = now();
+  Locked locked(*this);
+  bool found = who.slot != nullptr ? locked.find(who.slot) : locked.find(who.id);
+  if (found && reaches_others(locked.policy(), locked.slot().customer, input.entitlement)) {
+    found = who.slot != nullptr ? locked.find_family(who.slot) : locked.find_family(who.id);
+  }
+  if (!found || (guard && !guard(locked, input.now))) {
+    return Decision{.reason = Reason::unknown_customer};
+  }
+  // Rates asked for under a policy that was replaced meanwhile say nothing of this one.
+  if (rated.get() == &locked.policy()) input.rates = rates;
+  return decide_locked(locked, input, commit);
+}
+
+// What the entitlement was called before passes to its name of today, on first use.
+void Engine::settle_names(Locked& locked, core::EntitlementKey key) {
+  const policy::Plan* plan = core::plan_of(locked.policy(), locked.family());
+  const policy::Entitlement* entitlement = plan == nullptr ? nullptr : key.in(*plan);
+  if (entitlement == nullptr || entitlement->renamed_from.empty()) return;
+  for (Family::Index who = 0; who < locked.family().size(); ++who) {
+    const std::vector<state::Move> moves = core::carry_over(*entitlement, locked.family(), who);
+    if (moves.empty()) continue;
+    locked.before_change();
+    state::apply(moves, locked.family());
+  }
+}
+
+Result<Decision> Engine::decide_locked(Locked& locked, const core::CallInput& input, bool commit) {
+  const policy::Policy& policy = locked.policy();
+  if (policy.has_renames) settle_names(locked, input.entitlement);
+  const std::string_view request = commit ? input.options->request : std::string_view();
+  if (!request.empty()) {
+    std::optional<Result<Decision>> known = repeated(locked.slot().customer, policy, input);
+    if (known) return *std::move(known);
+  }
+  core::Outcome outcome = core::decide(policy, locked.family(), input, ids_);
+  if (outcome.error) return *std::move(outcome.error);
+  if (!outcome.upkeep.empty() || (commit && !outcome.changes.empty())) locked.before_change();
+  if (!outcome.upkeep.empty()) state::apply(outcome.upkeep, locked.family());
+  if (!commit) return std::move(outcome.decision);
+  if (!outcome.changes.empty()) state::apply(outcome.changes, locked.family());
+  if (outcome.lesson) teach(locked, outcome, input.now);
+  if (!request.empty() && outcome.decision.allowed && !outcome.changes.empty()) {
+    remember(locked.slot().customer, policy, input, outcome.decision);
+  }
+  if (input.options->event && dispatcher_.has_handlers()) {
+    send(locked, call_events(policy, locked.family(), outcome, *input.options, input.now));
+  }
+  return std::move(outcome.decision);
+}
+
+// Passes on what a settled call taught, to the statistics over all customers.
+void Engine::teach(Locked& locked, const core::Outcome& outcome, Timestamp now) {
+  const core::Lesson& lesson = *outcome.lesson;
+  const policy::Entitlement& entitlement = *outcome.target.entitlement;
+  if (lesson.sample.usable()) {
+    learn(entitlement.name, lesson.sample, lesson.value, lesson.overhead, now);
+  } else {
+    log_unlearned(locked.family()[outcome.target.owner].id, entitlement);
+  }
+}
+
+void Engine::log_unlearned(std::string_view customer, const policy::Entitlement& entitlement) {
+  log(
+      fmt::format("estimates: a call by `{}` on `{}` has no `{}` to scale by: it is metered but "
+                  "not learned from",
+                  customer, names_->text(entitlement.name), entitlement.estimate_basis));
+}
+
+void Engine::send(Locked& locked, std::vector<Event> events) {
+  if (events.empty()) return locked.unlock();
+  Dispatcher::Batch batch;
+  batch.events = std::move(events);
+  batch.policy = locked.policy_pointer();
+  for (const std::uint32_t shard : locked.locks().held()) dispatcher_.take_ticket(batch, shard);
+  locked.unlock();
+  dispatcher_.run(std::move(batch));
+}
+
+void Engine::send(std::vector<Event> events) {
+  if (events.empty()) return;
+  Dispatcher::Batch batch;
+  batch.events = std::move(events);
+  batch.policy = policy();
+  dispatcher_.run(std::move(batch));
+}
+
+Slot& Engine::insert(Customer customer) {
+  note_shared_caps(customer);
+  for (const std::string& alt : customer.more().alt_ids) {
+    shards_[shard_of(alt)].alts[alt] = customer.id;
+  }
+  const std::uint32_t index = shard_of(customer.id);
+  auto* slot = new Slot(std::move(customer), static_cast<std::uint16_t>(index));
+  slot->snapshot = snapshot_.load(std::memory_order_relaxed);
+  shards_[index].customers.insert(slot);
+  return *slot;
+}
+
+void Engine::replace(Slot& slot, Customer customer) {
+  before_change(std::array{&slot});
+  note_shared_caps(customer);
+  const auto contains = [](const Customer& one, const std::string& alt) {
+    const auto& alts = one.more().alt_ids;
+    return std::find(alts.begin(), alts.end(), alt) != alts.end();
+  };
+  for (const std::string& alt : slot.customer.more().alt_ids) {
+    if (!contains(customer, alt)) shards_[shard_of(alt)].alts.erase(alt);
+  }
+  for (const std::string& alt : customer.more().alt_ids) {
+    if (!contains(slot.customer, alt)) shards_[shard_of(alt)].alts[alt] = customer.id;
+  }
+  slot.customer = std::move(customer);
+}
+
+void Engine::erase(Slot& slot) {
+  before_change(std::array{&slot});
+  for (const std::string& alt : slot.customer.more().alt_ids) {
+    shards_[shard_of(alt)].alts.erase(alt);
+  }
+  Shard& shard = shards_[slot.shard];
+  shard.customers.erase(&slot);
+  slot.removed = true;
+  if (snapshot_.load(std::memory_order_relaxed) != 0) {
+    shard.removed.push_back(&slot);
+  } else {
+    slot.release();
+  }
+}
+
+std::optional<std::string> Engine::owner_of(std::string_view id) {
+  Shard& shard = shards_[shard_of(id)];
+  if (shard.customers.contains(id)) return std::string(id);
+  const auto alt = shard.alts.find(id);
+  return alt == shard.alts.end() ? std::nullopt : std::optional(alt->second);
+}
+
+void Engine::write_ahead(std::span<Slot* const> slots, std::uint32_t running) {
+  for (Slot* slot : slots) {
+    if (slot == nullptr || slot->snapshot == running) continue;
+    append_record(shards_[slot->shard].snapshot, *slot, running);
+  }
+}
+
+// REQUIRES: the slot's shard is locked.
+void Engine::append_record(std::string& text, Slot& slot, std::uint32_t running) {
+  slot.snapshot = running;
+  JsonWriter json(text);
+  if (!text.empty() && text.back() != '{') text.push_back(',');
+  json.key(slot.customer.id);
+  state::write_customer(json, slot.customer, *names_);
+}
+
+// A call either reads the snapshot's number before it is set, and then the snapshot meets its
+// customers only after all of them have changed; or after, and then writes what stood before.
+// Deciding which takes no lock: the call reads the number under its locks, and the snapshot takes
+// those same locks later (INVARIANT 6).
+void Engine::append_snapshot(std::string& text) {
+  const std::lock_guard one_at_a_time(snapshot_mutex_);
+  if (++snapshots_taken_ == 0) ++snapshots_taken_;
+  const std::uint32_t running = snapshots_taken_;
+  // Customers that are created before the number is set but listed after must be in the cut, so
+  // each shard's list is read under its lock, after.
+  snapshot_.store(running, std::memory_order_seq_cst);
+  for (Shard& shard : shards_) {
+    std::vector<Slot*> slots;
+    {
+      const std::lock_guard lock(shard.mutex);
+      slots.assign(shard.customers.begin(), shard.customers.end());
+    }
+    for (Slot* slot : slots) {
+      const std::lock_guard lock(shard.mutex);
+      if (slot->snapshot != running) append_record(text, *slot, running);
+    }
+  }
+  snapshot_.store(0, std::memory_order_seq_cst);
+  for (Shard& shard : shards_) {
+    const std::lock_guard lock(shard.mutex);
+    if (!shard.snapshot.empty()) {
+      if (!text.empty() && text.back() != '{') text.push_back(',');
+      text += shard.snapshot;
+      shard.snapshot = {};
+    }
+    for (Slot* slot : shard.removed) slot->release();
+    shard.removed.clear();
+  }
+}
+
+std::optional<state::EstimateStats> Engine::policy_estimate(Symbol entitlement,
+                                                            const std::string& segment) const {
+  const std::lock_guard lock(estimates_mutex_);
+  const auto found = estimates_.find(entitlement);
+  if (found == estimates_.end()) return std::nullopt;
+  for (const state::EstimateStats& stats : found->second) {
+    if (stats.segment == segment) return stats;
+  }
+  return std::nullopt;
+}
+
+void Engine::each_entitlement_estimates(
+    const std::function<void(Symbol, const std::vector<state::EstimateStats>&)>& visit) const {
+  const std::lock_guard lock(estimates_mutex_);
+  for (const auto& [entitlement, segments] : estimates_) visit(entitlement, segments);
+}
+
+void Engine::learn(Symbol entitlement, const core::Sample& sample, double value, double overhead,
+                   Timestamp now) {
+  const std::lock_guard lock(estimates_mutex_);
+  std::vector<state::EstimateStats>& segments = estimates_[entitlement];
+  for (state::EstimateStats& stats : segments) {
+    if (stats.segment != sample.segment) continue;
+    stats = core::learn(&stats, sample, value, overhead, now);
+    return;
+  }
+  segments.push_back(core::learn(nullptr, sample, value, overhead, now));
+}
+
+void Engine::merge_estimate(std::string_view entitlement, const state::EstimateStats& stats) {
+  const Symbol name = names_->intern(entitlement);
+  const std::lock_guard lock(estimates_mutex_);
+  std::vector<state::EstimateStats>& segments = estimates_[name];
+  for (state::EstimateStats& known : segments) {
+    if (known.segment != stats.segment) continue;
+    known = core::merge(known, stats);
+    return;
+  }
+  segments.push_back(stats);
+}
+
+}  // namespace limitr::engine

@@ -1,0 +1,303 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <absl/container/flat_hash_set.h>
+#include <absl/container/inlined_vector.h>
+
+#include <limitr/limitr.h>
+#include "base/text_map.h"
+#include "core/decide.h"
+#include "core/estimates.h"
+#include "engine/dispatcher.h"
+#include "engine/slot.h"
+#include "env/random_ids.h"
+#include "policy/policy.h"
+#include "state/changes.h"
+
+// The shell around core: finds and locks the customers of a call, applies what core decided, and
+// sends the events. The methods of Limitr are built on it, one file a group.
+//
+// INVARIANTS
+// 1. A customer is read and changed only under its shard's lock. A call that touches several holds
+//    the locks of all of them from before it decides until everything is applied, so nobody ever
+//    sees half of it.
+// 2. Locks are taken in the order of the shards' numbers, or only tried.
+// 3. No lock is held while a handler or host function runs.
+// 4. A call sees one policy: that of its caller's shard, under whose lock it stays.
+// 5. An ID, and an alternate ID, is listed in the shard of its own hash; no text is listed as both.
+// 6. While a snapshot is being taken, a customer that it does not have yet is written to it
+//    before it is changed.
+namespace limitr::engine {
+
+using PolicyPointer = std::shared_ptr<const policy::Policy>;
+using state::Customer;
+using state::Family;
+
+struct SlotHash {
+  using is_transparent = void;
+  std::size_t operator()(const Slot* slot) const { return TextHash()(slot->customer.id); }
+  std::size_t operator()(std::string_view id) const { return TextHash()(id); }
+};
+struct SlotEqual {
+  using is_transparent = void;
+  bool operator()(const Slot* a, const Slot* b) const { return a == b; }
+  bool operator()(const Slot* slot, std::string_view id) const { return slot->customer.id == id; }
+  bool operator()(std::string_view id, const Slot* slot) const { return slot->customer.id == id; }
+};
+
+/// The customers of one hash range. Each on cache lines of its own.
+struct alignas(64) Shard {
+  std::mutex mutex;
+  PolicyPointer policy;
+  absl::flat_hash_set<Slot*, SlotHash, SlotEqual> customers;
+  TextMap<std::string> alts;   ///< Alternate ID -> the customer's own.
+  std::string snapshot;        ///< Records that the running snapshot got ahead of its turn.
+  std::vector<Slot*> removed;  ///< Kept until the running snapshot ends.
+};
+
+/// The locks of some shards. Lets go of them at its end, or earlier.
+class ShardLocks {
+public:
+  explicit ShardLocks(std::span<Shard> shards) : shards_(shards) {}
+  ~ShardLocks() { unlock(); }
+  ShardLocks(const ShardLocks&) = delete;
+  ShardLocks& operator=(const ShardLocks&) = delete;
+
+  /// Holds that shard's lock too. Where it cannot be had in order without waiting, lets go of all,
+  /// takes them again in order together with it, and returns false: what was read is stale.
+  bool add(std::uint32_t shard);
+  void unlock();
+  /// The shards that are held, ascending.
+  std::span<const std::uint32_t> held() const { return {held_.data(), held_.size()}; }
+
+private:
+  std::span<Shard> shards_;
+  absl::InlinedVector<std::uint32_t, 4> held_;
+};
+
+class Engine;
+
+/// A customer, locked, together with those its refs reach where they were asked for.
+class Locked {
+public:
+  explicit Locked(Engine& engine);
+
+  /// Locks the customer of that ID or alternate ID; false where there is none.
+  bool find(std::string_view id);
+  /// The same by a handle's slot; false where the customer was deleted.
+  bool find(Slot* slot);
+  /// find(), and everyone the refs reach.
+  bool find_family(std::string_view id);
+  bool find_family(Slot* slot);
+  /// Locks the shards of a draft that is in none yet, and everyone its refs reach; false where
+  /// the draft's ID is known by now.
+  bool find_refs_of(Customer& draft);
+
+  /// find_family() for an edit: the family's caller is `draft`, a copy of the customer that
+  /// `prepare` has changed; the refs followed are the draft's.
+  template <typename Prepare>
+  bool find_draft(std::string_view id, Customer& draft, const Prepare& prepare) {
+    do {
+      if (!list(id)) return false;
+      draft = slot().customer;
+      prepare(draft);
+      family_.emplace(draft);
+    } while (!follow_refs());
+    return true;
+  }
+  bool find_draft(std::string_view id, Customer& draft) {
+    return find_draft(id, draft, [](Customer&) {});
+  }
+
+  const policy::Policy& policy() const { return **policy_; }
+  PolicyPointer policy_pointer() const { return *policy_; }
+  /// The customer found, or none before that and for drafts.
+  Slot& slot() { return *slots_.front(); }
+  Family& family() { return *family_; }
+  const Family& family() const { return *family_; }
+  ShardLocks& locks() { return locks_; }
+  void unlock() { locks_.unlock(); }
+  /// To be called before the first change: lets a running snapshot have what stands now.
+  void before_change();
+
+private:
+  bool list(std::string_view id);
+  bool follow_refs();
+
+  Engine& engine_;
+  ShardLocks locks_;
+  const PolicyPointer* policy_ = nullptr;
+  absl::InlinedVector<Slot*, 4> slots_;  // of the family's members, null for a draft
+  std::optional<Family> family_;
+};
+
+/// Who makes a call: by ID, or by the slot of a handle.
+struct Who {
+  std::string_view id;
+  Slot* slot = nullptr;
+};
+
+class Engine {
+public:
+  Engine(PolicyPointer policy, std::shared_ptr<SymbolTable> names, Options options);
+  ~Engine();
+  Engine(const Engine&) = delete;
+  Engine& operator=(const Engine&) = delete;
+
+  Timestamp now() const { return clock_->now(); }
+  SymbolTable& names() { return *names_; }
+  const std::shared_ptr<SymbolTable>& shared_names() const { return names_; }
+  const Options& options() const { return options_; }
+  void log(std::string_view message) const { options_.log(message); }
+  Dispatcher& dispatcher() { return dispatcher_; }
+  core::IdSource& ids() { return ids_; }
+  std::span<Shard> shards() { return shards_; }
+  Shard& shard(std::uint32_t index) { return shards_[index]; }
+  static std::uint32_t shard_of(std::string_view id);
+
+  /// Decides a call and, with `commit`, applies it. The one way of check and allow alike.
+  /// Where `guard` is given and says no under the call's locks, nothing is decided or changed, and
+  /// the answer is that of an unknown customer.
+  using Guard = std::function<bool(const Locked&, Timestamp now)>;
+  Result<Decision> decide(const Who& who, core::CallInput input, bool commit,
+                          const Guard& guard = {});
+  /// Whether a call by this customer can touch others, so that its refs must be followed.
+  bool reaches_others(const policy::Policy& policy, const Customer& customer,
+                      core::EntitlementKey key) const;
+  /// A handle to a slot. REQUIRES: the slot's shard is locked.
+  static Handle make_handle(Slot& slot, Symbol entitlement);
+  static Who who(const Handle& handle) { return {{}, handle.slot_}; }
+  static Symbol entitlement(const Handle& handle) { return Symbol{handle.entitlement_}; }
+
+  /// Finds plan, entitlement, owner and limit of a read by a locked family; brings renamed and
+  /// expired things up to date first.
+  core::Target resolve(Locked& locked, core::EntitlementKey key, Timestamp now);
+  /// What a credit's cost function returns; none: it has none of ours, or it failed, which is
+  /// logged. REQUIRES: no lock is held.
+  std::optional<double> call_overhead_fn(const policy::Credit& credit, double units,
+                                         const Json& event_data) const;
+  /// What the policy's rate functions return now. Runs them: REQUIRES no lock is held.
+  std::vector<double> rates(const policy::Policy& policy) const;
+
+  /// Lets go of the locks and sends the events, in the order of the customers' changes.
+  void send(Locked& locked, std::vector<Event> events);
+  /// Sends events that are about no customer.
+  void send(std::vector<Event> events);
+
+  // Customers. REQUIRES: the shards concerned are locked.
+
+  /// Lists a new customer and its alternate IDs.
+  Slot& insert(Customer customer);
+  /// Puts an edited customer in the place of a listed one of the same ID. REQUIRES also the shards
+  /// of the alternate IDs by which the two differ.
+  void replace(Slot& slot, Customer customer);
+  /// replace(), and then the events that `events(customer, list)` adds to a list, if anyone
+  /// listens. Lets go of the locks.
+  template <typename Events>
+  void put(Locked& locked, Customer draft, const Events& events) {
+    Slot& slot = locked.slot();
+    replace(slot, std::move(draft));
+    std::vector<Event> list;
+    if (dispatcher_.has_handlers()) events(std::as_const(slot.customer), list);
+    send(locked, std::move(list));
+  }
+  /// Puts a customer in the place of a listed one of its ID, or lists it; then as put().
+  template <typename Events>
+  void put_listed(Locked& locked, Customer customer, const Events& events) {
+    auto& customers = shards_[shard_of(customer.id)].customers;
+    const auto known = customers.find(std::string_view(customer.id));
+    Slot* slot = known == customers.end() ? nullptr : *known;
+    if (slot != nullptr) {
+      replace(*slot, std::move(customer));
+    } else {
+      slot = &insert(std::move(customer));
+    }
+    std::vector<Event> list;
+    if (dispatcher_.has_handlers()) events(std::as_const(slot->customer), list);
+    send(locked, std::move(list));
+  }
+  void erase(Slot& slot);
+  /// The customer whose ID or alternate ID that is, or none.
+  std::optional<std::string> owner_of(std::string_view id);
+  void note_shared_caps(const Customer& customer);
+
+  // The policy.
+
+  PolicyPointer policy() const;
+  /// Puts a policy in place, shard after shard, while calls go on.
+  void set_policy(PolicyPointer policy);
+  /// Held by whoever makes a new policy from the present one.
+  std::mutex& policy_change() { return policy_change_; }
+
+  // Snapshots.
+
+  /// Lets the running snapshot, if any, have customers before they change: all that one call may
+  /// change at once, so that the snapshot's cut lies between calls.
+  void before_change(std::span<Slot* const> slots) {
+    const std::uint32_t running = snapshot_.load(std::memory_order_relaxed);
+    if (running != 0) write_ahead(slots, running);
+  }
+  /// Appends every customer's record, `"ID":record` joined by commas: a consistent cut.
+  void append_snapshot(std::string& text);
+
+  // Statistics over all customers.
+
+  std::optional<state::EstimateStats> policy_estimate(Symbol entitlement,
+                                                      const std::string& segment) const;
+  /// Calls `visit(entitlement, its segments)` for each.
+  void each_entitlement_estimates(
+      const std::function<void(Symbol, const std::vector<state::EstimateStats>&)>& visit) const;
+  void learn(Symbol entitlement, const core::Sample& sample, double value, double overhead,
+             Timestamp now);
+  void log_unlearned(std::string_view customer, const policy::Entitlement& entitlement);
+  void merge_estimate(std::string_view entitlement, const state::EstimateStats& stats);
+
+private:
+  class Ids final : public core::IdSource {
+  public:
+    std::string next() override { return random_.next(); }
+
+  private:
+    env::RandomIds random_;
+  };
+
+  void write_ahead(std::span<Slot* const> slots, std::uint32_t running);
+  void append_record(std::string& text, Slot& slot, std::uint32_t running);
+  std::optional<double> host_overhead(const Who& who, const core::CallInput& input);
+  Result<Decision> decide_locked(Locked& locked, const core::CallInput& input, bool commit);
+  void teach(Locked& locked, const core::Outcome& outcome, Timestamp now);
+  void settle_names(Locked& locked, core::EntitlementKey key);
+
+  const Options options_;
+  const std::shared_ptr<const Clock> clock_;
+  const std::shared_ptr<SymbolTable> names_;
+  std::vector<Shard> shards_;
+  Dispatcher dispatcher_;
+  Ids ids_;
+  std::atomic<bool> has_shared_caps_{false};
+  std::atomic<bool> calls_host_{false};  // the policy names a host function of ours
+  std::atomic<std::uint32_t> snapshot_{0};
+  std::uint32_t snapshots_taken_ = 0;  // guarded by snapshot_mutex_
+  std::mutex snapshot_mutex_;
+  std::mutex policy_change_;
+  mutable std::mutex estimates_mutex_;
+  absl::flat_hash_map<Symbol, std::vector<state::EstimateStats>> estimates_;  // guarded by it
+};
+
+/// Puts a record in the place of any customer of its ID, as loading does: no event. Errors:
+/// alias_taken, where the ID or an alternate ID is another customer's.
+Result<void> put_record(Engine& engine, Customer record);
+
+}  // namespace limitr::engine

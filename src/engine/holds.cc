@@ -1,0 +1,217 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <cmath>
+
+#include "engine/engine.h"
+#include "engine/event_text.h"
+
+namespace limitr {
+
+using engine::Locked;
+using state::Family;
+
+namespace {
+
+const Json* context_of(const std::optional<Json>& context) { return context ? &*context : nullptr; }
+
+// The customer's own estimate once it has enough samples, else that over all customers.
+std::optional<Estimate> estimate_for(engine::Engine& engine, Locked& locked,
+                                     const core::Target& target, const core::Sample& sample,
+                                     double quantile) {
+  const Symbol entitlement = target.entitlement->name;
+  const state::MeterExtra* extra = locked.family()[target.owner].extra(entitlement);
+  if (extra != nullptr) {
+    for (const state::EstimateStats& stats : extra->estimates) {
+      if (stats.segment != sample.segment) continue;
+      if (stats.samples < locked.policy().estimate_min_samples) break;
+      std::optional<Estimate> own = core::predict(stats, sample, quantile);
+      if (own) own->scope = "customer";
+      return own;
+    }
+  }
+  const auto shared = engine.policy_estimate(entitlement, sample.segment);
+  if (!shared) return std::nullopt;
+  std::optional<Estimate> estimate = core::predict(*shared, sample, quantile);
+  if (estimate) estimate->scope = "policy";
+  return estimate;
+}
+
+// The owner's meter, made where there is none yet: a hold or an estimate belongs to one.
+void ensure_meter(Locked& locked, const core::Target& target, Timestamp now) {
+  state::Customer& owner = locked.family().at(target.owner);
+  const Symbol entitlement = target.entitlement->name;
+  if (owner.meter(entitlement) != nullptr) return;
+  const Symbol credit = target.limit != nullptr ? target.limit->credit : Symbol::empty;
+  owner.add_meter(core::new_meter(entitlement, credit, now));
+}
+
+// Learns from one call; false where the sample lacks its basis.
+bool learn(engine::Engine& engine, Locked& locked, const core::Target& target,
+           const core::Sample& sample, double value, double overhead, Timestamp now) {
+  if (!sample.usable()) {
+    engine.log_unlearned(locked.family()[target.owner].id, *target.entitlement);
+    return false;
+  }
+  locked.before_change();
+  ensure_meter(locked, target, now);
+  const Symbol entitlement = target.entitlement->name;
+  const state::EstimateStats* known = nullptr;
+  if (const state::MeterExtra* extra = locked.family()[target.owner].extra(entitlement)) {
+    for (const state::EstimateStats& stats : extra->estimates) {
+      if (stats.segment == sample.segment) known = &stats;
+    }
+  }
+  const state::EstimateMove move{target.owner, entitlement,
+                                 core::learn(known, sample, value, overhead, now)};
+  state::apply({move}, locked.family());
+  engine.learn(entitlement, sample, value, overhead, now);
+  return true;
+}
+
+Error not_finite(const char* what) {
+  return {.code = ErrorCode::invalid_value,
+          .message = std::string("the ") + what + " is not a finite number"};
+}
+
+}  // namespace
+
+Read<std::string> Limitr::reserve(std::string_view customer, std::string_view entitlement,
+                                  const ReserveOptions& options) {
+  if (options.overhead && !std::isfinite(*options.overhead)) return not_finite("overhead");
+  const std::vector<double> rates = engine_->rates(*engine_->policy());
+  const Timestamp now = engine_->now();
+  Locked locked(*engine_);
+  if (!locked.find_family(customer)) return std::optional<std::string>();
+  const policy::Policy& policy = locked.policy();
+  const core::Target target = engine_->resolve(locked, entitlement, now);
+  if (target.denied || target.limit == nullptr) return std::optional<std::string>();
+  const policy::Credit& credit = *policy.credit(target.limit->credit);
+  const core::Sample sample = core::sample_of(*target.entitlement, context_of(options.context),
+                                              options.basis, options.segment);
+  state::Hold hold{
+      .id = {}, .expires = now + policy.hold_ttl, .basis = {}, .segment = sample.segment};
+  std::optional<double> overhead = options.overhead;
+  if (options.ttl) {
+    const Result<Millis> ttl = duration(*options.ttl);
+    if (!ttl.ok()) return ttl.error();
+    hold.expires = now + *ttl;
+  }
+  if (options.value) {
+    const Result<double> units = quantity(*options.value, credit.stof_units);
+    if (!units.ok()) return units.error();
+    hold.value = *units;
+  } else if (const auto estimate =
+                 estimate_for(*engine_, locked, target, sample, options.quantile)) {
+    hold.value = estimate->value;
+    if (!overhead) overhead = estimate->overhead;
+  } else {
+    hold.value = target.limit->increment;
+  }
+  if (!(hold.value > 0)) return std::optional<std::string>();
+  hold.overhead = overhead.value_or(hold.value * credit.overhead_cost);
+  hold.basis = sample.basis;
+
+  const CallOptions call_options{.event_data = options.context, .overhead = overhead};
+  const core::CallInput input{.entitlement = entitlement,
+                              .value = hold.value,
+                              .options = &call_options,
+                              .now = now,
+                              .host_overhead = {},
+                              .rates = rates};
+  const core::Outcome outcome = core::decide(policy, locked.family(), input, engine_->ids());
+  if (outcome.error) return *outcome.error;
+  locked.before_change();
+  state::apply(outcome.upkeep, locked.family());
+  if (!outcome.decision.allowed) return std::optional<std::string>();
+  ensure_meter(locked, target, now);
+  std::vector<state::Move> moves;
+  const Symbol name = target.entitlement->name;
+  if (const state::MeterExtra* extra = locked.family()[target.owner].extra(name)) {
+    for (const state::Hold& old : extra->holds) {
+      if (old.expires < now) moves.push_back(state::HoldRemoval{target.owner, name, old.id});
+    }
+  }
+  hold.id = engine_->ids().next();
+  moves.push_back(state::HoldAdded{target.owner, name, hold});
+  state::apply(moves, locked.family());
+  return std::optional(hold.id);
+}
+
+Result<Decision> Limitr::settle(std::string_view customer, std::string_view entitlement,
+                                std::string_view hold, Value value, const SettleOptions& options) {
+  CallOptions call_options{.event = options.event,
+                           .event_data = options.event_data,
+                           .overhead = options.overhead,
+                           .force = true};
+  call_options.request = options.request;
+  core::CallInput input{.entitlement = entitlement,
+                        .value = value,
+                        .options = &call_options,
+                        .now = {},
+                        .host_overhead = {},
+                        .rates = {}};
+  const core::Settlement settlement{hold, options.basis, options.segment};
+  input.settles = &settlement;
+  return engine_->decide({customer}, input, /*commit=*/true);
+}
+
+Result<bool> Limitr::release(std::string_view customer, std::string_view entitlement,
+                             std::string_view hold) {
+  const Timestamp now = engine_->now();
+  Locked locked(*engine_);
+  if (!locked.find_family(customer)) return false;
+  const core::Target target = engine_->resolve(locked, entitlement, now);
+  if (target.denied) return false;
+  const Symbol name = target.entitlement->name;
+  const state::MeterExtra* extra = locked.family()[target.owner].extra(name);
+  if (extra == nullptr) return false;
+  for (const state::Hold& held : extra->holds) {
+    if (held.id != hold) continue;
+    locked.before_change();
+    state::apply({state::HoldRemoval{target.owner, name, std::string(hold)}}, locked.family());
+    return true;
+  }
+  return false;
+}
+
+Result<double> Limitr::held(std::string_view customer, std::string_view entitlement) {
+  const Timestamp now = engine_->now();
+  Locked locked(*engine_);
+  if (!locked.find_family(customer)) return 0.0;
+  const core::Target target = engine_->resolve(locked, entitlement, now);
+  if (target.denied) return 0.0;
+  const state::MeterExtra* extra = locked.family()[target.owner].extra(target.entitlement->name);
+  return amount::rounded(core::held_room(extra, now).value);
+}
+
+Read<Estimate> Limitr::estimate(std::string_view customer, std::string_view entitlement,
+                                const EstimateOptions& options) {
+  const Timestamp now = engine_->now();
+  Locked locked(*engine_);
+  if (!locked.find_family(customer)) return std::optional<Estimate>();
+  const core::Target target = engine_->resolve(locked, entitlement, now);
+  if (target.denied) return std::optional<Estimate>();
+  const core::Sample sample = core::sample_of(*target.entitlement, context_of(options.context),
+                                              options.basis, options.segment);
+  return estimate_for(*engine_, locked, target, sample, options.quantile);
+}
+
+Result<bool> Limitr::observe(std::string_view customer, std::string_view entitlement, Value value,
+                             const EstimateOptions& options) {
+  if (options.overhead && !std::isfinite(*options.overhead)) return not_finite("overhead");
+  const Timestamp now = engine_->now();
+  Locked locked(*engine_);
+  if (!locked.find_family(customer)) return false;
+  const core::Target target = engine_->resolve(locked, entitlement, now);
+  if (target.denied) return false;
+  const policy::Credit* credit =
+      target.limit == nullptr ? nullptr : locked.policy().credit(target.limit->credit);
+  const Result<double> units = quantity(value, credit == nullptr ? Unit() : credit->stof_units);
+  if (!units.ok()) return units.error();
+  const double rate = credit == nullptr ? 0 : credit->overhead_cost;
+  const core::Sample sample = core::sample_of(*target.entitlement, context_of(options.context),
+                                              options.basis, options.segment);
+  return learn(*engine_, locked, target, sample, *units, options.overhead.value_or(*units * rate),
+               now);
+}
+
+}  // namespace limitr

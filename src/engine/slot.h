@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+
+#include "state/customer.h"
+
+namespace limitr::engine {
+
+/// One customer in memory. Counted: the shard that lists it holds one reference, each Handle and a
+/// snapshot that is being taken hold others.
+/// INVARIANT: everything but the count is read and written under the shard's lock.
+class Slot {
+public:
+  Slot(state::Customer&& initial, std::uint16_t shard_index)
+      : customer(std::move(initial)), shard(shard_index) {}
+
+  void retain() { references_.fetch_add(1, std::memory_order_relaxed); }
+  void release() {
+    if (references_.fetch_sub(1, std::memory_order_acq_rel) == 1) delete this;
+  }
+
+  state::Customer customer;
+  std::uint32_t snapshot = 0;  ///< The last snapshot that has this customer, or that it postdates.
+  const std::uint16_t shard;
+  bool removed = false;  ///< Deleted, and kept only for those who still refer to it.
+
+private:
+  std::atomic<std::uint32_t> references_{1};
+};
+
+}  // namespace limitr::engine

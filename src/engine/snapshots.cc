@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+
+#include <fmt/format.h>
+
+#include "engine/engine.h"
+#include "state/record.h"
+
+namespace limitr {
+
+using engine::Engine;
+using engine::Locked;
+using state::Customer;
+
+namespace {
+
+// Names the meters of a customer whose plan has no such entitlement today, nor one that was
+// called so before.
+void report_unmapped(const policy::Policy& policy, const state::Family& family,
+                     const SymbolTable& names, LoadReport& report) {
+  const Customer& customer = family[state::Family::caller];
+  for (const state::Meter& meter : customer.meters) {
+    const bool known = std::any_of(
+        policy.plans.begin(), policy.plans.end(),
+        [&](const policy::Plan& plan) { return plan.names_entitlement(meter.entitlement); });
+    if (known) continue;
+    report.unmapped.push_back({customer.id, std::string(names.text(meter.entitlement))});
+  }
+}
+
+void write_requests(JsonWriter& json, Engine& engine) {
+  json.key("requests").begin_array();
+  for (engine::Shard& shard : engine.shards()) {
+    const std::lock_guard lock(shard.mutex);
+    for (const engine::Slot* slot : shard.customers) {
+      for (const state::RememberedRequest& request : slot->customer.more().requests) {
+        json.begin_object()
+            .field("customer", slot->customer.id)
+            .field("request", request.id)
+            .field("fingerprint", fmt::format("{:016x}", request.fingerprint))
+            .key("answer")
+            .raw(request.answer)
+            .field("at", request.at)
+            .end_object();
+      }
+    }
+  }
+  json.end_array();
+}
+
+void write_estimates(JsonWriter& json, Engine& engine) {
+  json.key("estimates").begin_object();
+  engine.each_entitlement_estimates(
+      [&](Symbol entitlement, const std::vector<state::EstimateStats>& segments) {
+        json.key(engine.names().text(entitlement)).begin_object();
+        for (const state::EstimateStats& stats : segments) {
+          json.key(stats.segment);
+          state::write_estimate(json, stats);
+        }
+        json.end_object();
+      });
+  json.end_object();
+}
+
+}  // namespace
+
+Result<std::string> Limitr::customers() {
+  std::string text = "{";
+  engine_->append_snapshot(text);
+  text.push_back('}');
+  return text;
+}
+
+Result<std::string> Limitr::export_state() {
+  std::string text = fmt::format(R"({{"format":{},"customers":{{)", state::record_format);
+  engine_->append_snapshot(text);
+  std::string rest;
+  JsonWriter json(rest);
+  json.begin_object();
+  write_estimates(json, *engine_);
+  write_requests(json, *engine_);
+  json.end_object();
+  // The sections follow the customers in one object: the bracket that opens theirs is a comma.
+  rest.front() = ',';
+  text += "}" + rest;
+  return text;
+}
+
+Result<LoadReport> Limitr::load_customers(std::string_view json) {
+  LoadReport report;
+  const engine::PolicyPointer policy = engine_->policy();
+  const SymbolTable& names = engine_->names();
+  state::RecordSink sink;
+  sink.loaded = [&](Customer customer) {
+    {
+      state::Family family(customer);
+      report_unmapped(*policy, family, names, report);
+    }
+    std::string id = customer.id;
+    Result<void> put = engine::put_record(*engine_, std::move(customer));
+    if (put.ok()) {
+      ++report.loaded;
+    } else {
+      report.refused.push_back({std::move(id), std::move(put).error()});
+    }
+  };
+  sink.refused = [&](std::string id, Error error) {
+    report.refused.push_back({std::move(id), std::move(error)});
+  };
+  sink.estimate = [&](std::string_view entitlement, const state::EstimateStats& stats) {
+    engine_->merge_estimate(entitlement, stats);
+  };
+  sink.request = [&](std::string_view customer, state::RememberedRequest request) {
+    Locked locked(*engine_);
+    if (!locked.find(customer)) return;
+    std::vector<state::RememberedRequest>& known = locked.slot().customer.own_rest().requests;
+    std::erase_if(known, [&](const state::RememberedRequest& r) { return r.id == request.id; });
+    known.push_back(std::move(request));
+  };
+  if (auto read = state::read_snapshot(json, engine_->names(), sink); !read.ok()) {
+    return std::move(read).error();
+  }
+  return report;
+}
+
+}  // namespace limitr

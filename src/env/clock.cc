@@ -1,0 +1,21 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <limitr/time.h>
+
+namespace limitr {
+namespace {
+
+class SystemClock final : public Clock {
+public:
+  Timestamp now() const override {
+    return std::chrono::floor<Millis>(std::chrono::system_clock::now());
+  }
+};
+
+}  // namespace
+
+std::shared_ptr<const Clock> system_clock() {
+  static const auto clock = std::make_shared<const SystemClock>();
+  return clock;
+}
+
+}  // namespace limitr

@@ -1,0 +1,22 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <string>
+
+namespace limitr::env {
+
+/// IDs that are unique over engines: 64 random bits drawn once, and a count.
+/// Threads: any.
+class RandomIds {
+public:
+  RandomIds();
+  std::string next();
+
+private:
+  std::uint64_t engine_;
+  std::atomic<std::uint64_t> count_{0};
+};
+
+}  // namespace limitr::env

@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <cstdio>
+
+#include <fmt/format.h>
+
+#include "engine/engine.h"
+#include "policy/compile.h"
+
+namespace limitr {
+namespace {
+
+void log_to_stderr(std::string_view message) { fmt::print(stderr, "limitr: {}\n", message); }
+
+// Warns of functions that the document names and nobody registered: its own figures count then.
+void warn_of_missing(const policy::Policy& policy, const Options& options) {
+  const HostFunctions& host = options.host;
+  for (const std::string& name : policy.host_functions) {
+    if (host.overhead.contains(name) || host.rates.contains(name) ||
+        host.notifications.contains(name)) {
+      continue;
+    }
+    options.log(
+        fmt::format("the policy names the host function `{}`, which is not registered: "
+                    "what the policy says itself counts",
+                    name));
+  }
+}
+
+// Creates the customers that the document lists and nobody knows yet. No event fires.
+Result<void> add_listed_customers(Limitr& limitr, const Json& document) {
+  const Json& policy = document.at("policy");
+  const auto customers = policy.find("customers");
+  if (customers == policy.end() || !customers->is_object()) return {};
+  for (const auto& [id, record] : customers->items()) {
+    NewCustomer customer;
+    const std::string plan = record.value("plan", "");
+    const std::string type = record.value("type", "user");
+    const std::string label = record.value("label", "User");
+    customer.plan = plan;
+    customer.type = type;
+    customer.label = label;
+    if (record.contains("refs")) customer.refs = record.at("refs").get<std::vector<std::string>>();
+    if (record.contains("alt_ids")) {
+      customer.alts = record.at("alt_ids").get<std::vector<std::string>>();
+    }
+    if (record.contains("metadata")) customer.metadata = record.at("metadata");
+    if (auto created = limitr.ensure_customer(id, customer); !created.ok()) {
+      return std::move(created).error();
+    }
+  }
+  return {};
+}
+
+}  // namespace
+
+Limitr::Limitr(std::unique_ptr<engine::Engine> engine) : engine_(std::move(engine)) {}
+Limitr::Limitr(Limitr&&) noexcept = default;
+Limitr& Limitr::operator=(Limitr&&) noexcept = default;
+Limitr::~Limitr() = default;
+
+std::string_view Limitr::version() noexcept { return LIMITR_VERSION; }
+
+Result<Limitr> Limitr::open_document(const policy::Node& document, Options options) {
+  if (!options.log) options.log = log_to_stderr;
+  auto names = std::make_shared<SymbolTable>();
+  policy::Compiled compiled = policy::compile(document, names, options.validate);
+  if (!compiled.policy) return policy::first_error(compiled.issues);
+  for (const Issue& issue : compiled.issues) options.log(issue.to_string());
+  warn_of_missing(*compiled.policy, options);
+  const engine::PolicyPointer policy = compiled.policy;
+  Limitr limitr(std::make_unique<engine::Engine>(policy, std::move(names), std::move(options)));
+  if (auto added = add_listed_customers(limitr, policy->document); !added.ok()) {
+    return std::move(added).error();
+  }
+  return limitr;
+}
+
+Result<Limitr> Limitr::open(std::string_view policy, Options options) {
+  Result<policy::Node> document = policy::parse_document(policy, options.format, options.bounds);
+  if (!document.ok()) return std::move(document).error();
+  return open_document(*document, std::move(options));
+}
+
+Result<Limitr> Limitr::open_json(const Json& policy, Options options) {
+  Result<policy::Node> document = policy::to_node(policy, options.bounds);
+  if (!document.ok()) return std::move(document).error();
+  return open_document(*document, std::move(options));
+}
+
+}  // namespace limitr

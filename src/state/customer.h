@@ -1,0 +1,212 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <limitr/json.h>
+#include "base/amount.h"
+#include "base/limit.h"
+#include "base/symbols.h"
+
+// Customer records as plain data, laid out for a million of them: what every call touches is
+// compact and contiguous, the rest only takes space when there. spec: state.md, Record fields
+namespace limitr::state {
+
+/// The last three calls on a meter, oldest first.
+class History {
+public:
+  struct Entry {
+    MaybeTime at;
+    double delta = 0;
+    friend bool operator==(const Entry&, const Entry&) = default;
+  };
+
+  std::size_t size() const;
+  /// REQUIRES: i < size().
+  const Entry& operator[](std::size_t i) const { return entries_[i]; }
+  void push(Timestamp at, double delta);
+  void clear() { entries_ = {}; }
+
+  /// Units per ms of the last entry over the time since the one before; 0 where there is none.
+  double rate() const;
+  double acceleration() const;
+
+  friend bool operator==(const History&, const History&) = default;
+
+private:
+  std::array<Entry, 3> entries_;  // those that are absent stand last
+};
+
+/// One customer's usage of one entitlement in the current period.
+struct Meter {
+  Symbol entitlement = Symbol::empty;
+  Symbol credit = Symbol::empty;  ///< Empty for a meter that only learns estimates.
+  Timestamp started;
+  double value = 0;
+  MaybeAmount overhead;  ///< Absent until the first call.
+  MaybeAmount ewma_rate;
+  History history;
+  friend bool operator==(const Meter&, const Meter&) = default;
+};
+static_assert(sizeof(Meter) == 88);
+
+struct Hold {
+  std::string id;
+  double value = 0;
+  double overhead = 0;
+  Timestamp expires;
+  MaybeAmount basis;
+  std::string segment;
+  friend bool operator==(const Hold&, const Hold&) = default;
+};
+
+/// Statistics of one segment. spec: reservations.md, Estimates
+struct EstimateStats {
+  std::string segment;
+  std::uint64_t samples = 0;
+  double alpha = 0.1;
+  double value_mean = 0;
+  double value_var = 0;
+  double overhead_mean = 0;
+  double overhead_var = 0;
+  bool per_basis = false;
+  std::string source = "local";
+  Timestamp updated;
+  friend bool operator==(const EstimateStats&, const EstimateStats&) = default;
+};
+
+/// What only some meters have.
+struct MeterExtra {
+  Symbol entitlement = Symbol::empty;
+  MaybeAmount governor_tokens;
+  MaybeTime governor_last_refill;
+  std::vector<Hold> holds;
+  std::vector<EstimateStats> estimates;
+  Json unknown;  ///< Fields that are not ours: an object, or null.
+};
+
+struct Override {
+  Symbol entitlement = Symbol::empty;
+  Limit limit;
+  Json unknown;
+};
+
+/// A credit balance that covers usage past a limit. Its books balance:
+/// starting_value + added = value + drawn + lost, `starting_value` being the one it began with.
+struct Grant {
+  std::string id;
+  Symbol credit = Symbol::empty;
+  Symbol topup = Symbol::empty;  ///< Empty: from none.
+  Timestamp created_on;
+  Timestamp granted_on;
+  double starting_value = 0;
+  double value = 0;
+  Reset reset;
+  MaybeTime last_reset;
+  ResetMode reset_mode = ResetMode::hard;
+  MaybeAmount rollover_min;
+  MaybeAmount rollover_max;
+  MaybeAmount rollover_pct;
+  MaybeAmount max_balance;
+  std::optional<std::uint32_t> reset_catchup_cap;
+  MaybeTime expires_on;
+  std::uint64_t seq = 0;  ///< The order in which a customer's grants were added.
+  double drawn = 0;
+  double added = 0;
+  double lost = 0;
+  Json unknown;
+  friend bool operator==(const Grant&, const Grant&) = default;
+};
+
+/// A spend ceiling across calls. spec: pricing.md, Spend caps
+struct Cap {
+  std::string id;  ///< Empty for a call's own cap.
+  Symbol credit = Symbol::empty;
+  double value = 0;  ///< The ceiling.
+  double meter_value = 0;
+  bool exchangeable = false;
+  bool overage_only = false;
+  bool ignore_grants = false;
+  bool observe_only = false;
+  bool overhead_cost = false;
+  bool follow_decrements = false;
+  bool hard_trailing = false;
+  bool shared = false;
+  std::vector<Symbol> shared_with;  ///< Customer types; empty: all.
+  std::vector<Symbol> scope;        ///< Entitlements; empty: all.
+  Timestamp started;
+  Timestamp created_on;
+  Reset reset;
+  MaybeTime last_reset;
+  MaybeTime expires_on;
+  std::uint64_t seq = 0;
+  Json unknown;
+  friend bool operator==(const Cap&, const Cap&) = default;
+};
+
+/// The answer to a call that came with a request ID. spec: state.md, Exactly once
+struct RememberedRequest {
+  std::string id;
+  std::uint64_t fingerprint = 0;  ///< Of the call's arguments.
+  std::string answer;             ///< JSON text.
+  Timestamp at;
+};
+
+/// What only some customers have.
+struct CustomerRest {
+  std::string label = "User";
+  std::vector<std::string> refs;
+  std::vector<std::string> alt_ids;
+  std::vector<MeterExtra> extras;
+  std::vector<Override> overrides;
+  std::vector<Grant> grants;  ///< In the order they were added.
+  std::vector<Cap> caps;      ///< Likewise.
+  Json metadata;              ///< An object, or null.
+  Json unknown;
+  std::vector<RememberedRequest> requests;  ///< Oldest first. Not part of the record.
+};
+
+/// One customer. Copies are deep.
+struct Customer {
+  std::string id;
+  Symbol plan = Symbol::empty;  ///< Empty: inherited.
+  Symbol type = Symbol::empty;
+  std::vector<Meter> meters;  ///< By entitlement, each once; kept also where the policy has none.
+  std::unique_ptr<CustomerRest> rest;
+
+  Customer() = default;
+  Customer(const Customer& other);
+  Customer& operator=(const Customer& other);
+  Customer(Customer&&) noexcept = default;
+  Customer& operator=(Customer&&) noexcept = default;
+  ~Customer() = default;
+
+  /// Null where there is none.
+  const Meter* meter(Symbol entitlement) const;
+  Meter* meter(Symbol entitlement);
+  const MeterExtra* extra(Symbol entitlement) const;
+  MeterExtra* extra(Symbol entitlement);
+  const Override* find_override(Symbol entitlement) const;
+  const Cap* cap(std::string_view cap_id) const;
+  Cap* cap(std::string_view cap_id);
+
+  /// The rest, or an empty one to read from.
+  const CustomerRest& more() const;
+  /// The rest, made if there is none.
+  CustomerRest& own_rest();
+  MeterExtra& own_extra(Symbol entitlement);
+  /// Adds a meter, keeping memory exact.
+  Meter& add_meter(const Meter& meter);
+};
+
+/// A seq for the next grant or cap.
+std::uint64_t next_seq(const std::vector<Grant>& grants);
+std::uint64_t next_seq(const std::vector<Cap>& caps);
+
+}  // namespace limitr::state

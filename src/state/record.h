@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <functional>
+#include <string>
+#include <string_view>
+
+#include <limitr/result.h>
+#include "base/json_writer.h"
+#include "base/symbols.h"
+#include "state/customer.h"
+
+// The portable form of customers: JSON text with the field names of the spec, which reads back to
+// the same state and writes again to the same bytes. Fields that are not ours are kept.
+// spec: state.md, Record fields
+namespace limitr::state {
+
+/// The version of the record format that is written.
+inline constexpr int record_format = 1;
+
+void write_customer(JsonWriter& json, const Customer& customer, const SymbolTable& names);
+/// Who the customer is, without its state: what events say of customers.
+void write_identity(JsonWriter& json, const Customer& customer, const SymbolTable& names);
+/// `extra` may be null.
+void write_meter(JsonWriter& json, const Meter& meter, const MeterExtra* extra,
+                 const SymbolTable& names);
+void write_hold(JsonWriter& json, const Hold& hold);
+void write_estimate(JsonWriter& json, const EstimateStats& stats);
+void write_grant(JsonWriter& json, const Grant& grant, const SymbolTable& names);
+void write_cap(JsonWriter& json, const Cap& cap, const SymbolTable& names);
+void write_limit(JsonWriter& json, const Limit& limit, const SymbolTable& names,
+                 const Json& unknown = nullptr);
+
+/// One customer's record as text of its own.
+std::string to_record(const Customer& customer, const SymbolTable& names);
+
+/// Reads one record. Errors: record_invalid; `where` is the path of the field inside the record.
+Result<Customer> read_customer(std::string_view record, SymbolTable& names);
+
+/// What a snapshot's reader is told of each record, in the order of the text.
+struct RecordSink {
+  std::function<void(Customer)> loaded;
+  std::function<void(std::string id, Error)> refused;  ///< The ID, or "[n]" where there is none.
+  std::function<void(std::string_view entitlement, EstimateStats)> estimate;  ///< Policy-wide.
+  std::function<void(std::string_view customer, RememberedRequest)> request;
+};
+
+/// Reads a snapshot: an object ID -> record, an array of records, or
+/// `{format, customers, estimates, requests}`. A bad record is refused and the rest read on.
+/// Errors: record_invalid, when the text is not such a document at all; what the sink was given
+/// until then stands.
+Result<void> read_snapshot(std::string_view text, SymbolTable& names, const RecordSink& sink);
+
+}  // namespace limitr::state

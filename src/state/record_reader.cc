@@ -1,0 +1,750 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+#include <cmath>
+
+#include <fmt/format.h>
+#include <simdjson.h>
+
+#include "base/quantity.h"
+#include "state/record.h"
+
+namespace limitr::state {
+namespace {
+
+namespace ondemand = simdjson::ondemand;
+
+// A place inside a record, built into text only when something is wrong there.
+struct Place {
+  const Place* parent = nullptr;
+  std::string_view name = {};
+
+  Place operator[](std::string_view member) const { return {this, member}; }
+  std::string text() const {
+    if (parent == nullptr) return std::string(name);
+    const std::string outer = parent->text();
+    return outer.empty() ? std::string(name) : fmt::format("{}.{}", outer, name);
+  }
+};
+
+constexpr int max_json_depth = 64;
+
+// A field that cannot be read. Never leaves this file.
+struct BadField {
+  std::string where;
+  std::string message;
+};
+
+[[noreturn]] void bad(const Place& place, std::string_view expected) {
+  throw BadField{place.text(), fmt::format("expected {}", expected)};
+}
+
+Error record_invalid(std::string message, std::string where = {}) {
+  return {
+      .code = ErrorCode::record_invalid, .message = std::move(message), .where = std::move(where)};
+}
+
+bool is_null(ondemand::value& value, const Place& place) {
+  bool null = false;
+  if (value.type() == ondemand::json_type::null) {
+    null = value.is_null();
+    if (!null) bad(place, "a value");
+  }
+  return null;
+}
+
+double read_number(ondemand::value& value, const Place& place) {
+  double number = 0;
+  if (value.get_double().get(number) != simdjson::SUCCESS || !std::isfinite(number)) {
+    bad(place, "a number");
+  }
+  return number;
+}
+
+double read_count(ondemand::value& value, const Place& place) {
+  const double number = read_number(value, place);
+  if (number < 0 || number != std::trunc(number) || number > 9e15) bad(place, "a whole number");
+  return number;
+}
+
+bool read_bool(ondemand::value& value, const Place& place) {
+  bool flag = false;
+  if (value.get_bool().get(flag) != simdjson::SUCCESS) bad(place, "true or false");
+  return flag;
+}
+
+// Valid until the document's next text is read in place; copy what is kept.
+std::string_view read_text(ondemand::value& value, const Place& place) {
+  std::string_view text;
+  if (value.get_string().get(text) != simdjson::SUCCESS) bad(place, "text");
+  return text;
+}
+
+std::int64_t read_ms(ondemand::value& value, const Place& place) {
+  const double number = std::floor(read_number(value, place));
+  if (std::fabs(number) > static_cast<double>(time_bound_ms)) bad(place, "a time in milliseconds");
+  return static_cast<std::int64_t>(number);
+}
+
+Timestamp read_time(ondemand::value& value, const Place& place) {
+  return timestamp_from_ms(read_ms(value, place));
+}
+
+MaybeAmount maybe_number(ondemand::value& value, const Place& place) {
+  return is_null(value, place) ? MaybeAmount() : MaybeAmount(read_number(value, place));
+}
+
+MaybeTime maybe_time(ondemand::value& value, const Place& place) {
+  return is_null(value, place) ? MaybeTime() : MaybeTime(read_time(value, place));
+}
+
+bool maybe_bool(ondemand::value& value, const Place& place) {
+  return !is_null(value, place) && read_bool(value, place);
+}
+
+Symbol maybe_name(ondemand::value& value, const Place& place, SymbolTable& names) {
+  return is_null(value, place) ? Symbol::empty : names.intern(read_text(value, place));
+}
+
+Json read_json(ondemand::value& value, const Place& place) {
+  std::string_view raw;
+  if (simdjson::to_json_string(value).get(raw) != simdjson::SUCCESS) bad(place, "JSON");
+  // Whoever walks it later does so on the stack.
+  bool too_deep = false;
+  const auto watch_depth = [&](int depth, Json::parse_event_t, Json&) {
+    too_deep = too_deep || depth > max_json_depth;
+    return true;
+  };
+  Json json = Json::parse(raw, watch_depth, /*allow_exceptions=*/false);
+  if (json.is_discarded()) bad(place, "JSON");
+  if (too_deep) bad(place, fmt::format("JSON at most {} levels deep", max_json_depth));
+  return json;
+}
+
+void keep_unknown(Json& unknown, std::string_view key, ondemand::value& value, const Place& place) {
+  unknown[std::string(key)] = read_json(value, place);
+}
+
+// Calls `take(key, value)` for each member. The key is a copy: reading the value may unescape
+// into the same buffer.
+template <typename Take>
+void each_member(ondemand::value& value, const Place& place, const Take& take) {
+  ondemand::object object;
+  if (value.get_object().get(object) != simdjson::SUCCESS) bad(place, "an object");
+  for (auto result : object) {
+    ondemand::field field;
+    std::string_view key;
+    if (std::move(result).get(field) != simdjson::SUCCESS ||
+        field.unescaped_key().get(key) != simdjson::SUCCESS) {
+      bad(place, "an object");
+    }
+    take(key, field.value());
+  }
+}
+
+template <typename Take>
+void each_member_or_null(ondemand::value& value, const Place& place, const Take& take) {
+  if (!is_null(value, place)) each_member(value, place, take);
+}
+
+template <typename Take>
+void each_element(ondemand::value& value, const Place& place, const Take& take) {
+  if (is_null(value, place)) return;
+  ondemand::array array;
+  if (value.get_array().get(array) != simdjson::SUCCESS) bad(place, "a list");
+  for (auto result : array) {
+    ondemand::value element;
+    if (std::move(result).get(element) != simdjson::SUCCESS) bad(place, "a list");
+    take(element);
+  }
+}
+
+std::vector<std::string> read_ids(ondemand::value& value, const Place& place) {
+  std::vector<std::string> ids;
+  each_element(value, place,
+               [&](ondemand::value& element) { ids.emplace_back(read_text(element, place)); });
+  return ids;
+}
+
+std::vector<Symbol> read_names(ondemand::value& value, const Place& place, SymbolTable& names) {
+  std::vector<Symbol> list;
+  each_element(value, place, [&](ondemand::value& element) {
+    list.push_back(names.intern(read_text(element, place)));
+  });
+  return list;
+}
+
+// The fields of a reset, which stand among those of their record.
+bool read_reset(Reset& reset, std::string_view key, ondemand::value& value, const Place& place) {
+  if (key == "resets") {
+    reset.resets = maybe_bool(value, place);
+  } else if (key == "reset_inc") {
+    if (is_null(value, place)) return true;
+    Result<Millis> length = value.type() == ondemand::json_type::string
+                                ? duration(read_text(value, place))
+                                : duration(read_number(value, place));
+    if (!length.ok() || *length <= Millis(0)) bad(place, "a duration");
+    reset.inc = *length;
+  } else if (key == "reset_sch") {
+    if (is_null(value, place)) return true;
+    reset.schedule = Schedule::parse(read_text(value, place));
+    if (!reset.schedule) bad(place, "a calendar schedule");
+  } else {
+    return false;
+  }
+  return true;
+}
+
+History read_history(ondemand::value& value, const Place& place) {
+  History history;
+  each_element(value, place, [&](ondemand::value& element) {
+    std::optional<Timestamp> at;
+    double delta = 0;
+    each_member(element, place, [&](std::string_view key, ondemand::value member) {
+      const Place here = place[key];
+      if (key == "ts") {
+        at = read_time(member, here);
+      } else if (key == "delta") {
+        delta = read_number(member, here);
+      }
+    });
+    if (!at) bad(place["ts"], "a time in milliseconds");
+    history.push(*at, delta);
+  });
+  return history;
+}
+
+Hold read_hold(std::string_view id, ondemand::value& value, const Place& place) {
+  Hold hold;
+  hold.id = id;
+  each_member(value, place, [&](std::string_view key, ondemand::value member) {
+    const Place here = place[key];
+    if (key == "value") {
+      hold.value = read_number(member, here);
+    } else if (key == "overhead") {
+      hold.overhead = maybe_number(member, here).value_or(0);
+    } else if (key == "expires") {
+      hold.expires = read_time(member, here);
+    } else if (key == "basis") {
+      hold.basis = maybe_number(member, here);
+    } else if (key == "segment") {
+      if (!is_null(member, here)) hold.segment = read_text(member, here);
+    }
+  });
+  return hold;
+}
+
+EstimateStats read_estimate(std::string_view segment, ondemand::value& value, const Place& place) {
+  EstimateStats stats;
+  stats.segment = segment;
+  each_member(value, place, [&](std::string_view key, ondemand::value member) {
+    const Place here = place[key];
+    if (key == "samples") {
+      stats.samples = static_cast<std::uint64_t>(read_count(member, here));
+    } else if (key == "alpha") {
+      stats.alpha = read_number(member, here);
+    } else if (key == "value_mean") {
+      stats.value_mean = read_number(member, here);
+    } else if (key == "value_var") {
+      stats.value_var = read_number(member, here);
+    } else if (key == "overhead_mean") {
+      stats.overhead_mean = read_number(member, here);
+    } else if (key == "overhead_var") {
+      stats.overhead_var = read_number(member, here);
+    } else if (key == "per_basis") {
+      stats.per_basis = maybe_bool(member, here);
+    } else if (key == "source") {
+      stats.source = read_text(member, here);
+    } else if (key == "updated") {
+      stats.updated = read_time(member, here);
+    }
+  });
+  return stats;
+}
+
+// Reads a meter into the customer, and what only some meters have into an extra of its own.
+void read_meter(Customer& customer, Symbol entitlement, ondemand::value& value, const Place& place,
+                SymbolTable& names) {
+  Meter& meter = customer.meters.emplace_back();
+  meter.entitlement = entitlement;
+  const auto extra = [&]() -> MeterExtra& { return customer.own_extra(entitlement); };
+  each_member(value, place, [&](std::string_view key, ondemand::value member) {
+    const Place here = place[key];
+    if (key == "credit") {
+      meter.credit = maybe_name(member, here, names);
+    } else if (key == "started") {
+      meter.started = read_time(member, here);
+    } else if (key == "value") {
+      meter.value = read_number(member, here);
+    } else if (key == "overhead") {
+      meter.overhead = maybe_number(member, here);
+    } else if (key == "history") {
+      meter.history = read_history(member, here);
+    } else if (key == "ewma_rate") {
+      meter.ewma_rate = maybe_number(member, here);
+    } else if (key == "governor_tokens") {
+      if (!is_null(member, here)) extra().governor_tokens = read_number(member, here);
+    } else if (key == "governor_last_refill") {
+      if (!is_null(member, here)) extra().governor_last_refill = read_time(member, here);
+    } else if (key == "holds") {
+      each_member_or_null(member, here, [&](std::string_view id, ondemand::value hold) {
+        const std::string kept(id);
+        extra().holds.push_back(read_hold(kept, hold, here[kept]));
+      });
+    } else if (key == "estimates") {
+      each_member_or_null(member, here, [&](std::string_view segment, ondemand::value stats) {
+        const std::string kept(segment);
+        extra().estimates.push_back(read_estimate(kept, stats, here[kept]));
+      });
+    } else {
+      keep_unknown(extra().unknown, key, member, here);
+    }
+  });
+}
+
+bool read_limit_switch(Limit& limit, std::string_view key, ondemand::value& value,
+                       const Place& place) {
+  if (key == "hard_trailing") {
+    limit.hard_trailing = maybe_bool(value, place);
+  } else if (key == "grants_apply") {
+    limit.grants_apply = read_bool(value, place);
+  } else if (key == "governor_enabled") {
+    limit.governor_enabled = maybe_bool(value, place);
+  } else if (key == "mode") {
+    const auto mode = mode_from(read_text(value, place));
+    if (!mode) bad(place, "hard, soft or observe");
+    limit.mode = *mode;
+  } else {
+    return read_reset(limit.reset, key, value, place);
+  }
+  return true;
+}
+
+Override read_override(ondemand::value& value, const Place& place, SymbolTable& names) {
+  Override own;
+  Limit& limit = own.limit;
+  std::optional<double> cost;
+  each_member(value, place, [&](std::string_view key, ondemand::value member) {
+    const Place here = place[key];
+    if (key == "credit") {
+      limit.credit = names.intern(read_text(member, here));
+    } else if (key == "value") {
+      limit.value = read_number(member, here);
+    } else if (key == "increment") {
+      limit.increment = read_number(member, here);
+    } else if (key == "cost") {
+      cost = read_number(member, here);
+    } else if (key == "minimum") {
+      limit.minimum = maybe_number(member, here);
+    } else if (key == "override_expires_on") {
+      limit.override_expires_on = maybe_time(member, here);
+    } else if (key == "governor_capacity") {
+      limit.governor_capacity = maybe_number(member, here);
+    } else if (key == "governor_refill_rate") {
+      limit.governor_refill_rate = maybe_number(member, here);
+    } else if (key == "ewma_alpha") {
+      limit.ewma_alpha = maybe_number(member, here).value_or(limit.ewma_alpha);
+    } else if (!read_limit_switch(limit, key, member, here)) {
+      keep_unknown(own.unknown, key, member, here);
+    }
+  });
+  limit.cost = cost.value_or(limit.increment);
+  return own;
+}
+
+bool read_grant_rule(Grant& grant, std::string_view key, ondemand::value& value,
+                     const Place& place) {
+  if (key == "reset_mode") {
+    if (is_null(value, place)) return true;
+    const auto mode = reset_mode_from(read_text(value, place));
+    if (!mode) bad(place, "hard, add or rollover");
+    grant.reset_mode = *mode;
+  } else if (key == "rollover_min") {
+    grant.rollover_min = maybe_number(value, place);
+  } else if (key == "rollover_max") {
+    grant.rollover_max = maybe_number(value, place);
+  } else if (key == "rollover_pct") {
+    grant.rollover_pct = maybe_number(value, place);
+  } else if (key == "max_balance") {
+    grant.max_balance = maybe_number(value, place);
+  } else if (key == "reset_catchup_cap") {
+    if (!is_null(value, place)) {
+      grant.reset_catchup_cap = static_cast<std::uint32_t>(std::min(read_count(value, place), 4e9));
+    }
+  } else if (key == "last_reset") {
+    grant.last_reset = maybe_time(value, place);
+  } else if (key == "expires_on") {
+    grant.expires_on = maybe_time(value, place);
+  } else {
+    return read_reset(grant.reset, key, value, place);
+  }
+  return true;
+}
+
+Grant read_grant(std::string_view id, ondemand::value& value, const Place& place,
+                 SymbolTable& names) {
+  Grant grant;
+  grant.id = id;
+  bool has_books = false;
+  each_member(value, place, [&](std::string_view key, ondemand::value member) {
+    const Place here = place[key];
+    if (key == "id") {
+      if (read_text(member, here) != grant.id) bad(here, "the ID it stands under");
+    } else if (key == "credit") {
+      grant.credit = names.intern(read_text(member, here));
+    } else if (key == "topup") {
+      grant.topup = maybe_name(member, here, names);
+    } else if (key == "created_on") {
+      grant.created_on = read_time(member, here);
+    } else if (key == "granted_on") {
+      grant.granted_on = read_time(member, here);
+    } else if (key == "starting_value") {
+      grant.starting_value = read_number(member, here);
+    } else if (key == "value") {
+      grant.value = read_number(member, here);
+    } else if (key == "seq") {
+      grant.seq = static_cast<std::uint64_t>(read_count(member, here));
+    } else if (key == "drawn") {
+      grant.drawn = read_number(member, here);
+      has_books = true;
+    } else if (key == "added") {
+      grant.added = read_number(member, here);
+    } else if (key == "lost") {
+      grant.lost = read_number(member, here);
+    } else if (!read_grant_rule(grant, key, member, here)) {
+      keep_unknown(grant.unknown, key, member, here);
+    }
+  });
+  if (!has_books) {
+    // A record that kept no books: what is gone was drawn, what is more was added.
+    grant.drawn = std::max(0.0, grant.starting_value - grant.value);
+    grant.added = std::max(0.0, grant.value - grant.starting_value);
+  }
+  return grant;
+}
+
+bool read_cap_switch(Cap& cap, std::string_view key, ondemand::value& value, const Place& place) {
+  const auto flag = [&](bool& target) {
+    target = maybe_bool(value, place);
+    return true;
+  };
+  if (key == "exchangeable") return flag(cap.exchangeable);
+  if (key == "overage_only") return flag(cap.overage_only);
+  if (key == "ignore_grants") return flag(cap.ignore_grants);
+  if (key == "observe_only") return flag(cap.observe_only);
+  if (key == "overhead_cost") return flag(cap.overhead_cost);
+  if (key == "follow_decrements") return flag(cap.follow_decrements);
+  if (key == "hard_trailing") return flag(cap.hard_trailing);
+  if (key == "shared") return flag(cap.shared);
+  return read_reset(cap.reset, key, value, place);
+}
+
+Cap read_cap(std::string_view id, ondemand::value& value, const Place& place, SymbolTable& names) {
+  Cap cap;
+  cap.id = id;
+  each_member(value, place, [&](std::string_view key, ondemand::value member) {
+    const Place here = place[key];
+    if (key == "id") {
+      if (read_text(member, here) != cap.id) bad(here, "the ID it stands under");
+    } else if (key == "credit") {
+      cap.credit = names.intern(read_text(member, here));
+    } else if (key == "value") {
+      cap.value = read_number(member, here);
+    } else if (key == "meter_value") {
+      cap.meter_value = read_number(member, here);
+    } else if (key == "shared_with") {
+      cap.shared_with = read_names(member, here, names);
+    } else if (key == "scope") {
+      cap.scope = read_names(member, here, names);
+    } else if (key == "started") {
+      cap.started = read_time(member, here);
+    } else if (key == "created_on") {
+      cap.created_on = read_time(member, here);
+    } else if (key == "last_reset") {
+      cap.last_reset = maybe_time(member, here);
+    } else if (key == "expires_on") {
+      cap.expires_on = maybe_time(member, here);
+    } else if (key == "seq") {
+      cap.seq = static_cast<std::uint64_t>(read_count(member, here));
+    } else if (!read_cap_switch(cap, key, member, here)) {
+      keep_unknown(cap.unknown, key, member, here);
+    }
+  });
+  return cap;
+}
+
+// Grants and caps are maps in the text; seq, else created_on, keeps the order they were added in.
+template <typename Items>
+void put_in_order(Items& items) {
+  const bool numbered =
+      std::all_of(items.begin(), items.end(), [](const auto& item) { return item.seq != 0; });
+  std::stable_sort(items.begin(), items.end(), [&](const auto& a, const auto& b) {
+    return numbered ? a.seq < b.seq : a.created_on < b.created_on;
+  });
+  if (numbered) return;
+  for (std::size_t i = 0; i < items.size(); ++i) items[i].seq = i + 1;
+}
+
+// No field may stand twice: which of the two counts would be a guess.
+template <typename Items, typename Id>
+void refuse_twice(const Items& items, const Id& id_of, const Place& place) {
+  if (items.size() < 2) return;
+  using Key = std::remove_cvref_t<decltype(id_of(items.front()))>;
+  std::vector<Key> ids;
+  for (const auto& item : items) ids.push_back(id_of(item));
+  std::sort(ids.begin(), ids.end());
+  if (std::adjacent_find(ids.begin(), ids.end()) != ids.end()) bad(place, "each name once");
+}
+
+void read_state(Customer& customer, std::string_view key, ondemand::value& value,
+                const Place& place, SymbolTable& names) {
+  each_member_or_null(value, place, [&](std::string_view name, ondemand::value member) {
+    if (key == "meters") {
+      const Symbol entitlement = names.intern(name);
+      read_meter(customer, entitlement, member, place[names.text(entitlement)], names);
+      return;
+    }
+    const std::string id(name);
+    const Place here = place[id];
+    CustomerRest& rest = customer.own_rest();
+    if (key == "overrides") {
+      Override own = read_override(member, here, names);
+      own.entitlement = names.intern(id);
+      rest.overrides.push_back(std::move(own));
+    } else if (key == "grants") {
+      rest.grants.push_back(read_grant(id, member, here, names));
+    } else {
+      rest.caps.push_back(read_cap(id, member, here, names));
+    }
+  });
+}
+
+void read_field(Customer& customer, std::string_view key, ondemand::value& value,
+                const Place& place, SymbolTable& names) {
+  if (key == "id") {
+    customer.id = read_text(value, place);
+  } else if (key == "plan") {
+    customer.plan = maybe_name(value, place, names);
+  } else if (key == "type") {
+    customer.type = names.intern(read_text(value, place));
+  } else if (key == "label") {
+    const std::string_view label = read_text(value, place);
+    if (label != customer.more().label) customer.own_rest().label = label;
+  } else if (key == "refs" || key == "alt_ids") {
+    std::vector<std::string> ids = read_ids(value, place);
+    if (ids.empty()) return;
+    (key == "refs" ? customer.own_rest().refs : customer.own_rest().alt_ids) = std::move(ids);
+  } else if (key == "meters" || key == "overrides" || key == "grants" || key == "caps") {
+    read_state(customer, key, value, place, names);
+  } else if (key == "metadata") {
+    if (is_null(value, place)) return;
+    if (value.type() != ondemand::json_type::object) bad(place, "an object or null");
+    customer.own_rest().metadata = read_json(value, place);
+  } else if (key == "format") {
+    const double format = read_number(value, place);
+    if (format != record_format) bad(place, fmt::format("format {}", record_format));
+  } else {
+    keep_unknown(customer.own_rest().unknown, key, value, place);
+  }
+}
+
+Customer read_customer_value(ondemand::value& value, SymbolTable& names) {
+  const Place root;
+  Customer customer;
+  customer.type = names.intern("user");
+  each_member(value, root, [&](std::string_view key, ondemand::value member) {
+    const std::string name(key);
+    read_field(customer, name, member, root[name], names);
+  });
+  if (customer.id.empty()) bad(root["id"], "an ID");
+  const auto entitlement_of = [](const auto& item) { return item.entitlement; };
+  refuse_twice(customer.meters, entitlement_of, root["meters"]);
+  customer.meters.shrink_to_fit();
+  if (customer.rest) {
+    CustomerRest& rest = *customer.rest;
+    const auto id_of = [](const auto& item) -> std::string_view { return item.id; };
+    refuse_twice(rest.overrides, entitlement_of, root["overrides"]);
+    refuse_twice(rest.grants, id_of, root["grants"]);
+    refuse_twice(rest.caps, id_of, root["caps"]);
+    put_in_order(rest.grants);
+    put_in_order(rest.caps);
+  }
+  return customer;
+}
+
+// Reads many records with one parser: each out of its own slice of a text that has padding
+// behind it, so that what is wrong with one says nothing of the next.
+class RecordReader {
+public:
+  explicit RecordReader(SymbolTable& names) : names_(names) {}
+
+  /// REQUIRES: SIMDJSON_PADDING readable bytes behind the record.
+  Result<Customer> read(std::string_view record) {
+    try {
+      ondemand::document document;
+      ondemand::value root;
+      const auto error =
+          parser_.iterate(record.data(), record.size(), record.size() + simdjson::SIMDJSON_PADDING)
+              .get(document);
+      if (error != simdjson::SUCCESS || document.get_value().get(root) != simdjson::SUCCESS) {
+        return record_invalid(fmt::format("not JSON ({})", simdjson::error_message(error)));
+      }
+      Customer customer = read_customer_value(root, names_);
+      if (document.current_location().error() != simdjson::OUT_OF_BOUNDS) {
+        return record_invalid("more text behind the record");
+      }
+      return customer;
+    } catch (const BadField& field) {
+      return record_invalid(field.message, field.where);
+    } catch (const simdjson::simdjson_error& error) {
+      return record_invalid(fmt::format("not JSON ({})", error.what()));
+    }
+  }
+
+private:
+  SymbolTable& names_;
+  ondemand::parser parser_;
+};
+
+// Reads the sections of a whole snapshot and hands out what it finds.
+class SnapshotReader {
+public:
+  SnapshotReader(SymbolTable& names, const RecordSink& sink) : sink_(sink), records_(names) {}
+
+  Result<void> read(std::string_view text) {
+    const simdjson::padded_string padded(text);
+    try {
+      ondemand::document document = parser_.iterate(padded);
+      if (document.type() == ondemand::json_type::array) {
+        read_list(document.get_array());
+        return {};
+      }
+      if (document.type() != ondemand::json_type::object) {
+        return record_invalid("expected an object of records, or a list of them");
+      }
+      // An export says its format at the top; a bare map has customers there.
+      ondemand::object root = document.get_object();
+      if (is_export(root)) {
+        root.reset();
+        read_sections(root);
+      } else {
+        root.reset();
+        read_map(root);
+      }
+      return {};
+    } catch (const BadField& field) {
+      return record_invalid(field.message, field.where);
+    } catch (const simdjson::simdjson_error& error) {
+      return record_invalid(fmt::format("not JSON ({})", error.what()));
+    }
+  }
+
+private:
+  static bool is_export(ondemand::object& root) {
+    for (auto field : root) {
+      const std::string_view key = field.unescaped_key();
+      ondemand::value value = field.value();
+      if (key == "format") return value.type() == ondemand::json_type::number;
+      return false;
+    }
+    return false;
+  }
+
+  void read_record(ondemand::value value, std::string_view expected_id, std::size_t number) {
+    const std::string_view raw = simdjson::to_json_string(value);
+    const std::string name =
+        expected_id.empty() ? fmt::format("[{}]", number) : std::string(expected_id);
+    Result<Customer> customer = records_.read(raw);
+    if (!customer.ok()) return sink_.refused(name, std::move(customer).error());
+    if (!expected_id.empty() && customer->id != expected_id) {
+      return sink_.refused(
+          name, record_invalid("its `id` is another than the one it stands under", "id"));
+    }
+    sink_.loaded(*std::move(customer));
+  }
+
+  void read_map(ondemand::object records) {
+    for (auto field : records) {
+      const std::string id(std::string_view(field.unescaped_key()));
+      read_record(field.value(), id, 0);
+    }
+  }
+
+  void read_list(ondemand::array records) {
+    std::size_t number = 0;
+    for (auto record : records) read_record(record.value(), {}, number++);
+  }
+
+  void read_sections(ondemand::object root) {
+    const Place top;
+    for (auto field : root) {
+      const std::string key(std::string_view(field.unescaped_key()));
+      ondemand::value value = field.value();
+      if (key == "format") {
+        if (read_number(value, top[key]) != record_format) {
+          bad(top[key], fmt::format("format {}", record_format));
+        }
+      } else if (key == "customers") {
+        if (value.type() == ondemand::json_type::array) {
+          read_list(value.get_array());
+        } else {
+          read_map(value.get_object());
+        }
+      } else if (key == "estimates") {
+        read_estimates(value, top[key]);
+      } else if (key == "requests") {
+        read_requests(value, top[key]);
+      }
+    }
+  }
+
+  void read_estimates(ondemand::value& value, const Place& place) {
+    each_member_or_null(value, place, [&](std::string_view name, ondemand::value segments) {
+      const std::string entitlement(name);
+      const Place here = place[entitlement];
+      each_member(segments, here, [&](std::string_view segment, ondemand::value stats) {
+        const std::string kept(segment);
+        sink_.estimate(entitlement, read_estimate(kept, stats, here[kept]));
+      });
+    });
+  }
+
+  void read_requests(ondemand::value& value, const Place& place) {
+    each_element(value, place, [&](ondemand::value& element) {
+      std::string customer;
+      RememberedRequest request;
+      each_member(element, place, [&](std::string_view key, ondemand::value member) {
+        const Place here = place[key];
+        if (key == "customer") {
+          customer = read_text(member, here);
+        } else if (key == "request") {
+          request.id = read_text(member, here);
+        } else if (key == "fingerprint") {
+          request.fingerprint =
+              std::strtoull(std::string(read_text(member, here)).c_str(), nullptr, 16);
+        } else if (key == "answer") {
+          request.answer = std::string(std::string_view(simdjson::to_json_string(member)));
+        } else if (key == "at") {
+          request.at = read_time(member, here);
+        }
+      });
+      sink_.request(customer, std::move(request));
+    });
+  }
+
+  const RecordSink& sink_;
+  RecordReader records_;
+  ondemand::parser parser_;
+};
+
+}  // namespace
+
+Result<Customer> read_customer(std::string_view record, SymbolTable& names) {
+  const simdjson::padded_string padded(record);
+  return RecordReader(names).read(padded);
+}
+
+Result<void> read_snapshot(std::string_view text, SymbolTable& names, const RecordSink& sink) {
+  return SnapshotReader(names, sink).read(text);
+}
+
+}  // namespace limitr::state
