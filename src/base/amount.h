@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cmath>
+#include <cstdint>
 #include <limits>
 #include <optional>
 
@@ -17,6 +18,8 @@ inline constexpr double unbounded = 1e15;
 
 /// x rounded to nine decimals, half away from zero. Beyond 1e15 a double has no ninth decimal.
 inline double rounded(double x) {
+  // Most amounts are whole, and need no more than finding that out.
+  if (std::fabs(x) < 1e15 && static_cast<double>(static_cast<std::int64_t>(x)) == x) return x;
   const double magnitude = std::fabs(x) * 1e9;
   if (!(magnitude < 1e24)) return x;
   return std::copysign(std::floor(magnitude + 0.5) / 1e9, x);

@@ -19,6 +19,11 @@ std::optional<Enum> find(const std::array<std::string_view, 3>& names, std::stri
 
 }  // namespace
 
+Result<double> Limit::increment_in(Unit unit) const {
+  return increment_text.empty() ? quantity(Value(increment), unit)
+                                : quantity(std::string_view(increment_text), unit);
+}
+
 std::string_view to_string(Mode mode) { return mode_names[static_cast<std::size_t>(mode)]; }
 std::string_view to_string(ResetMode mode) {
   return reset_mode_names[static_cast<std::size_t>(mode)];

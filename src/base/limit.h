@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <memory>
 #include <optional>
+#include <string>
 #include <string_view>
 
-#include <limitr/json.h>
 #include "base/amount.h"
+#include "base/quantity.h"
 #include "base/schedule.h"
 #include "base/symbols.h"
 
@@ -46,8 +46,8 @@ struct Limit {
   bool grants_apply = true;
   bool governor_enabled = false;
   double value = 0;
-  double increment = 1;
-  double cost = 1;                   ///< The increment as written, its unit not applied.
+  double increment = 1;              ///< The number as written; see increment_in().
+  std::string increment_text = {};   ///< The increment with its unit, where it was given one.
   MaybeAmount minimum;               ///< The meter never goes below it.
   MaybeAmount governor_capacity;     ///< Tokens.
   MaybeAmount governor_refill_rate;  ///< Tokens per ms.
@@ -55,6 +55,9 @@ struct Limit {
   Reset reset;
   MaybeTime override_expires_on;  ///< Overrides only.
 
+  /// The increment in the unit of the limit's credit. Errors: invalid_value, where a unit does not
+  /// fit (any more).
+  Result<double> increment_in(Unit unit) const;
   bool has_governor() const { return governor_enabled && mode == Mode::hard; }
   friend bool operator==(const Limit&, const Limit&) = default;
 };

@@ -227,7 +227,7 @@ int start(int argc, char** argv) {
   try {
     app.parse(argc, argv);
   } catch (const CLI::CallForHelp&) {
-    return help(app,
+    return help(app, overview,
                 app.get_subcommands().empty() ? "" : app.get_subcommands().front()->get_name());
   } catch (const CLI::CallForVersion& version) {
     fmt::print("{}\n", version.what());

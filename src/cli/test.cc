@@ -17,10 +17,9 @@ using scenario::Failure;
 using scenario::Scenario;
 
 std::string place(const Scenario& played, const Failure& failure) {
-  std::string text = played.file.string();
-  if (failure.step && failure.step->position.line != 0)
-    text += fmt::format(":{}", failure.step->position.line);
-  return text;
+  const std::size_t step_line = failure.step ? failure.step->position.line : 0;
+  const std::size_t line = played.line != 0 ? played.line : step_line;
+  return line == 0 ? played.file.string() : fmt::format("{}:{}", played.file.string(), line);
 }
 
 /// What the mismatch is about, where the step's own line does not say it.

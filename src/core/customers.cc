@@ -161,7 +161,7 @@ Result<bool> override_limit(const policy::Policy& policy, const Family& family, 
     limit.mode = present->mode;
     limit.value = present->value;
     limit.increment = present->increment;
-    limit.cost = present->cost;
+    limit.increment_text = present->increment_text;
     limit.reset = present->reset;
     limit.override_expires_on = present->override_expires_on;
   }
@@ -181,10 +181,15 @@ Result<bool> override_limit(const policy::Policy& policy, const Family& family, 
   if (auto read = read_into(limit.value, options.value, credit->stof_units); !read.ok()) {
     return std::move(read).error();
   }
-  if (auto read = read_into(limit.increment, options.increment, credit->stof_units); !read.ok()) {
-    return std::move(read).error();
+  if (options.increment) {
+    const Value& increment = *options.increment;
+    limit.increment_text = increment.is_text() ? std::string(increment.text()) : std::string();
+    const Result<double> written =
+        increment.is_text() ? quantity_as_written(increment.text()) : Result(increment.number());
+    if (!written.ok()) return written.error();
+    limit.increment = *written;
   }
-  if (options.increment) limit.cost = limit.increment;
+  if (const auto fits = limit.increment_in(credit->stof_units); !fits.ok()) return fits.error();
   if (auto read = read_reset(limit.reset, options.resets, options.reset_inc, options.reset_sch);
       !read.ok()) {
     return std::move(read).error();

@@ -105,7 +105,6 @@ private:
   std::optional<double> tokens_;  // the governor's, when the call was put before it
 
   std::optional<Grants> grants_;  // the owner's, up to date; none: not looked at, or none held
-  bool grants_current_ = false;
   std::optional<double> grants_remaining_;
   std::optional<Grants> drawn_;  // after drawing
   double covered_ = 0;           // by grants
@@ -123,7 +122,9 @@ void Decider::run() {
   if (!std::isfinite(after_) || !std::isfinite(overhead_)) {
     return fail(invalid_value("the call takes the meter beyond the range of a number"));
   }
-  caps_ = standing_caps(family_, input_.now, true, out_.upkeep);
+  if (family_[Family::caller].rest) {
+    caps_ = standing_caps(family_, input_.now, /*own=*/true, out_.upkeep);
+  }
   if (!read_caps()) return;
   if (!caps_.empty()) keep_applicable(caps_, exchange_, entitlement_, limit_.credit);
   if (unforced_use() && !caps_have_room()) return;
@@ -141,7 +142,9 @@ bool Decider::read_value() {
     return fail(invalid_value("the overhead is not a finite number")), false;
   }
   if (input_.increments != 0) {
-    units_ = input_.increments * limit_.increment;
+    const Result<double> increment = limit_.increment_in(credit_.stof_units);
+    if (!increment.ok()) return fail(increment.error()), false;
+    units_ = input_.increments * *increment;
     return true;
   }
   Result<double> units = quantity(input_.value, credit_.stof_units);
@@ -310,7 +313,7 @@ void Decider::commit() {
   if (input_.settles != nullptr) settle_hold(*input_.settles);
   out_.decision.allowed = true;
   answer();
-  fill_events();
+  if (input_.wants_events) fill_events();
 }
 
 state::Meter Decider::meter_in_period() const {
@@ -437,7 +440,7 @@ bool Decider::deny(Reason reason) {
     }
   }
   answer();
-  fill_events();
+  if (input_.wants_events) fill_events();
   return false;
 }
 
@@ -506,19 +509,11 @@ void Decider::fill_events() {
   }
 }
 
-void bring_grants_current(const state::Customer& owner, Timestamp now,
-                          std::optional<Grants>& grants) {
-  if (owner.more().grants.empty()) return;
-  grants = owner.more().grants;
-  bring_up_to_date(*grants, now);
-}
-
 void Decider::bring_grants_up_to_date() {
-  if (grants_current_) return;
-  grants_current_ = true;
-  bring_grants_current(owner_, input_.now, grants_);
-  if (!grants_) return;
-  for (state::Move& move : grant_moves(out_.target.owner, owner_.more().grants, *grants_)) {
+  if (grants_ || !owner_.rest || owner_.rest->grants.empty()) return;
+  grants_ = owner_.rest->grants;
+  bring_up_to_date(*grants_, input_.now);
+  for (state::Move& move : grant_moves(out_.target.owner, owner_.rest->grants, *grants_)) {
     out_.upkeep.push_back(std::move(move));
   }
 }

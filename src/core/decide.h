@@ -34,6 +34,7 @@ struct CallInput {
   int increments = 0;
   bool value_is_target = false;          ///< `value` is what the meter is to come to.
   const CallOptions* options = nullptr;  ///< REQUIRES: not null.
+  bool wants_events = false;            ///< Somebody listens: Outcome::events is filled in.
   const Settlement* settles = nullptr;   ///< Null: an ordinary call.
   Timestamp now;
   std::optional<double> host_overhead;  ///< What the credit's cost function returned.

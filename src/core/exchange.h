@@ -27,7 +27,12 @@ public:
   std::optional<double> convert(double units, Symbol from, Symbol to) const;
 
 private:
-  std::optional<policy::ExchangePath> path(Symbol name) const { return policy_.path(name, rates_); }
+  std::optional<policy::ExchangePath> path(Symbol name) const {
+    if (rates_.empty()) {
+      if (const policy::Credit* credit = policy_.credit(name)) return credit->path;
+    }
+    return policy_.path(name, rates_);
+  }
 
   const policy::Policy& policy_;
   std::span<const double> rates_;

@@ -15,8 +15,6 @@
 namespace limitr::engine {
 namespace {
 
-constexpr std::uint32_t shard_bits = 8;
-
 bool calls_host_functions(const policy::Policy& policy, const HostFunctions& host) {
   return std::any_of(policy.host_functions.begin(), policy.host_functions.end(),
                      [&](const std::string& name) {
@@ -39,11 +37,6 @@ Engine::~Engine() {
   for (Shard& shard : shards_) {
     for (Slot* slot : shard.customers) slot->release();
   }
-}
-
-// The top bits: the table inside the shard uses the others.
-std::uint32_t Engine::shard_of(std::string_view id) {
-  return static_cast<std::uint32_t>(TextHash()(id) >> (64 - shard_bits));
 }
 
 PolicyPointer Engine::policy() const {
@@ -86,10 +79,11 @@ void Engine::note_shared_caps(const Customer& customer) {
   }
 }
 
-std::vector<double> Engine::rates(const policy::Policy& policy) const {
+HostRates Engine::rates() const {
+  if (!calls_host_.load(std::memory_order_relaxed)) return {};
+  PolicyPointer policy = this->policy();
   std::vector<double> rates;
-  if (!calls_host_.load(std::memory_order_relaxed)) return rates;
-  for (const policy::ExchangePair& pair : policy.pairs) {
+  for (const policy::ExchangePair& pair : policy->pairs) {
     double rate = pair.value;
     if (const auto fn = options_.host.rates.find(pair.value_fn); fn != options_.host.rates.end()) {
       try {
@@ -107,7 +101,7 @@ std::vector<double> Engine::rates(const policy::Policy& policy) const {
     }
     rates.push_back(rate);
   }
-  return rates;
+  return {std::move(policy), std::move(rates)};
 }
 
 std::optional<double> Engine::call_overhead_fn(const policy::Credit& credit, double units,
@@ -143,7 +137,9 @@ std::optional<double> Engine::host_overhead(const Who& who, const core::CallInpu
     if (target.denied || target.limit == nullptr) return std::nullopt;
     credit = policy->credit(target.limit->credit);
     if (input.increments != 0) {
-      units = input.increments * target.limit->increment;
+      const Result<double> increment = target.limit->increment_in(credit->stof_units);
+      if (!increment.ok()) return std::nullopt;  // The decision will say so.
+      units = input.increments * *increment;
     } else {
       const Result<double> value = quantity(input.value, credit->stof_units);
       if (!value.ok()) return std::nullopt;  // The decision will say so.
@@ -166,11 +162,9 @@ core::Target Engine::resolve(Locked& locked, core::EntitlementKey key, Timestamp
 
 Result<Decision> Engine::decide(const Who& who, core::CallInput input, bool commit,
                                 const Guard& guard) {
-  std::vector<double> rates;
-  PolicyPointer rated;
+  HostRates rates;
   if (calls_host_.load(std::memory_order_relaxed)) {
-    rated = policy();
-    rates = this->rates(*rated);
+    rates = this->rates();
     input.host_overhead = host_overhead(who, input);
   }
   input.now = now();
@@ -182,8 +176,7 @@ Result<Decision> Engine::decide(const Who& who, core::CallInput input, bool comm
   if (!found || (guard && !guard(locked, input.now))) {
     return Decision{.reason = Reason::unknown_customer};
   }
-  // Rates asked for under a policy that was replaced meanwhile say nothing of this one.
-  if (rated.get() == &locked.policy()) input.rates = rates;
+  input.rates = rates.of(locked.policy());
   return decide_locked(locked, input, commit);
 }
 
@@ -200,7 +193,7 @@ void Engine::settle_names(Locked& locked, core::EntitlementKey key) {
   }
 }
 
-Result<Decision> Engine::decide_locked(Locked& locked, const core::CallInput& input, bool commit) {
+Result<Decision> Engine::decide_locked(Locked& locked, core::CallInput& input, bool commit) {
   const policy::Policy& policy = locked.policy();
   if (policy.has_renames) settle_names(locked, input.entitlement);
   const std::string_view request = commit ? input.options->request : std::string_view();
@@ -208,6 +201,7 @@ Result<Decision> Engine::decide_locked(Locked& locked, const core::CallInput& in
     std::optional<Result<Decision>> known = repeated(locked.slot().customer, policy, input);
     if (known) return *std::move(known);
   }
+  input.wants_events = commit && input.options->event && dispatcher_.has_handlers();
   core::Outcome outcome = core::decide(policy, locked.family(), input, ids_);
   if (outcome.error) return *std::move(outcome.error);
   if (!outcome.upkeep.empty() || (commit && !outcome.changes.empty())) locked.before_change();
@@ -218,7 +212,7 @@ Result<Decision> Engine::decide_locked(Locked& locked, const core::CallInput& in
   if (!request.empty() && outcome.decision.allowed && !outcome.changes.empty()) {
     remember(locked.slot().customer, policy, input, outcome.decision);
   }
-  if (input.options->event && dispatcher_.has_handlers()) {
+  if (input.wants_events) {
     send(locked, call_events(policy, locked.family(), outcome, *input.options, input.now));
   }
   return std::move(outcome.decision);

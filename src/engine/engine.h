@@ -122,7 +122,7 @@ public:
   }
 
   const policy::Policy& policy() const { return **policy_; }
-  PolicyPointer policy_pointer() const { return *policy_; }
+  PolicyPointer policy_pointer() const;
   /// The customer found, or none before that and for drafts.
   Slot& slot() { return *slots_.front(); }
   Family& family() { return *family_; }
@@ -143,6 +143,23 @@ private:
   std::optional<Family> family_;
 };
 
+/// What the rate functions of one policy returned; they say nothing of another.
+class HostRates {
+public:
+  HostRates() = default;
+  HostRates(PolicyPointer policy, std::vector<double> values)
+      : policy_(std::move(policy)), values_(std::move(values)) {}
+
+  /// A rate for each pair of that policy, or none: its own figures count.
+  std::span<const double> of(const policy::Policy& policy) const {
+    return policy_.get() == &policy ? std::span<const double>(values_) : std::span<const double>();
+  }
+
+private:
+  PolicyPointer policy_;
+  std::vector<double> values_;
+};
+
 /// Who makes a call: by ID, or by the slot of a handle.
 struct Who {
   std::string_view id;
@@ -151,6 +168,8 @@ struct Who {
 
 class Engine {
 public:
+  static constexpr std::uint32_t shard_bits = 8;
+
   Engine(PolicyPointer policy, std::shared_ptr<SymbolTable> names, Options options);
   ~Engine();
   Engine(const Engine&) = delete;
@@ -165,7 +184,11 @@ public:
   core::IdSource& ids() { return ids_; }
   std::span<Shard> shards() { return shards_; }
   Shard& shard(std::uint32_t index) { return shards_[index]; }
-  static std::uint32_t shard_of(std::string_view id);
+  static std::uint32_t shard_of(std::string_view id) { return shard_of_hash(TextHash()(id)); }
+  /// The top bits: the table inside the shard uses the others.
+  static std::uint32_t shard_of_hash(std::size_t hash) {
+    return static_cast<std::uint32_t>(hash >> (64 - shard_bits));
+  }
 
   /// Decides a call and, with `commit`, applies it. The one way of check and allow alike.
   /// Where `guard` is given and says no under the call's locks, nothing is decided or changed, and
@@ -189,7 +212,7 @@ public:
   std::optional<double> call_overhead_fn(const policy::Credit& credit, double units,
                                          const Json& event_data) const;
   /// What the policy's rate functions return now. Runs them: REQUIRES no lock is held.
-  std::vector<double> rates(const policy::Policy& policy) const;
+  HostRates rates() const;
 
   /// Lets go of the locks and sends the events, in the order of the customers' changes.
   void send(Locked& locked, std::vector<Event> events);
@@ -276,7 +299,7 @@ private:
   void write_ahead(std::span<Slot* const> slots, std::uint32_t running);
   void append_record(std::string& text, Slot& slot, std::uint32_t running);
   std::optional<double> host_overhead(const Who& who, const core::CallInput& input);
-  Result<Decision> decide_locked(Locked& locked, const core::CallInput& input, bool commit);
+  Result<Decision> decide_locked(Locked& locked, core::CallInput& input, bool commit);
   void teach(Locked& locked, const core::Outcome& outcome, Timestamp now);
   void settle_names(Locked& locked, core::EntitlementKey key);
 

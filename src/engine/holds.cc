@@ -77,7 +77,7 @@ Error not_finite(const char* what) {
 Read<std::string> Limitr::reserve(std::string_view customer, std::string_view entitlement,
                                   const ReserveOptions& options) {
   if (options.overhead && !std::isfinite(*options.overhead)) return not_finite("overhead");
-  const std::vector<double> rates = engine_->rates(*engine_->policy());
+  const engine::HostRates rates = engine_->rates();
   const Timestamp now = engine_->now();
   Locked locked(*engine_);
   if (!locked.find_family(customer)) return std::optional<std::string>();
@@ -104,7 +104,9 @@ Read<std::string> Limitr::reserve(std::string_view customer, std::string_view en
     hold.value = estimate->value;
     if (!overhead) overhead = estimate->overhead;
   } else {
-    hold.value = target.limit->increment;
+    const Result<double> increment = target.limit->increment_in(credit.stof_units);
+    if (!increment.ok()) return increment.error();
+    hold.value = *increment;
   }
   if (!(hold.value > 0)) return std::optional<std::string>();
   hold.overhead = overhead.value_or(hold.value * credit.overhead_cost);
@@ -116,7 +118,7 @@ Read<std::string> Limitr::reserve(std::string_view customer, std::string_view en
                               .options = &call_options,
                               .now = now,
                               .host_overhead = {},
-                              .rates = rates};
+                              .rates = rates.of(policy)};
   const core::Outcome outcome = core::decide(policy, locked.family(), input, engine_->ids());
   if (outcome.error) return *outcome.error;
   locked.before_change();

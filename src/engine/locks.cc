@@ -60,10 +60,11 @@ Locked::Locked(Engine& engine) : engine_(engine), locks_(engine.shards()) {}
 bool Locked::list(std::string_view id) {
   slots_.clear();
   for (;;) {
-    const std::uint32_t index = Engine::shard_of(id);
+    const std::size_t hash = TextHash()(id);
+    const std::uint32_t index = Engine::shard_of_hash(hash);
     locks_.add(index);
     Shard& shard = engine_.shard(index);
-    if (const auto found = shard.customers.find(id); found != shard.customers.end()) {
+    if (const auto found = shard.customers.find(id, hash); found != shard.customers.end()) {
       slots_.push_back(*found);
       break;
     }
@@ -141,6 +142,9 @@ bool Locked::follow_refs() {
   }
   return true;
 }
+
+// Every shard that is held has the policy in force, whether or not a customer was found in it.
+PolicyPointer Locked::policy_pointer() const { return engine_.shard(locks_.held().front()).policy; }
 
 void Locked::before_change() {
   engine_.before_change(std::span<Slot* const>(slots_.data(), slots_.size()));

@@ -20,13 +20,13 @@ namespace {
 template <typename T, typename Reader>
 T read_meter(Engine& engine, std::string_view customer, std::string_view entitlement, T otherwise,
              const Reader& read) {
-  const std::vector<double> rates = engine.rates(*engine.policy());
+  const engine::HostRates rates = engine.rates();
   const Timestamp now = engine.now();
   Locked locked(engine);
   if (!locked.find_family(customer)) return otherwise;
   const Target target = engine.resolve(locked, entitlement, now);
   if (target.denied || target.limit == nullptr) return otherwise;
-  MeterReading reading(locked.policy(), locked.family(), target, rates, now);
+  MeterReading reading(locked.policy(), locked.family(), target, rates.of(locked.policy()), now);
   T answer = read(reading);
   if (!reading.upkeep().empty()) {
     locked.before_change();
@@ -183,7 +183,7 @@ Read<double> Limitr::allowance(std::string_view customer, std::string_view entit
 Read<double> Limitr::cost(std::string_view id, std::string_view entitlement) {
   return read_terms(*engine_, id, entitlement, [](const policy::Policy&, const Terms& terms) {
     return terms.limit == nullptr ? std::nullopt
-                                  : std::optional(amount::rounded(terms.limit->cost));
+                                  : std::optional(amount::rounded(terms.limit->increment));
   });
 }
 
@@ -214,21 +214,22 @@ Read<double> Limitr::credit_exchange(std::string_view from, std::string_view to,
     return Error{.code = ErrorCode::invalid_value, .message = "the value is not a finite number"};
   }
   const engine::PolicyPointer policy = engine_->policy();
-  const std::vector<double> rates = engine_->rates(*policy);
+  const engine::HostRates rates = engine_->rates();
   const SymbolTable& names = engine_->names();
   if (from == to) return std::optional(amount::rounded(value));
   return amount::rounded(
-      core::Exchange(*policy, rates).convert(value, names.find(from), names.find(to)));
+      core::Exchange(*policy, rates.of(*policy)).convert(value, names.find(from), names.find(to)));
 }
 
 Read<double> Limitr::credit_remaining(std::string_view customer, std::string_view credit) {
-  const std::vector<double> rates = engine_->rates(*engine_->policy());
+  const engine::HostRates rates = engine_->rates();
   const Timestamp now = engine_->now();
   Locked locked(*engine_);
   if (!locked.find(customer)) return std::optional<double>();
   std::vector<state::Move> upkeep;
-  const double units = core::credit_remaining(locked.policy(), locked.family(), rates,
-                                              engine_->names().find(credit), now, upkeep);
+  const double units =
+      core::credit_remaining(locked.policy(), locked.family(), rates.of(locked.policy()),
+                             engine_->names().find(credit), now, upkeep);
   if (!upkeep.empty()) {
     locked.before_change();
     state::apply(upkeep, locked.family());
@@ -316,11 +317,11 @@ Read<std::string> Limitr::plan_subscription_entitlement(std::string_view id) {
 }
 
 Read<Margin> Limitr::customer_margin(std::string_view id) {
-  const std::vector<double> rates = engine_->rates(*engine_->policy());
+  const engine::HostRates rates = engine_->rates();
   const Timestamp now = engine_->now();
   Locked locked(*engine_);
   if (!locked.find_family(id)) return std::optional<Margin>();
-  return core::customer_margin(locked.policy(), locked.family(), rates, now);
+  return core::customer_margin(locked.policy(), locked.family(), rates.of(locked.policy()), now);
 }
 
 Read<Margin> Limitr::plan_margin(std::string_view name, std::span<const ImaginedUsage> usage,

@@ -14,15 +14,18 @@ using state::Customer;
 
 namespace {
 
-// Names the meters of a customer whose plan has no such entitlement today, nor one that was
-// called so before.
-void report_unmapped(const policy::Policy& policy, const state::Family& family,
+// Names the meters of a customer that no plan of today has an entitlement for: not by their name,
+// and not by one that a former name passes on to, since the customer has that one too.
+void report_unmapped(const policy::Policy& policy, const Customer& customer,
                      const SymbolTable& names, LoadReport& report) {
-  const Customer& customer = family[state::Family::caller];
+  const auto known_in = [&](const policy::Plan& plan, Symbol name) {
+    return plan.names_entitlement(
+        name, [&](Symbol renamed) { return customer.meter(renamed) == nullptr; });
+  };
   for (const state::Meter& meter : customer.meters) {
-    const bool known = std::any_of(
-        policy.plans.begin(), policy.plans.end(),
-        [&](const policy::Plan& plan) { return plan.names_entitlement(meter.entitlement); });
+    const bool known =
+        std::any_of(policy.plans.begin(), policy.plans.end(),
+                    [&](const policy::Plan& plan) { return known_in(plan, meter.entitlement); });
     if (known) continue;
     report.unmapped.push_back({customer.id, std::string(names.text(meter.entitlement))});
   }
@@ -92,10 +95,7 @@ Result<LoadReport> Limitr::load_customers(std::string_view json) {
   const SymbolTable& names = engine_->names();
   state::RecordSink sink;
   sink.loaded = [&](Customer customer) {
-    {
-      state::Family family(customer);
-      report_unmapped(*policy, family, names, report);
-    }
+    report_unmapped(*policy, customer, names, report);
     std::string id = customer.id;
     Result<void> put = engine::put_record(*engine_, std::move(customer));
     if (put.ok()) {

@@ -145,7 +145,7 @@ TEST(Compile, FieldsHaveTheirDefaults) {
   EXPECT_EQ(limit.mode, Mode::hard);
   EXPECT_EQ(limit.value, 0);
   EXPECT_EQ(limit.increment, 1);
-  EXPECT_EQ(limit.cost, 1);
+  EXPECT_EQ(limit.increment_text, "");
   EXPECT_FALSE(limit.minimum.has_value());
   EXPECT_FALSE(limit.hard_trailing);
   EXPECT_TRUE(limit.grants_apply);
@@ -173,12 +173,14 @@ TEST(Compile, KeepsUnknownKeysInTheDocument) {
 TEST(Compile, LimitAmountsAreInTheCreditsUnit) {
   const Limit limit = limit_of("value: 2GB, increment: 1.5 GB, minimum: -3MB");
   EXPECT_EQ(limit.value, 2000);
-  EXPECT_EQ(limit.increment, 1500);
-  EXPECT_EQ(limit.cost, 1.5) << "as written, its unit not applied";
+  EXPECT_EQ(limit.increment, 1.5) << "as written, its unit not applied";
+  EXPECT_EQ(limit.increment_text, "1.5 GB");
+  EXPECT_EQ(limit.increment_in(Unit::find("MB").value()).value(), 1500);
   EXPECT_EQ(*limit.minimum, -3);
-  EXPECT_EQ(limit_of("value: 5.9, increment: 2.5", "int").value, 5);
-  EXPECT_EQ(limit_of("value: 5.9, increment: 2.5", "int").increment, 2);
-  EXPECT_EQ(limit_of("value: 5.9, increment: 2.5", "int").cost, 2.5);
+  const Limit whole = limit_of("value: 5.9, increment: 2.5", "int");
+  EXPECT_EQ(whole.value, 5);
+  EXPECT_EQ(whole.increment, 2.5);
+  EXPECT_EQ(whole.increment_in(Unit::find("int").value()).value(), 2);
 }
 
 TEST(Compile, LimitFields) {

@@ -28,10 +28,12 @@ void read_amounts(const Fields& fields, Unit unit, Limit& limit) {
   limit.minimum = MaybeAmount(fields.amount("minimum", unit, "limit"));
   const auto increment = fields.amount("increment", unit, "limit");
   if (!increment) return;
-  limit.increment = *increment;
   const Node& written = *fields.find("increment")->node;
-  if (const double* number = written.as_number()) limit.cost = *number;
-  if (const auto* text = written.as_text()) limit.cost = *quantity_as_written(*text);
+  if (const double* number = written.as_number()) limit.increment = *number;
+  if (const auto* text = written.as_text()) {
+    limit.increment = *quantity_as_written(*text);
+    limit.increment_text = *text;
+  }
 }
 
 void read_governor(const Fields& fields, Limit& limit) {

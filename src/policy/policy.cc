@@ -61,36 +61,44 @@ std::optional<ExchangePath> Policy::path(Symbol name, std::span<const double> ra
   // A chain that is longer than there are pairs has met one of them twice.
   for (std::size_t steps = 0; steps <= pairs.size(); ++steps) {
     if (name == rune) return path;
-    const auto found = pair_index_.find(name);
-    if (found == pair_index_.end()) {
+    const ExchangePair* pair = this->pair(name);
+    if (pair == nullptr) {
       path.credit = credit(name);
       if (path.credit == nullptr || !path.credit->price.priced()) return std::nullopt;
       return path;
     }
-    const ExchangePair& pair = pairs[found->second];
-    path.factor *= rates.empty() ? pair.value : rates[found->second];
+    const auto number = static_cast<std::size_t>(pair - pairs.data());
+    path.factor *= rates.empty() ? pair->value : rates[number];
     if (!std::isfinite(path.factor)) return std::nullopt;
-    name = pair.currency;
+    name = pair->currency;
   }
   return std::nullopt;
 }
 
-bool Plan::names_entitlement(Symbol entitlement) const {
+bool Plan::names_entitlement(Symbol entitlement,
+                             const std::function<bool(Symbol)>& takes_over) const {
   if (by_symbol.contains(entitlement)) return true;
   return std::any_of(entitlements.begin(), entitlements.end(), [&](const Entitlement& known) {
-    return std::find(known.renamed_from.begin(), known.renamed_from.end(), entitlement) !=
-           known.renamed_from.end();
+    const auto& former = known.renamed_from;
+    return std::find(former.begin(), former.end(), entitlement) != former.end() &&
+           takes_over(known.name);
   });
+}
+
+void Policy::put(Index& index, Symbol name, std::size_t number) {
+  const auto i = static_cast<std::size_t>(name);
+  if (index.size() <= i) index.resize(i + 1);
+  if (index[i] == 0) index[i] = static_cast<std::uint32_t>(number + 1);
 }
 
 void Policy::index() {
   const auto number = [](std::size_t i) { return static_cast<std::uint32_t>(i); };
-  for (std::size_t i = 0; i < credits.size(); ++i)
-    credit_index_.emplace(credits[i].name, number(i));
-  for (std::size_t i = 0; i < pairs.size(); ++i) pair_index_.emplace(pairs[i].name, number(i));
+  for (std::size_t i = 0; i < credits.size(); ++i) put(credit_index_, credits[i].name, i);
+  for (std::size_t i = 0; i < pairs.size(); ++i) put(pair_index_, pairs[i].name, i);
+  for (Credit& credit : credits) credit.path = path(credit.name);
   for (std::size_t i = 0; i < plans.size(); ++i) {
     Plan& plan = plans[i];
-    plan_index_.emplace(plan.name, number(i));
+    put(plan_index_, plan.name, i);
     plan.by_text.reserve(plan.entitlements.size());
     plan.by_symbol.reserve(plan.entitlements.size());
     for (std::size_t j = 0; j < plan.entitlements.size(); ++j) {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <optional>
 #include <span>
@@ -10,6 +11,7 @@
 
 #include <absl/container/flat_hash_map.h>
 
+#include <limitr/json.h>
 #include "base/limit.h"
 #include "base/quantity.h"
 #include "base/symbols.h"
@@ -37,6 +39,15 @@ struct PriceCurve {
   bool priced() const { return model == PricingModel::flat ? amount.has_value() : !bands.empty(); }
 };
 
+struct Credit;
+
+/// How units of something convert: times `factor` into `credit`, whose price curve takes them to
+/// runes; or, where `credit` is null, straight into runes.
+struct ExchangePath {
+  double factor = 1;
+  const Credit* credit = nullptr;
+};
+
 struct Credit {
   Symbol name = Symbol::empty;
   std::string label;
@@ -47,13 +58,7 @@ struct Credit {
   double overhead_cost = 0;  ///< Runes per unit.
   std::string overhead_fn;   ///< A host function's name, or empty.
   PriceCurve price;
-};
-
-/// How units of something convert: times `factor` into `credit`, whose price curve takes them to
-/// runes; or, where `credit` is null, straight into runes.
-struct ExchangePath {
-  double factor = 1;
-  const Credit* credit = nullptr;
+  std::optional<ExchangePath> path = {};  ///< Policy::path() of its name. Set by Policy::index().
 };
 
 /// One unit of `name` is `value` units of `currency`.
@@ -115,8 +120,8 @@ struct Plan {
   const Entitlement* find(std::string_view entitlement) const;
   const Entitlement* find(Symbol entitlement) const;
   const Topup* find_topup(Symbol topup) const;
-  /// Whether some entitlement has that name, or had it before.
-  bool names_entitlement(Symbol name) const;
+  /// Whether an entitlement has that name, or had it before and `takes_over(its name today)`.
+  bool names_entitlement(Symbol name, const std::function<bool(Symbol)>& takes_over) const;
 
   TextMap<std::uint32_t> by_text;                        ///< Into entitlements.
   absl::flat_hash_map<Symbol, std::uint32_t> by_symbol;  ///< Likewise.
@@ -169,13 +174,16 @@ public:
   void index();
 
 private:
-  using Index = absl::flat_hash_map<Symbol, std::uint32_t>;
+  // By symbol: one more than the item's number, 0 for none. A load instead of a hash, since every
+  // call asks for its plan and credit.
+  using Index = std::vector<std::uint32_t>;
 
   template <typename T>
   static const T* at(const std::vector<T>& items, const Index& index, Symbol name) {
-    const auto found = index.find(name);
-    return found == index.end() ? nullptr : &items[found->second];
+    const auto i = static_cast<std::size_t>(name);
+    return i < index.size() && index[i] != 0 ? &items[index[i] - 1] : nullptr;
   }
+  static void put(Index& index, Symbol name, std::size_t number);
 
   Index plan_index_;
   Index credit_index_;

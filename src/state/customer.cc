@@ -27,12 +27,6 @@ double per_ms(double delta, Timestamp from, Timestamp to) {
 
 }  // namespace
 
-std::size_t History::size() const {
-  std::size_t count = 0;
-  while (count < entries_.size() && entries_[count].at.has_value()) ++count;
-  return count;
-}
-
 void History::push(Timestamp at, double delta) {
   std::size_t place = size();
   if (place == entries_.size()) {

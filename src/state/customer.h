@@ -27,7 +27,11 @@ public:
     friend bool operator==(const Entry&, const Entry&) = default;
   };
 
-  std::size_t size() const;
+  std::size_t size() const {
+    std::size_t count = 0;
+    while (count < entries_.size() && entries_[count].at.has_value()) ++count;
+    return count;
+  }
   /// REQUIRES: i < size().
   const Entry& operator[](std::size_t i) const { return entries_[i]; }
   void push(Timestamp at, double delta);

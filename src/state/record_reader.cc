@@ -319,10 +319,21 @@ bool read_limit_switch(Limit& limit, std::string_view key, ondemand::value& valu
   return true;
 }
 
+// A number, or text with a unit: as the policy or the caller wrote it.
+void read_increment(Limit& limit, ondemand::value& value, const Place& place) {
+  if (value.type() != ondemand::json_type::string) {
+    limit.increment = read_number(value, place);
+    return;
+  }
+  limit.increment_text = read_text(value, place);
+  const Result<double> written = quantity_as_written(limit.increment_text);
+  if (!written.ok()) bad(place, "a quantity");
+  limit.increment = *written;
+}
+
 Override read_override(ondemand::value& value, const Place& place, SymbolTable& names) {
   Override own;
   Limit& limit = own.limit;
-  std::optional<double> cost;
   each_member(value, place, [&](std::string_view key, ondemand::value member) {
     const Place here = place[key];
     if (key == "credit") {
@@ -330,9 +341,7 @@ Override read_override(ondemand::value& value, const Place& place, SymbolTable& 
     } else if (key == "value") {
       limit.value = read_number(member, here);
     } else if (key == "increment") {
-      limit.increment = read_number(member, here);
-    } else if (key == "cost") {
-      cost = read_number(member, here);
+      read_increment(limit, member, here);
     } else if (key == "minimum") {
       limit.minimum = maybe_number(member, here);
     } else if (key == "override_expires_on") {
@@ -347,7 +356,6 @@ Override read_override(ondemand::value& value, const Place& place, SymbolTable& 
       keep_unknown(own.unknown, key, member, here);
     }
   });
-  limit.cost = cost.value_or(limit.increment);
   return own;
 }
 
@@ -600,6 +608,17 @@ public:
     }
   }
 
+  /// The ID that a record names, also where the rest of it cannot be read.
+  std::optional<std::string> id_of(std::string_view record) {
+    try {
+      ondemand::document document =
+          parser_.iterate(record.data(), record.size(), record.size() + simdjson::SIMDJSON_PADDING);
+      return std::string(std::string_view(document.get_object()["id"].get_string()));
+    } catch (const simdjson::simdjson_error&) {
+      return std::nullopt;
+    }
+  }
+
 private:
   SymbolTable& names_;
   ondemand::parser parser_;
@@ -654,7 +673,10 @@ private:
     const std::string name =
         expected_id.empty() ? fmt::format("[{}]", number) : std::string(expected_id);
     Result<Customer> customer = records_.read(raw);
-    if (!customer.ok()) return sink_.refused(name, std::move(customer).error());
+    if (!customer.ok()) {
+      return sink_.refused(expected_id.empty() ? records_.id_of(raw).value_or(name) : name,
+                           std::move(customer).error());
+    }
     if (!expected_id.empty() && customer->id != expected_id) {
       return sink_.refused(
           name, record_invalid("its `id` is another than the one it stands under", "id"));

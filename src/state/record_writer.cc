@@ -176,9 +176,12 @@ void write_limit(JsonWriter& json, const Limit& limit, const SymbolTable& names,
       .field("credit", names.text(limit.credit))
       .field("mode", to_string(limit.mode))
       .field("value", limit.value)
-      .field("increment", limit.increment);
-  // The increment as written, where that is another number: its unit was not the credit's.
-  if (limit.cost != limit.increment) json.field("cost", limit.cost);
+      .key("increment");
+  if (limit.increment_text.empty()) {
+    json.value(limit.increment);
+  } else {
+    json.value(limit.increment_text);
+  }
   json.field("minimum", limit.minimum)
       .field("hard_trailing", limit.hard_trailing)
       .field("grants_apply", limit.grants_apply);

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <concepts>
 #include <optional>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include <limitr/result.h>
 #include "base/amount.h"
@@ -27,8 +29,15 @@ inline Answer answer(Result<void> result) {
 }
 
 inline Json json_of(Json json) { return json; }
+inline Json json_of(std::string text) { return text; }
+inline Json json_of(std::vector<std::string> texts) { return texts; }
 inline Json json_of(Millis length) { return length.count(); }
-inline Json json_of(double number) { return number; }
+// A template, so that true does not become the number 1 on its way.
+template <typename T>
+  requires(std::same_as<T, bool> || std::same_as<T, double>)
+Json json_of(T answer) {
+  return answer;
+}
 
 template <typename T>
 Answer answer(Result<T> result) {

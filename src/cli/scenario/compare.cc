@@ -137,7 +137,7 @@ std::optional<Mismatch> compare_grants(const Node::Sequence& expected, const Jso
   if (expected.size() != actual.size()) return compare_sequence(expected, actual, path);
   std::vector<const Node*> wanted;
   for (const Node& grant : expected) wanted.push_back(&grant);
-  std::stable_sort(wanted.begin(), wanted.end(), [](const Node* a, const Node* b) {
+  std::sort(wanted.begin(), wanted.end(), [](const Node* a, const Node* b) {
     return (a->as_mapping() ? a->as_mapping()->size() : 0) >
            (b->as_mapping() ? b->as_mapping()->size() : 0);
   });

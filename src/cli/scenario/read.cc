@@ -172,9 +172,9 @@ Found read_scenario(const Node& node, Scenario& scenario) {
 
 /// Where a problem is: the file, the line and column where the format tells them, the scenario's
 /// name where a file holds many, and the path inside it.
-std::string place(const Scenario& scenario, const FormatProblem& problem, std::size_t line) {
+std::string place(const Scenario& scenario, const FormatProblem& problem) {
   std::string text = scenario.file.string();
-  if (line == 0) line = problem.position.line;
+  const std::size_t line = scenario.line != 0 ? scenario.line : problem.position.line;
   if (line != 0) text += fmt::format(":{}", line);
   if (line != 0 && problem.position.column != 0)
     text += fmt::format(":{}", problem.position.column);
@@ -193,11 +193,12 @@ public:
            std::size_t line) {
     Scenario scenario;
     scenario.file = file_;
+    scenario.line = line;
     scenario.document = std::move(document);
     if (const auto problem = read_scenario(node, scenario)) {
       read_.problems.push_back({.code = ErrorCode::invalid_argument,
                                 .message = problem->message,
-                                .where = place(scenario, *problem, line)});
+                                .where = place(scenario, *problem)});
       return;
     }
     if (scenario.name.empty()) scenario.name = std::move(default_name);

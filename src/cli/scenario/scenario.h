@@ -34,6 +34,7 @@ struct Step {
 struct Scenario {
   std::filesystem::path file;
   std::string name;
+  std::size_t line = 0;                     ///< In a file of one scenario per line, else 0.
   const policy::Node* policy = nullptr;     ///< A document, or the path of one.
   const policy::Node* customers = nullptr;  ///< A snapshot to start from, or null.
   const policy::Node* options = nullptr;    ///< Of the engine, or null.
