@@ -16,7 +16,7 @@ namespace limitr {
 ///
 /// `customer`, `caller` in the payload are the customer's identity (id, plan, type, label, refs,
 /// alt_ids, metadata), in events about a customer the whole record; `plan` is {name, label};
-/// `cap` is the cap's record; numbers are rounded to nine decimals.
+/// `cap` is the cap's record; numbers outside of records are rounded to nine decimals.
 struct Event {
   std::string type = {};      ///< "meter-changed", ..., or a notification's name.
   std::string customer = {};  ///< The ID of the customer it is about; empty for plan events.
@@ -28,12 +28,14 @@ struct Event {
 
 /// Gets every event, in the order of each customer's changes, outside every lock: it may call the
 /// engine. Runs on the thread whose call caused the event. What it throws is logged and keeps
-/// neither the call nor other handlers from going on.
+/// neither the call nor other handlers from going on. A handler that waits for another thread's
+/// call on the same customer waits for ever: that call's handlers wait for it.
 using Handler = std::function<void(const Event&)>;
 
-/// What a policy cannot say in data, by the names it uses. Each runs once per call, before the
-/// call is decided, outside every lock. One that throws, or returns a number that is not finite,
-/// is logged and the policy's own figure is used. spec: events.md, Host functions
+/// What a policy cannot say in data, by the names it uses. Costs and rates are asked for once per
+/// call, before it is decided; notifications once per event; all outside every lock. One that
+/// throws, or returns a number that is not finite, is logged and the policy's own figure is used.
+/// spec: events.md, Host functions
 struct HostFunctions {
   /// A credit's `overhead_fn`: units used and event data (null if none) to runes.
   std::map<std::string, std::function<double(double units, const Json& event_data)>> overhead = {};

@@ -159,8 +159,8 @@ public:
   /// go on.
   Result<std::string> customers();
   /// Loads such an object, `{format, customers, ...}`, or an array of records. No event fires. A
-  /// bad record never keeps the good ones out. Errors: record_invalid, when the text is none of
-  /// these.
+  /// bad record never keeps the good ones out, and neither does a text that breaks off. Errors:
+  /// record_invalid, when nothing in the text could be read; nothing is loaded then.
   Result<LoadReport> load_customers(std::string_view json);
   /// Everything, policy-wide estimates and remembered requests included:
   /// `{format, customers, estimates, requests}`. load_customers() takes it back.
@@ -225,7 +225,8 @@ public:
   Result<void> set_policy(const J& policy) {
     return set_policy_json(policy);
   }
-  /// Adds or replaces one plan. Errors: policy_invalid; the running policy then stays.
+  /// Adds or replaces one plan. Errors: policy_invalid, or invalid_argument for an empty name; the
+  /// running policy then stays.
   Result<void> set_plan(std::string_view name, const Json& plan);
   Result<bool> delete_plan(std::string_view name);
   Result<void> set_notifications(const Json& notifications);

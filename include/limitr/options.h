@@ -107,7 +107,6 @@ struct ReserveOptions {
   std::optional<Value> ttl = {};  ///< A duration; unset: the policy's hold_ttl.
   double quantile = 0.9;
   std::optional<double> overhead = {};
-  std::string_view request = {};
 };
 
 struct SettleOptions {
@@ -178,7 +177,8 @@ struct MeasuredMargin {
 /// What load_customers() did. spec: state.md
 struct LoadReport {
   struct Refused {
-    std::string id = {};  ///< Or its place in the array, where the record names none.
+    std::string id = {};  ///< Its place in the list where it names none; empty for the rest of a
+                          ///< text that breaks off.
     Error error = {};
   };
   struct Unmapped {

@@ -19,8 +19,8 @@ namespace limitr {
 template <typename T>
 class [[nodiscard]] Result {
 public:
-  Result(const T& value) : state_(std::in_place_index<0>, value) {}             // NOLINT: implicit
-  Result(T&& value) : state_(std::in_place_index<0>, std::move(value)) {}       // NOLINT: implicit
+  Result(const T& value) : state_(std::in_place_index<0>, value) {}          // NOLINT: implicit
+  Result(T&& value) : state_(std::in_place_index<0>, std::move(value)) {}    // NOLINT: implicit
   Result(Error error) : state_(std::in_place_index<1>, std::move(error)) {}  // NOLINT: implicit
 
   bool ok() const noexcept { return state_.index() == 0; }

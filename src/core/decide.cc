@@ -54,6 +54,7 @@ private:
   bool fits(double value, double from) const;
   bool limit_allows();
   bool draw_grants();
+  bool draw_from_grants();
   bool voucher_covers();
   void commit();
   void commit_meter();
@@ -68,6 +69,7 @@ private:
   void answer();
   state::Meter meter_in_period() const;
 
+  bool is_hard() const { return limit_.mode == Mode::hard && !options_.force; }
   bool unforced_use() const { return units_ > 0 && !options_.force; }
 
   const Policy& policy_;
@@ -111,6 +113,12 @@ private:
   double left_ = 0;              // of the overage, to be billed
   std::optional<double> left_price_;
   std::optional<state::VoucherMove> voucher_;
+
+  // For the events.
+  bool shows_grants_ = false;
+  std::optional<CallEvents::Crossing> full_cap_;
+  std::vector<CallEvents::Crossing> crossings_;
+  std::vector<Family::Index> cap_holders_;
 };
 
 void Decider::run() {
@@ -125,10 +133,10 @@ void Decider::run() {
   if (family_[Family::caller].rest) {
     caps_ = standing_caps(family_, input_.now, /*own=*/true, out_.upkeep);
   }
-  if (!read_caps()) return;
+  if (!options_.caps.empty() && !read_caps()) return;
   if (!caps_.empty()) keep_applicable(caps_, exchange_, entitlement_, limit_.credit);
   if (unforced_use() && !caps_have_room()) return;
-  if (limit_.grants_apply && !options_.force) bring_grants_up_to_date();
+  if (limit_.grants_apply && !options_.force && owner_.rest) bring_grants_up_to_date();
   if (limit_.has_governor() && unforced_use() && !governor_allows()) return;
   fits_alone_ = fits(after_, before_);
   if (!limit_allows()) return;
@@ -165,7 +173,7 @@ void Decider::measure() {
                                 : input_.host_overhead.value_or(units_ * credit_.overhead_cost);
   overhead_rate_ = units_ != 0 ? overhead_ / units_ : credit_.overhead_cost;
 
-  if (units_ > 0) held_ = held_room(extra_, input_.now);
+  if (units_ > 0 && extra_ != nullptr) held_ = held_room(extra_, input_.now);
   gate_units_ = units_ + held_.value;
   gate_after_ = after_ + held_.value;
   gate_rate_ = held_.value != 0 ? (overhead_ + held_.overhead) / gate_units_ : overhead_rate_;
@@ -177,7 +185,12 @@ void Decider::measure() {
   position_ = before_ - limit;
   billable_ = std::max(0.0, position_);
   const double billable_diff = std::max(0.0, after_ - limit) - billable_;
-  price_diff_ = exchange_.to_runes(billable_diff, limit_.credit, billable_);
+  // Nothing billable costs nothing, wherever there is a price at all.
+  if (billable_diff != 0) {
+    price_diff_ = exchange_.to_runes(billable_diff, limit_.credit, billable_);
+  } else if (exchange_.convertible(limit_.credit)) {
+    price_diff_ = 0;
+  }
 }
 
 bool Decider::read_caps() {
@@ -205,7 +218,7 @@ bool Decider::caps_have_room() {
       find_full_cap(gate_units_, position_, gate_overage, billable_, /*before_grants=*/true)) {
     return deny(Reason::cap);
   }
-  if (limit_.grants_apply) bring_grants_up_to_date();
+  if (limit_.grants_apply && owner_.rest) bring_grants_up_to_date();
   if (caps_.empty()) return true;
   const double grants = limit_.grants_apply ? grants_remaining() : 0;
   const double uncovered = amount::positive_part(gate_units_ - grants);
@@ -227,7 +240,7 @@ bool Decider::find_full_cap(double units, double position, double overage, doubl
         consumption(cap, exchange_, limit_.credit, cap.overage_only ? overage : units,
                     cap.overage_only ? overage_position : position, gate_rate_);
     if (has_room(cap, consumed)) continue;
-    out_.events.cap = {applied.holder, applied.call_scoped, cap};
+    full_cap_ = {applied.holder, applied.call_scoped, cap};
     return true;
   }
   return false;
@@ -237,8 +250,6 @@ bool Decider::find_full_cap(double units, double position, double overage, doubl
 bool Decider::governor_allows() {
   tokens_ = governor_tokens(limit_, extra_, period_.began || meter_ == nullptr, input_.now);
   if (!less(*tokens_, units_)) return true;
-  out_.events.tokens = *tokens_;
-  out_.events.capacity = *limit_.governor_capacity;
   return deny(Reason::governor);
 }
 
@@ -262,20 +273,28 @@ bool Decider::draw_grants() {
   left_ = std::max(0.0, overage_);
   if (limit_.grants_apply && amount::is_positive(left_)) {
     bring_grants_up_to_date();
-    if (grants_) {
-      drawn_ = *grants_;
-      out_.events.shows_grants = !grants_->empty();
-      const policy::Plan* plan = plan_of(policy_, family_, out_.target.owner);
-      if (!drawn_->empty() && plan != nullptr) {
-        follow_topups(*drawn_, *plan, owner_.type, input_.now, ids_);
-      }
-      covered_ = draw(*drawn_, exchange_, policy_.grant_strategy, limit_.credit, left_, billable_);
-      left_ = amount::positive_part(left_ - covered_);
-    }
-    if (limit_.mode == Mode::hard && !options_.force && left_ > 0) return deny(Reason::limit);
+    if (grants_ && !draw_from_grants()) return deny(Reason::limit);
+    if (is_hard() && left_ > 0) return deny(Reason::limit);
   }
   left_price_ = exchange_.to_runes(left_, limit_.credit, billable_ + covered_);
   return true;
+}
+
+// Follows the topups and draws. False: a hard call's overage is not covered after all; the grants
+// have followed their topups all the same, and nothing is drawn.
+bool Decider::draw_from_grants() {
+  shows_grants_ = !grants_->empty();
+  drawn_ = *grants_;
+  const policy::Plan* plan = plan_of(policy_, family_, out_.target.owner);
+  if (shows_grants_ && plan != nullptr) {
+    follow_topups(*drawn_, *plan, owner_.type, input_.now, ids_);
+  }
+  std::optional<Grants> followed = is_hard() ? drawn_ : std::nullopt;
+  covered_ = draw(*drawn_, exchange_, policy_.grant_strategy, limit_.credit, left_, billable_);
+  left_ = amount::positive_part(left_ - covered_);
+  if (!is_hard() || left_ <= 0) return true;
+  out_.changes.moves = grant_moves(out_.target.owner, *grants_, *followed);
+  return false;
 }
 
 // Step 12. A voucher that cannot be read covers nothing.
@@ -377,15 +396,14 @@ void Decider::commit_caps() {
     const double old = cap.meter_value;
     cap.meter_value += *consumed;
     if (less(old, cap.value) && less_or_equal(cap.value, cap.meter_value)) {
-      out_.events.crossings.push_back({applied.holder, applied.call_scoped, cap});
+      crossings_.push_back({applied.holder, applied.call_scoped, cap});
     }
     if (applied.call_scoped) continue;
     out_.changes.moves.push_back(state::CapMove{applied.holder, cap.id, *consumed, cap.meter_value,
                                                 cap.started, cap.last_reset});
-    std::vector<Family::Index>& holders = out_.events.cap_holders;
     if (applied.holder != out_.target.owner &&
-        std::find(holders.begin(), holders.end(), applied.holder) == holders.end()) {
-      holders.push_back(applied.holder);
+        std::find(cap_holders_.begin(), cap_holders_.end(), applied.holder) == cap_holders_.end()) {
+      cap_holders_.push_back(applied.holder);
     }
   }
 }
@@ -408,7 +426,7 @@ void Decider::settle_hold(const Settlement& settlement) {
     }
   }
   const Json* context = options_.event_data ? &*options_.event_data : nullptr;
-  Lesson& lesson = out_.lesson.emplace();
+  Lesson& lesson = *(out_.lesson = std::make_unique<Lesson>());
   lesson.sample = sample_of(*out_.target.entitlement, context, basis, segment);
   lesson.value = units_;
   lesson.overhead = options_.overhead.value_or(units_ * credit_.overhead_cost);
@@ -463,7 +481,7 @@ void Decider::answer() {
   }
   if (decision.reason == Reason::limit) decision.overage = rounded(overage_);
   if (decision.reason == Reason::cap) {
-    const CallEvents::Crossing& full = *out_.events.cap;
+    const CallEvents::Crossing& full = *full_cap_;
     DenyingCap cap;
     if (!full.call_scoped) cap.id = full.cap.id;
     cap.customer = family_[full.holder].id;
@@ -474,7 +492,13 @@ void Decider::answer() {
 // Step 14: what the events are to say; nothing is built from it unless somebody listens.
 void Decider::fill_events() {
   using Main = CallEvents::Main;
-  CallEvents& events = out_.events;
+  CallEvents& events = *(out_.events = std::make_unique<CallEvents>());
+  events.shows_grants = shows_grants_;
+  events.tokens = tokens_.value_or(0);
+  events.capacity = limit_.governor_capacity.value_or(0);
+  events.cap = std::move(full_cap_);
+  events.crossings = std::move(crossings_);
+  events.cap_holders = std::move(cap_holders_);
   events.old = stored_;
   events.value = after_;
   events.limit = limit_.value;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <memory>
 #include <optional>
 #include <span>
 #include <string>
@@ -34,7 +35,7 @@ struct CallInput {
   int increments = 0;
   bool value_is_target = false;          ///< `value` is what the meter is to come to.
   const CallOptions* options = nullptr;  ///< REQUIRES: not null.
-  bool wants_events = false;            ///< Somebody listens: Outcome::events is filled in.
+  bool wants_events = false;             ///< Somebody listens: Outcome::events is filled in.
   const Settlement* settles = nullptr;   ///< Null: an ordinary call.
   Timestamp now;
   std::optional<double> host_overhead;  ///< What the credit's cost function returned.
@@ -89,8 +90,8 @@ struct Outcome {
   std::vector<state::Move> upkeep;
   /// What the call itself changes. After a denial: a period that began, no more.
   state::Changes changes;
-  CallEvents events;
-  std::optional<Lesson> lesson;
+  std::unique_ptr<CallEvents> events;  ///< Only when they are wanted.
+  std::unique_ptr<Lesson> lesson;      ///< Only when a hold was settled.
 };
 
 /// Decides one call. Changes nothing: check and allow are this function, and differ in what is

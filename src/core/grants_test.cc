@@ -95,6 +95,7 @@ TEST(Reset, FollowsItsMode) {
 Grant of_kind(ResetMode mode, const std::function<void(Grant&)>& edit = {}) {
   Grant grant = resetting(mode, 100, 37);
   if (edit) edit(grant);
+  grant.drawn = grant.starting_value - grant.value;
   return grant;
 }
 

@@ -3,8 +3,7 @@
 
 namespace limitr::core {
 
-Period period_at(const Reset& reset, Timestamp started, Timestamp now) {
-  if (!reset.resets) return {.start = started, .next = {}};
+Period resetting_period_at(const Reset& reset, Timestamp started, Timestamp now) {
   if (reset.schedule) {
     const Schedule::Period period = reset.schedule->period_at(now);
     const bool began = started < period.start;

@@ -14,9 +14,15 @@ struct Period {
   bool began = false;             ///< A new one, later than `started`.
 };
 
+/// period_at() for what resets.
+Period resetting_period_at(const Reset& reset, Timestamp started, Timestamp now);
+
 /// The period that holds at `now` for something that began its own at `started`. Boundaries of a
 /// duration keep their phase over any number of missed periods; a clock that jumps back begins
 /// nothing. spec: decision.md, step 3
-Period period_at(const Reset& reset, Timestamp started, Timestamp now);
+inline Period period_at(const Reset& reset, Timestamp started, Timestamp now) {
+  if (!reset.resets) return {.start = started, .next = {}};
+  return resetting_period_at(reset, started, now);
+}
 
 }  // namespace limitr::core

@@ -7,6 +7,7 @@
 namespace limitr::core {
 namespace {
 
+using state::Customer;
 using state::Family;
 
 // Depth first, in the order of each customer's refs. On a stack of its own: chains of refs are as
@@ -52,7 +53,9 @@ const policy::Plan* plan_without_default(const policy::Policy& policy, const Fam
   return plan_through_refs(policy, family, who);
 }
 
-const policy::Plan* plan_of(const policy::Policy& policy, const Family& family, Family::Index who) {
+const policy::Plan* plan_of(const policy::Policy& policy, const Family& family,
+                            Family::Index who) {
+  if (const policy::Plan* own = policy.plan(family[who].plan)) return own;
   const policy::Plan* plan = plan_without_default(policy, family, who);
   return plan != nullptr ? plan : policy.default_plan();
 }
@@ -76,7 +79,9 @@ Target resolve(const policy::Policy& policy, const Family& family, EntitlementKe
     target.owner = *owner;
   }
   target.limit = entitlement.limit ? &*entitlement.limit : nullptr;
-  if (const state::Override* own = family[target.owner].find_override(entitlement.name)) {
+  const Customer& owner = family[target.owner];
+  if (!owner.rest || owner.rest->overrides.empty()) return target;
+  if (const state::Override* own = owner.find_override(entitlement.name)) {
     const MaybeTime expires = own->limit.override_expires_on;
     target.override_expired = expires.has_value() && *expires < now;
     // One in a credit that today's policy no longer has cannot be metered, and does not count.

@@ -27,42 +27,48 @@ CallInput increments_of(std::string_view entitlement, int increments, const Call
 
 Result<Decision> Limitr::allow(std::string_view customer, std::string_view entitlement, Value value,
                                const CallOptions& options) {
-  return engine_->decide({customer}, input_of(entitlement, value, options), /*commit=*/true);
+  CallInput input = input_of(entitlement, value, options);
+  return engine_->decide({customer}, input, /*commit=*/true);
 }
 
 Result<Decision> Limitr::check(std::string_view customer, std::string_view entitlement, Value value,
                                const CallOptions& options) {
-  return engine_->decide({customer}, input_of(entitlement, value, options), /*commit=*/false);
+  CallInput input = input_of(entitlement, value, options);
+  return engine_->decide({customer}, input, /*commit=*/false);
 }
 
 Result<Decision> Limitr::allow(const Handle& handle, Value value, const CallOptions& options) {
-  return engine_->decide(Engine::who(handle), input_of(Engine::entitlement(handle), value, options),
-                         /*commit=*/true);
+  CallInput input = input_of(Engine::entitlement(handle), value, options);
+  return engine_->decide(Engine::who(handle), input, /*commit=*/true);
 }
 
 Result<Decision> Limitr::check(const Handle& handle, Value value, const CallOptions& options) {
-  return engine_->decide(Engine::who(handle), input_of(Engine::entitlement(handle), value, options),
-                         /*commit=*/false);
+  CallInput input = input_of(Engine::entitlement(handle), value, options);
+  return engine_->decide(Engine::who(handle), input, /*commit=*/false);
 }
 
 Result<Decision> Limitr::increment(std::string_view customer, std::string_view entitlement,
                                    const CallOptions& options) {
-  return engine_->decide({customer}, increments_of(entitlement, 1, options), /*commit=*/true);
+  CallInput input = increments_of(entitlement, 1, options);
+  return engine_->decide({customer}, input, /*commit=*/true);
 }
 
 Result<Decision> Limitr::decrement(std::string_view customer, std::string_view entitlement,
                                    const CallOptions& options) {
-  return engine_->decide({customer}, increments_of(entitlement, -1, options), /*commit=*/true);
+  CallInput input = increments_of(entitlement, -1, options);
+  return engine_->decide({customer}, input, /*commit=*/true);
 }
 
 Result<Decision> Limitr::check_increment(std::string_view customer, std::string_view entitlement,
                                          const CallOptions& options) {
-  return engine_->decide({customer}, increments_of(entitlement, 1, options), /*commit=*/false);
+  CallInput input = increments_of(entitlement, 1, options);
+  return engine_->decide({customer}, input, /*commit=*/false);
 }
 
 Result<Decision> Limitr::check_decrement(std::string_view customer, std::string_view entitlement,
                                          const CallOptions& options) {
-  return engine_->decide({customer}, increments_of(entitlement, -1, options), /*commit=*/false);
+  CallInput input = increments_of(entitlement, -1, options);
+  return engine_->decide({customer}, input, /*commit=*/false);
 }
 
 Result<Decision> Limitr::set(std::string_view customer, std::string_view entitlement, Value value,

@@ -358,7 +358,7 @@ Result<bool> Limitr::ensure_plan_subscription(std::string_view id) {
     subscription = engine_->names().text(plan->subscription);
   }
   // Looked at again under the locks of the call: of two that come at once, one increments.
-  const auto is_due = [&](const Locked& locked, Timestamp now) {
+  const Engine::Guard is_due = [&](const Locked& locked, Timestamp now) {
     const Customer& customer = locked.family()[Family::caller];
     const policy::Plan* plan = locked.policy().plan(customer.plan);
     if (plan == nullptr || engine_->names().text(plan->subscription) != subscription) return false;
@@ -373,7 +373,7 @@ Result<bool> Limitr::ensure_plan_subscription(std::string_view id) {
                         .now = {},
                         .host_overhead = {},
                         .rates = {}};
-  Result<Decision> decision = engine_->decide({id}, input, /*commit=*/true, is_due);
+  Result<Decision> decision = engine_->decide({id}, input, /*commit=*/true, &is_due);
   if (!decision.ok()) return std::move(decision).error();
   return decision->allowed;
 }

@@ -15,6 +15,17 @@
 namespace limitr::engine {
 namespace {
 
+// A comma where something stands in front in the same list or object.
+void begin_element(std::string& text) {
+  if (!text.empty() && text.back() != '{' && text.back() != '[') text.push_back(',');
+}
+
+void append(std::string& text, const std::string& elements) {
+  if (elements.empty()) return;
+  begin_element(text);
+  text += elements;
+}
+
 bool calls_host_functions(const policy::Policy& policy, const HostFunctions& host) {
   return std::any_of(policy.host_functions.begin(), policy.host_functions.end(),
                      [&](const std::string& name) {
@@ -59,8 +70,8 @@ Handle Engine::make_handle(Slot& slot, Symbol entitlement) {
   return Handle(&slot, static_cast<std::uint32_t>(entitlement));
 }
 
-// Caps of customers that nobody's refs reach concern nobody else; whether any shared cap is there
-// at all decides, for most policies, that refs need not be followed.
+// Whether any cap is there that a call by another customer looks at decides, for most policies,
+// that refs need not be followed.
 bool Engine::reaches_others(const policy::Policy& policy, const Customer& customer,
                             core::EntitlementKey key) const {
   if (!customer.rest || customer.rest->refs.empty()) return false;
@@ -74,7 +85,11 @@ bool Engine::reaches_others(const policy::Policy& policy, const Customer& custom
 
 void Engine::note_shared_caps(const Customer& customer) {
   const auto& caps = customer.more().caps;
-  if (std::any_of(caps.begin(), caps.end(), [](const state::Cap& cap) { return cap.shared; })) {
+  // One that expires is removed by whoever comes by, shared or not.
+  const auto concerns_others = [](const state::Cap& cap) {
+    return cap.shared || cap.expires_on.has_value();
+  };
+  if (std::any_of(caps.begin(), caps.end(), concerns_others)) {
     has_shared_caps_.store(true, std::memory_order_relaxed);
   }
 }
@@ -129,9 +144,7 @@ std::optional<double> Engine::host_overhead(const Who& who, const core::CallInpu
   double units = 0;
   {
     Locked locked(*this);
-    if (!(who.slot != nullptr ? locked.find_family(who.slot) : locked.find_family(who.id))) {
-      return std::nullopt;
-    }
+    if (!locked.find_family(who)) return std::nullopt;
     policy = locked.policy_pointer();
     const core::Target target = resolve(locked, input.entitlement, now());
     if (target.denied || target.limit == nullptr) return std::nullopt;
@@ -160,23 +173,30 @@ core::Target Engine::resolve(Locked& locked, core::EntitlementKey key, Timestamp
   return target;
 }
 
-Result<Decision> Engine::decide(const Who& who, core::CallInput input, bool commit,
-                                const Guard& guard) {
-  HostRates rates;
-  if (calls_host_.load(std::memory_order_relaxed)) {
-    rates = this->rates();
-    input.host_overhead = host_overhead(who, input);
+Result<Decision> Engine::decide(const Who& who, core::CallInput& input, bool commit,
+                                const Guard* guard) {
+  if (!calls_host_.load(std::memory_order_relaxed)) {
+    return decide_with(who, input, commit, guard, nullptr);
   }
+  const HostRates rates = this->rates();
+  input.host_overhead = host_overhead(who, input);
+  return decide_with(who, input, commit, guard, &rates);
+}
+
+Result<Decision> Engine::decide_with(const Who& who, core::CallInput& input, bool commit,
+                                     const Guard* guard, const HostRates* rates) {
   input.now = now();
   Locked locked(*this);
-  bool found = who.slot != nullptr ? locked.find(who.slot) : locked.find(who.id);
+  bool found = locked.find(who);
   if (found && reaches_others(locked.policy(), locked.slot().customer, input.entitlement)) {
-    found = who.slot != nullptr ? locked.find_family(who.slot) : locked.find_family(who.id);
+    found = locked.find_family(who);
   }
-  if (!found || (guard && !guard(locked, input.now))) {
-    return Decision{.reason = Reason::unknown_customer};
+  if (!found || (guard != nullptr && !(*guard)(locked, input.now))) {
+    Decision unknown;
+    unknown.reason = Reason::unknown_customer;
+    return unknown;
   }
-  input.rates = rates.of(locked.policy());
+  if (rates != nullptr) input.rates = rates->of(locked.policy());
   return decide_locked(locked, input, commit);
 }
 
@@ -212,7 +232,7 @@ Result<Decision> Engine::decide_locked(Locked& locked, core::CallInput& input, b
   if (!request.empty() && outcome.decision.allowed && !outcome.changes.empty()) {
     remember(locked.slot().customer, policy, input, outcome.decision);
   }
-  if (input.wants_events) {
+  if (outcome.events) {
     send(locked, call_events(policy, locked.family(), outcome, *input.options, input.now));
   }
   return std::move(outcome.decision);
@@ -312,19 +332,23 @@ void Engine::write_ahead(std::span<Slot* const> slots, std::uint32_t running) {
 }
 
 // REQUIRES: the slot's shard is locked.
-void Engine::append_record(std::string& text, Slot& slot, std::uint32_t running) {
+void Engine::append_record(SnapshotText& text, Slot& slot, std::uint32_t running) {
   slot.snapshot = running;
-  JsonWriter json(text);
-  if (!text.empty() && text.back() != '{') text.push_back(',');
+  JsonWriter json(text.records);
+  begin_element(text.records);
   json.key(slot.customer.id);
   state::write_customer(json, slot.customer, *names_);
+  for (const state::RememberedRequest& request : slot.customer.more().requests) {
+    begin_element(text.requests);
+    state::write_request(text.requests, slot.customer.id, request);
+  }
 }
 
 // A call either reads the snapshot's number before it is set, and then the snapshot meets its
 // customers only after all of them have changed; or after, and then writes what stood before.
 // Deciding which takes no lock: the call reads the number under its locks, and the snapshot takes
 // those same locks later (INVARIANT 6).
-void Engine::append_snapshot(std::string& text) {
+void Engine::append_snapshot(SnapshotText& text) {
   const std::lock_guard one_at_a_time(snapshot_mutex_);
   if (++snapshots_taken_ == 0) ++snapshots_taken_;
   const std::uint32_t running = snapshots_taken_;
@@ -345,11 +369,9 @@ void Engine::append_snapshot(std::string& text) {
   snapshot_.store(0, std::memory_order_seq_cst);
   for (Shard& shard : shards_) {
     const std::lock_guard lock(shard.mutex);
-    if (!shard.snapshot.empty()) {
-      if (!text.empty() && text.back() != '{') text.push_back(',');
-      text += shard.snapshot;
-      shard.snapshot = {};
-    }
+    append(text.records, shard.snapshot.records);
+    append(text.requests, shard.snapshot.requests);
+    shard.snapshot = {};
     for (Slot* slot : shard.removed) slot->release();
     shard.removed.clear();
   }

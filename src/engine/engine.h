@@ -57,13 +57,19 @@ struct SlotEqual {
   bool operator()(std::string_view id, const Slot* slot) const { return slot->customer.id == id; }
 };
 
+/// What a snapshot has gathered: `"ID":record` and remembered requests, each joined by commas.
+struct SnapshotText {
+  std::string records = {};
+  std::string requests = {};
+};
+
 /// The customers of one hash range. Each on cache lines of its own.
 struct alignas(64) Shard {
   std::mutex mutex;
   PolicyPointer policy;
   absl::flat_hash_set<Slot*, SlotHash, SlotEqual> customers;
   TextMap<std::string> alts;   ///< Alternate ID -> the customer's own.
-  std::string snapshot;        ///< Records that the running snapshot got ahead of its turn.
+  SnapshotText snapshot;       ///< What the running snapshot got ahead of its turn.
   std::vector<Slot*> removed;  ///< Kept until the running snapshot ends.
 };
 
@@ -77,14 +83,30 @@ public:
 
   /// Holds that shard's lock too. Where it cannot be had in order without waiting, lets go of all,
   /// takes them again in order together with it, and returns false: what was read is stale.
-  bool add(std::uint32_t shard);
-  void unlock();
+  bool add(std::uint32_t shard) {
+    if (!held_.empty()) return add_to_held(shard);
+    shards_[shard].mutex.lock();
+    held_.push_back(shard);
+    return true;
+  }
+  void unlock() {
+    for (const std::uint32_t shard : held_) shards_[shard].mutex.unlock();
+    held_.clear();
+  }
   /// The shards that are held, ascending.
   std::span<const std::uint32_t> held() const { return {held_.data(), held_.size()}; }
 
 private:
+  bool add_to_held(std::uint32_t shard);
+
   std::span<Shard> shards_;
   absl::InlinedVector<std::uint32_t, 4> held_;
+};
+
+/// Who makes a call: by ID, or by the slot of a handle.
+struct Who {
+  std::string_view id;
+  Slot* slot = nullptr;
 };
 
 class Engine;
@@ -95,12 +117,18 @@ public:
   explicit Locked(Engine& engine);
 
   /// Locks the customer of that ID or alternate ID; false where there is none.
-  bool find(std::string_view id);
+  bool find(std::string_view id) { return list(id); }
   /// The same by a handle's slot; false where the customer was deleted.
   bool find(Slot* slot);
+  bool find(const Who& who) { return who.slot != nullptr ? find(who.slot) : find(who.id); }
   /// find(), and everyone the refs reach.
-  bool find_family(std::string_view id);
-  bool find_family(Slot* slot);
+  bool find_family(const Who& who) {
+    do {
+      if (!find(who)) return false;
+    } while (!follow_refs());
+    return true;
+  }
+  bool find_family(std::string_view id) { return find_family(Who{id}); }
   /// Locks the shards of a draft that is in none yet, and everyone its refs reach; false where
   /// the draft's ID is known by now.
   bool find_refs_of(Customer& draft);
@@ -160,12 +188,6 @@ private:
   std::vector<double> values_;
 };
 
-/// Who makes a call: by ID, or by the slot of a handle.
-struct Who {
-  std::string_view id;
-  Slot* slot = nullptr;
-};
-
 class Engine {
 public:
   static constexpr std::uint32_t shard_bits = 8;
@@ -194,8 +216,8 @@ public:
   /// Where `guard` is given and says no under the call's locks, nothing is decided or changed, and
   /// the answer is that of an unknown customer.
   using Guard = std::function<bool(const Locked&, Timestamp now)>;
-  Result<Decision> decide(const Who& who, core::CallInput input, bool commit,
-                          const Guard& guard = {});
+  Result<Decision> decide(const Who& who, core::CallInput& input, bool commit,
+                          const Guard* guard = nullptr);
   /// Whether a call by this customer can touch others, so that its refs must be followed.
   bool reaches_others(const policy::Policy& policy, const Customer& customer,
                       core::EntitlementKey key) const;
@@ -272,8 +294,8 @@ public:
     const std::uint32_t running = snapshot_.load(std::memory_order_relaxed);
     if (running != 0) write_ahead(slots, running);
   }
-  /// Appends every customer's record, `"ID":record` joined by commas: a consistent cut.
-  void append_snapshot(std::string& text);
+  /// Appends every customer's record and remembered requests: a consistent cut.
+  void append_snapshot(SnapshotText& text);
 
   // Statistics over all customers.
 
@@ -297,8 +319,10 @@ private:
   };
 
   void write_ahead(std::span<Slot* const> slots, std::uint32_t running);
-  void append_record(std::string& text, Slot& slot, std::uint32_t running);
+  void append_record(SnapshotText& text, Slot& slot, std::uint32_t running);
   std::optional<double> host_overhead(const Who& who, const core::CallInput& input);
+  Result<Decision> decide_with(const Who& who, core::CallInput& input, bool commit,
+                               const Guard* guard, const HostRates* rates);
   Result<Decision> decide_locked(Locked& locked, core::CallInput& input, bool commit);
   void teach(Locked& locked, const core::Outcome& outcome, Timestamp now);
   void settle_names(Locked& locked, core::EntitlementKey key);

@@ -82,7 +82,7 @@ public:
         names_(*policy.names),
         family_(family),
         outcome_(outcome),
-        events_(outcome.events),
+        events_(*outcome.events),
         options_(options),
         now_(now) {}
 

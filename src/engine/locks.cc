@@ -30,9 +30,9 @@ private:
 
 }  // namespace
 
-bool ShardLocks::add(std::uint32_t shard) {
+bool ShardLocks::add_to_held(std::uint32_t shard) {
   std::mutex& mutex = shards_[shard].mutex;
-  if (held_.empty() || shard > held_.back()) {
+  if (shard > held_.back()) {
     mutex.lock();
     held_.push_back(shard);
     return true;
@@ -47,11 +47,6 @@ bool ShardLocks::add(std::uint32_t shard) {
   held_.insert(place, shard);
   for (const std::uint32_t held : held_) shards_[held].mutex.lock();
   return false;
-}
-
-void ShardLocks::unlock() {
-  for (const std::uint32_t held : held_) shards_[held].mutex.unlock();
-  held_.clear();
 }
 
 Locked::Locked(Engine& engine) : engine_(engine), locks_(engine.shards()) {}
@@ -80,8 +75,6 @@ bool Locked::list(std::string_view id) {
   return true;
 }
 
-bool Locked::find(std::string_view id) { return list(id); }
-
 bool Locked::find(Slot* slot) {
   slots_.clear();
   locks_.add(slot->shard);
@@ -89,20 +82,6 @@ bool Locked::find(Slot* slot) {
   slots_.push_back(slot);
   policy_ = &engine_.shard(slot->shard).policy;
   family_.emplace(slot->customer);
-  return true;
-}
-
-bool Locked::find_family(std::string_view id) {
-  do {
-    if (!list(id)) return false;
-  } while (!follow_refs());
-  return true;
-}
-
-bool Locked::find_family(Slot* slot) {
-  do {
-    if (!find(slot)) return false;
-  } while (!follow_refs());
   return true;
 }
 

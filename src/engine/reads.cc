@@ -137,19 +137,20 @@ Json limit_json(const Limit& limit, const SymbolTable& names) {
 Read<double> Limitr::value(std::string_view customer, std::string_view entitlement, bool percent,
                            bool grants) {
   using Answer = std::optional<double>;
-  if (percent) {
-    return read_meter(*engine_, customer, entitlement, Answer(), [&](MeterReading& reading) {
-      const auto left = reading.remaining_percent(grants);
-      return left ? Answer(amount::rounded(100 - *left)) : Answer();
-    });
-  }
+  bool is_metered = false;
+  const Answer metered =
+      read_meter(*engine_, customer, entitlement, Answer(), [&](MeterReading& reading) {
+        is_metered = true;
+        if (!percent) return Answer(reading.value());
+        const Answer left = reading.remaining_percent(grants);
+        return left ? Answer(amount::rounded(100 - *left)) : Answer();
+      });
+  if (is_metered) return metered;
   const Timestamp now = engine_->now();
   Locked locked(*engine_);
-  if (!locked.find_family(customer)) return Answer();
-  const Target target = engine_->resolve(locked, entitlement, now);
-  if (target.denied) return Answer();
-  if (target.limit == nullptr) return Answer(0);
-  return Answer(MeterReading(locked.policy(), locked.family(), target, {}, now).value());
+  const bool is_feature =
+      locked.find_family(customer) && !engine_->resolve(locked, entitlement, now).denied;
+  return is_feature ? Answer(0) : Answer();
 }
 
 Read<double> Limitr::remaining(std::string_view customer, std::string_view entitlement,

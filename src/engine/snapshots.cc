@@ -31,28 +31,8 @@ void report_unmapped(const policy::Policy& policy, const Customer& customer,
   }
 }
 
-void write_requests(JsonWriter& json, Engine& engine) {
-  json.key("requests").begin_array();
-  for (engine::Shard& shard : engine.shards()) {
-    const std::lock_guard lock(shard.mutex);
-    for (const engine::Slot* slot : shard.customers) {
-      for (const state::RememberedRequest& request : slot->customer.more().requests) {
-        json.begin_object()
-            .field("customer", slot->customer.id)
-            .field("request", request.id)
-            .field("fingerprint", fmt::format("{:016x}", request.fingerprint))
-            .key("answer")
-            .raw(request.answer)
-            .field("at", request.at)
-            .end_object();
-      }
-    }
-  }
-  json.end_array();
-}
-
 void write_estimates(JsonWriter& json, Engine& engine) {
-  json.key("estimates").begin_object();
+  json.begin_object();
   engine.each_entitlement_estimates(
       [&](Symbol entitlement, const std::vector<state::EstimateStats>& segments) {
         json.key(engine.names().text(entitlement)).begin_object();
@@ -68,25 +48,21 @@ void write_estimates(JsonWriter& json, Engine& engine) {
 }  // namespace
 
 Result<std::string> Limitr::customers() {
-  std::string text = "{";
+  engine::SnapshotText text{.records = "{"};
   engine_->append_snapshot(text);
-  text.push_back('}');
-  return text;
+  text.records.push_back('}');
+  return std::move(text.records);
 }
 
 Result<std::string> Limitr::export_state() {
-  std::string text = fmt::format(R"({{"format":{},"customers":{{)", state::record_format);
+  engine::SnapshotText text{
+      .records = fmt::format(R"({{"format":{},"customers":{{)", state::record_format)};
   engine_->append_snapshot(text);
-  std::string rest;
-  JsonWriter json(rest);
-  json.begin_object();
+  std::string estimates;
+  JsonWriter json(estimates);
   write_estimates(json, *engine_);
-  write_requests(json, *engine_);
-  json.end_object();
-  // The sections follow the customers in one object: the bracket that opens theirs is a comma.
-  rest.front() = ',';
-  text += "}" + rest;
-  return text;
+  return fmt::format(R"({}}},"estimates":{},"requests":[{}]}})", text.records, estimates,
+                     text.requests);
 }
 
 Result<LoadReport> Limitr::load_customers(std::string_view json) {
@@ -118,7 +94,9 @@ Result<LoadReport> Limitr::load_customers(std::string_view json) {
     known.push_back(std::move(request));
   };
   if (auto read = state::read_snapshot(json, engine_->names(), sink); !read.ok()) {
-    return std::move(read).error();
+    // A text that breaks off is a refusal of what would have followed, once anything was read.
+    if (report.loaded == 0 && report.refused.empty()) return std::move(read).error();
+    report.refused.push_back({{}, std::move(read).error()});
   }
   return report;
 }

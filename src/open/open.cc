@@ -3,8 +3,10 @@
 
 #include <fmt/format.h>
 
+#include "base/json_writer.h"
 #include "engine/engine.h"
 #include "policy/compile.h"
+#include "state/record.h"
 
 namespace limitr {
 namespace {
@@ -26,27 +28,38 @@ void warn_of_missing(const policy::Policy& policy, const Options& options) {
   }
 }
 
-// Creates the customers that the document lists and nobody knows yet. No event fires.
-Result<void> add_listed_customers(Limitr& limitr, const Json& document) {
+// Creates the customers that the document lists and nobody knows yet. No event fires. A record
+// that comes with state is put in place as it is; any other starts like a new customer.
+Result<void> add_listed_customers(Limitr& limitr, SymbolTable& names, const Json& document) {
   const Json& policy = document.at("policy");
   const auto customers = policy.find("customers");
   if (customers == policy.end() || !customers->is_object()) return {};
-  for (const auto& [id, record] : customers->items()) {
-    NewCustomer customer;
-    const std::string plan = record.value("plan", "");
-    const std::string type = record.value("type", "user");
-    const std::string label = record.value("label", "User");
-    customer.plan = plan;
-    customer.type = type;
-    customer.label = label;
-    if (record.contains("refs")) customer.refs = record.at("refs").get<std::vector<std::string>>();
-    if (record.contains("alt_ids")) {
-      customer.alts = record.at("alt_ids").get<std::vector<std::string>>();
+  for (const auto& [id, listed] : customers->items()) {
+    Json record = listed;
+    record["id"] = id;
+    const Result<state::Customer> read = state::read_customer(to_json_text(record), names);
+    if (!read.ok()) {
+      Error error = read.error();
+      error.code = ErrorCode::policy_invalid;
+      error.where =
+          fmt::format("policy.customers.{}{}{}", id, error.where.empty() ? "" : ".", error.where);
+      return error;
     }
-    if (record.contains("metadata")) customer.metadata = record.at("metadata");
-    if (auto created = limitr.ensure_customer(id, customer); !created.ok()) {
-      return std::move(created).error();
+    const state::CustomerRest& rest = read->more();
+    if (!read->meters.empty() || !rest.grants.empty() || !rest.caps.empty() ||
+        !rest.overrides.empty()) {
+      const Result<bool> put = limitr.ensure_set_customer(to_json_text(record));
+      if (!put.ok()) return put.error();
+      continue;
     }
+    NewCustomer customer{.plan = names.text(read->plan),
+                         .type = names.text(read->type),
+                         .label = rest.label,
+                         .refs = rest.refs,
+                         .alts = rest.alt_ids,
+                         .metadata = rest.metadata};
+    const Result<bool> created = limitr.ensure_customer(id, customer);
+    if (!created.ok()) return created.error();
   }
   return {};
 }
@@ -68,8 +81,8 @@ Result<Limitr> Limitr::open_document(const policy::Node& document, Options optio
   for (const Issue& issue : compiled.issues) options.log(issue.to_string());
   warn_of_missing(*compiled.policy, options);
   const engine::PolicyPointer policy = compiled.policy;
-  Limitr limitr(std::make_unique<engine::Engine>(policy, std::move(names), std::move(options)));
-  if (auto added = add_listed_customers(limitr, policy->document); !added.ok()) {
+  Limitr limitr(std::make_unique<engine::Engine>(policy, names, std::move(options)));
+  if (auto added = add_listed_customers(limitr, *names, policy->document); !added.ok()) {
     return std::move(added).error();
   }
   return limitr;

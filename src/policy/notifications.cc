@@ -92,6 +92,9 @@ void check_customers(Making& making, const Place& section) {
           fields.at("id"),
           fmt::format("the customer's id \"{}\" is not the key that it stands under", shown(*id)));
     }
+    for (const std::string_view key : {"type", "label"}) (void)fields.text(key);
+    for (const std::string_view key : {"refs", "alt_ids"}) (void)fields.texts(key);
+    (void)fields.mapping("metadata");
     const std::string plan = fields.text_or("plan", "");
     if (!plan.empty() && !plans.contains(plan)) {
       making.issues.breaks_rule(

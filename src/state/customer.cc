@@ -27,15 +27,6 @@ double per_ms(double delta, Timestamp from, Timestamp to) {
 
 }  // namespace
 
-void History::push(Timestamp at, double delta) {
-  std::size_t place = size();
-  if (place == entries_.size()) {
-    std::move(entries_.begin() + 1, entries_.end(), entries_.begin());
-    --place;
-  }
-  entries_[place] = {.at = at, .delta = delta};
-}
-
 double History::rate() const {
   const std::size_t count = size();
   if (count < 2) return 0;
@@ -57,11 +48,6 @@ Customer::Customer(const Customer& other)
       rest(other.rest ? std::make_unique<CustomerRest>(*other.rest) : nullptr) {}
 
 Customer& Customer::operator=(const Customer& other) { return *this = Customer(other); }
-
-const Meter* Customer::meter(Symbol entitlement) const {
-  return find_entitlement(meters, entitlement);
-}
-Meter* Customer::meter(Symbol entitlement) { return find_entitlement(meters, entitlement); }
 
 const MeterExtra* Customer::extra(Symbol entitlement) const {
   return rest ? find_entitlement(rest->extras, entitlement) : nullptr;

@@ -7,6 +7,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include <limitr/json.h>
@@ -34,7 +35,16 @@ public:
   }
   /// REQUIRES: i < size().
   const Entry& operator[](std::size_t i) const { return entries_[i]; }
-  void push(Timestamp at, double delta);
+  void push(Timestamp at, double delta) {
+    const std::size_t count = size();
+    if (count < entries_.size()) {
+      entries_[count] = {.at = at, .delta = delta};
+      return;
+    }
+    entries_[0] = entries_[1];
+    entries_[1] = entries_[2];
+    entries_[2] = {.at = at, .delta = delta};
+  }
   void clear() { entries_ = {}; }
 
   /// Units per ms of the last entry over the time since the one before; 0 where there is none.
@@ -192,8 +202,15 @@ struct Customer {
   ~Customer() = default;
 
   /// Null where there is none.
-  const Meter* meter(Symbol entitlement) const;
-  Meter* meter(Symbol entitlement);
+  const Meter* meter(Symbol entitlement) const {
+    for (const Meter& known : meters) {
+      if (known.entitlement == entitlement) return &known;
+    }
+    return nullptr;
+  }
+  Meter* meter(Symbol entitlement) {
+    return const_cast<Meter*>(std::as_const(*this).meter(entitlement));
+  }
   const MeterExtra* extra(Symbol entitlement) const;
   MeterExtra* extra(Symbol entitlement);
   const Override* find_override(Symbol entitlement) const;

@@ -31,6 +31,9 @@ void write_cap(JsonWriter& json, const Cap& cap, const SymbolTable& names);
 void write_limit(JsonWriter& json, const Limit& limit, const SymbolTable& names,
                  const Json& unknown = nullptr);
 
+/// Appends a remembered request, with its customer's ID, as exports have it.
+void write_request(std::string& text, std::string_view customer, const RememberedRequest& request);
+
 /// One customer's record as text of its own.
 std::string to_record(const Customer& customer, const SymbolTable& names);
 

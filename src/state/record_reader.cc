@@ -633,21 +633,13 @@ public:
     const simdjson::padded_string padded(text);
     try {
       ondemand::document document = parser_.iterate(padded);
-      if (document.type() == ondemand::json_type::array) {
-        read_list(document.get_array());
-        return {};
+      switch (document.type()) {
+        case ondemand::json_type::array: read_list(document.get_array()); break;
+        case ondemand::json_type::object: read_object(document.get_object()); break;
+        default: return record_invalid("expected an object of records, or a list of them");
       }
-      if (document.type() != ondemand::json_type::object) {
-        return record_invalid("expected an object of records, or a list of them");
-      }
-      // An export says its format at the top; a bare map has customers there.
-      ondemand::object root = document.get_object();
-      if (is_export(root)) {
-        root.reset();
-        read_sections(root);
-      } else {
-        root.reset();
-        read_map(root);
+      if (document.current_location().error() != simdjson::OUT_OF_BOUNDS) {
+        return record_invalid("more text behind the snapshot");
       }
       return {};
     } catch (const BadField& field) {
@@ -658,14 +650,23 @@ public:
   }
 
 private:
-  static bool is_export(ondemand::object& root) {
+  // An export has `format` among its sections, in whatever order; a bare map has records only, and
+  // a record is an object.
+  void read_object(ondemand::object root) {
+    bool is_export = false;
     for (auto field : root) {
       const std::string_view key = field.unescaped_key();
       ondemand::value value = field.value();
-      if (key == "format") return value.type() == ondemand::json_type::number;
-      return false;
+      is_export = key == "format" && value.type() == ondemand::json_type::number;
+      // Its sections are few and named; the first record of a map says that it is none.
+      if (is_export || (key != "customers" && key != "estimates" && key != "requests")) break;
     }
-    return false;
+    root.reset();
+    if (is_export) {
+      read_sections(root);
+    } else {
+      read_map(root);
+    }
   }
 
   void read_record(ondemand::value value, std::string_view expected_id, std::size_t number) {

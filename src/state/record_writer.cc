@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "state/record.h"
 
+#include <fmt/format.h>
+
 namespace limitr::state {
 namespace {
 
@@ -239,6 +241,18 @@ void write_customer(JsonWriter& json, const Customer& customer, const SymbolTabl
   json.end_object().field("metadata", rest.metadata).field("format", record_format);
   write_unknown(json, rest.unknown);
   json.end_object();
+}
+
+void write_request(std::string& text, std::string_view customer, const RememberedRequest& request) {
+  JsonWriter json(text);
+  json.begin_object()
+      .field("customer", customer)
+      .field("request", request.id)
+      .field("fingerprint", fmt::format("{:016x}", request.fingerprint))
+      .key("answer")
+      .raw(request.answer)
+      .field("at", request.at)
+      .end_object();
 }
 
 std::string to_record(const Customer& customer, const SymbolTable& names) {

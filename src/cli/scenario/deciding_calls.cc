@@ -56,7 +56,6 @@ constexpr std::array reserve_takes = {
     Parameter{"ttl", Kind::quantity},
     Parameter{"quantile", Kind::number},
     Parameter{"overhead", Kind::number},
-    Parameter{"request", Kind::text},
 };
 constexpr std::array settle_takes = {
     id,
@@ -155,7 +154,6 @@ Answer reserve(Session& s, const Arguments& a) {
   options.ttl = a.maybe_quantity("ttl");
   options.quantile = a.number("quantile", options.quantile);
   options.overhead = a.maybe_number("overhead");
-  options.request = a.text("request");
   return answer(Answer::Form::hold,
                 s.engine().reserve(a.text("id"), a.text("entitlement"), options));
 }
