@@ -4,9 +4,12 @@
 include(CMakePackageConfigHelpers)
 
 get_property(libraries GLOBAL PROPERTY LIMITR_LIBRARIES)
-list(REMOVE_ITEM libraries limitr_scenario)  # Part of the program, of use to nobody else.
+list(REMOVE_ITEM libraries limitr_cli)  # Part of the program, of use to nobody else.
 install(TARGETS ${libraries} EXPORT limitr_targets ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR})
 install(DIRECTORY ${PROJECT_SOURCE_DIR}/include/limitr DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
+if(TARGET limitr_program)
+  install(TARGETS limitr_program RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
+endif()
 if(TARGET limitr-bench)
   install(TARGETS limitr-bench RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
 endif()

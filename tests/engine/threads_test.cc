@@ -397,7 +397,8 @@ TEST(Threads, RefsInCirclesDoNotDeadlock) {
     NewCustomer customer{.plan = "pro"};
     customer.refs = std::vector{user((i + 1) % ring), user((i + ring - 1) % ring)};
     ASSERT_TRUE(limitr.create_customer(user(i), customer).ok());
-    const CapOptions options{.cap = "c" + std::to_string(i), .credit = "tok", .shared = true};
+    const std::string cap = "c" + std::to_string(i);
+    const CapOptions options{.cap = cap, .credit = "tok", .shared = true};
     ASSERT_TRUE((*limitr.add_customer_cap(user(i), 1e9, options)).has_value());
   }
   together(threads, [&](int number) {
