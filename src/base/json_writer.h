@@ -73,6 +73,15 @@ private:
   bool needs_comma_ = false;
 };
 
+/// Whether `text` is valid UTF-8: what is not would read back as something else.
+bool is_utf8(std::string_view text);
+
+/// Whether a value nests deeper than `levels`; whoever walks one does so on the stack.
+bool is_deeper_than(const Json& json, int levels);
+
+/// The levels that metadata and event data may nest.
+inline constexpr int max_json_depth = 64;
+
 /// Anything the writer takes, as text of its own.
 template <typename T>
 std::string to_json_text(const T& x) {

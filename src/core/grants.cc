@@ -22,7 +22,11 @@ void cut_to_max(Grant& grant) {
   grant.value = *grant.max_balance;
 }
 
+// A rollover of more than all of it outgrows every number in time; it stops here.
+constexpr double largest_balance = 1e300;
+
 void set_balance(Grant& grant, double value) {
+  value = std::min(value, largest_balance);
   grant.added += grant.starting_value;
   grant.lost += grant.value + grant.starting_value - value;
   grant.value = value;
@@ -85,8 +89,8 @@ void apply_due_resets(Grant& grant, Timestamp now) {
   if (elapsed <= length) return;
   const std::int64_t missed = (elapsed - Millis(1)) / length;
   grant.granted_on += length * missed;
-  const std::int64_t cap = grant.reset_catchup_cap.value_or(std::numeric_limits<int>::max());
-  reset_times(grant, std::min(missed, cap));
+  const std::int64_t at_most = grant.reset_catchup_cap ? *grant.reset_catchup_cap : missed;
+  reset_times(grant, std::min(missed, at_most));
 }
 
 // What a topup says of its grants, but for their balance.

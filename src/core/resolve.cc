@@ -53,8 +53,7 @@ const policy::Plan* plan_without_default(const policy::Policy& policy, const Fam
   return plan_through_refs(policy, family, who);
 }
 
-const policy::Plan* plan_of(const policy::Policy& policy, const Family& family,
-                            Family::Index who) {
+const policy::Plan* plan_of(const policy::Policy& policy, const Family& family, Family::Index who) {
   if (const policy::Plan* own = policy.plan(family[who].plan)) return own;
   const policy::Plan* plan = plan_without_default(policy, family, who);
   return plan != nullptr ? plan : policy.default_plan();

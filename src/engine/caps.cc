@@ -26,6 +26,9 @@ std::string costs_id(std::string_view measurement) { return std::string(measurem
 
 Read<std::string> Limitr::add_customer_cap(std::string_view id, double value,
                                            const CapOptions& options) {
+  if (!is_utf8(options.cap)) {
+    return Error{.code = ErrorCode::invalid_argument, .message = "an ID must be valid UTF-8"};
+  }
   const Timestamp now = engine_->now();
   Locked locked(*engine_);
   Customer draft;

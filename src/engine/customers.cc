@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+
 #include <fmt/format.h>
 
+#include "base/json_writer.h"
 #include "core/customers.h"
 #include "core/grants.h"
 #include "engine/engine.h"
@@ -33,14 +36,25 @@ Customer draft_of(std::string_view id, const NewCustomer& given, SymbolTable& na
   return draft;
 }
 
-Result<void> check_new(std::string_view id, const NewCustomer& given) {
+// An ID that is not UTF-8 could not be told from another one once it was written.
+Result<void> check_id(std::string_view id) {
   if (id.empty()) return empty_id();
-  if (given.metadata && !given.metadata->is_object() && !given.metadata->is_null()) {
-    return Error{.code = ErrorCode::invalid_argument,
-                 .message = "a customer's metadata is an object or null",
-                 .where = "metadata"};
+  if (is_utf8(id)) return {};
+  return Error{.code = ErrorCode::invalid_argument, .message = "an ID must be valid UTF-8"};
+}
+
+Result<void> check_new(std::string_view id, const NewCustomer& given) {
+  if (auto valid = check_id(id); !valid.ok()) return valid;
+  for (const std::string& alt : given.alts) {
+    if (auto valid = check_id(alt); !valid.ok()) return valid;
   }
-  return {};
+  if (!given.metadata || given.metadata->is_null()) return {};
+  if (given.metadata->is_object() && !is_deeper_than(*given.metadata, max_json_depth)) return {};
+  return Error{.code = ErrorCode::invalid_argument,
+               .message = fmt::format("a customer's metadata is null or an object at most {} "
+                                      "levels deep",
+                                      max_json_depth),
+               .where = "metadata"};
 }
 
 // Takes over those alternate IDs that are nobody else's.
@@ -48,8 +62,9 @@ void take_alts(Engine& engine, Locked& locked, Customer& draft,
                const std::vector<std::string>& alts) {
   for (const std::string& alt : alts) {
     locked.locks().add(Engine::shard_of(alt));
-    if (alt.empty() || alt == draft.id || engine.owner_of(alt)) continue;
-    draft.own_rest().alt_ids.push_back(alt);
+    std::vector<std::string>& taken = draft.own_rest().alt_ids;
+    const bool twice = std::find(taken.begin(), taken.end(), alt) != taken.end();
+    if (!twice && alt != draft.id && !engine.owner_of(alt)) taken.push_back(alt);
   }
 }
 
@@ -237,9 +252,7 @@ Result<bool> Limitr::delete_customer(std::string_view id) {
 }
 
 Result<bool> Limitr::set_alt_customer_id(std::string_view id, std::string_view alt) {
-  if (alt.empty()) {
-    return Error{.code = ErrorCode::invalid_argument, .message = "an alternate ID is not empty"};
-  }
+  if (auto valid = check_id(alt); !valid.ok()) return std::move(valid).error();
   const Timestamp now = engine_->now();
   Locked locked(*engine_);
   locked.locks().add(Engine::shard_of(alt));

@@ -138,7 +138,9 @@ std::optional<double> Engine::call_overhead_fn(const policy::Credit& credit, dou
 // Asks the cost function of the credit that the call would be metered in, if it has one. Found out
 // under the locks, asked without them.
 std::optional<double> Engine::host_overhead(const Who& who, const core::CallInput& input) {
-  if (input.options->overhead) return std::nullopt;
+  if (input.options->overhead || !calls_host_.load(std::memory_order_relaxed)) {
+    return std::nullopt;
+  }
   PolicyPointer policy;
   const policy::Credit* credit = nullptr;
   double units = 0;
@@ -175,6 +177,11 @@ core::Target Engine::resolve(Locked& locked, core::EntitlementKey key, Timestamp
 
 Result<Decision> Engine::decide(const Who& who, core::CallInput& input, bool commit,
                                 const Guard* guard) {
+  const std::optional<Json>& event_data = input.options->event_data;
+  if (event_data && is_deeper_than(*event_data, max_json_depth)) {
+    return Error{.code = ErrorCode::invalid_argument,
+                 .message = fmt::format("event data nests at most {} levels deep", max_json_depth)};
+  }
   if (!calls_host_.load(std::memory_order_relaxed)) {
     return decide_with(who, input, commit, guard, nullptr);
   }
@@ -289,6 +296,11 @@ Slot& Engine::insert(Customer customer) {
 void Engine::replace(Slot& slot, Customer customer) {
   before_change(std::array{&slot});
   note_shared_caps(customer);
+  // Remembered requests stand beside the record: one that takes another's place keeps them.
+  if (slot.customer.rest && !slot.customer.rest->requests.empty() &&
+      customer.more().requests.empty()) {
+    customer.own_rest().requests = slot.customer.rest->requests;
+  }
   const auto contains = [](const Customer& one, const std::string& alt) {
     const auto& alts = one.more().alt_ids;
     return std::find(alts.begin(), alts.end(), alt) != alts.end();

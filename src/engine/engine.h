@@ -233,6 +233,9 @@ public:
   /// logged. REQUIRES: no lock is held.
   std::optional<double> call_overhead_fn(const policy::Credit& credit, double units,
                                          const Json& event_data) const;
+  /// What the cost function of the credit that a call would be metered in returns, if any.
+  /// REQUIRES: no lock is held.
+  std::optional<double> host_overhead(const Who& who, const core::CallInput& input);
   /// What the policy's rate functions return now. Runs them: REQUIRES no lock is held.
   HostRates rates() const;
 
@@ -320,7 +323,6 @@ private:
 
   void write_ahead(std::span<Slot* const> slots, std::uint32_t running);
   void append_record(SnapshotText& text, Slot& slot, std::uint32_t running);
-  std::optional<double> host_overhead(const Who& who, const core::CallInput& input);
   Result<Decision> decide_with(const Who& who, core::CallInput& input, bool commit,
                                const Guard* guard, const HostRates* rates);
   Result<Decision> decide_locked(Locked& locked, core::CallInput& input, bool commit);

@@ -78,6 +78,15 @@ Read<std::string> Limitr::reserve(std::string_view customer, std::string_view en
                                   const ReserveOptions& options) {
   if (options.overhead && !std::isfinite(*options.overhead)) return not_finite("overhead");
   const engine::HostRates rates = engine_->rates();
+  const CallOptions asked{.event_data = options.context, .overhead = options.overhead};
+  const core::CallInput ask{.entitlement = entitlement,
+                            .value = options.value.value_or(0),
+                            .increments = options.value ? 0 : 1,
+                            .options = &asked,
+                            .now = {},
+                            .host_overhead = {},
+                            .rates = {}};
+  const std::optional<double> host_overhead = engine_->host_overhead({customer}, ask);
   const Timestamp now = engine_->now();
   Locked locked(*engine_);
   if (!locked.find_family(customer)) return std::optional<std::string>();
@@ -109,6 +118,7 @@ Read<std::string> Limitr::reserve(std::string_view customer, std::string_view en
     hold.value = *increment;
   }
   if (!(hold.value > 0)) return std::optional<std::string>();
+  if (!overhead) overhead = host_overhead;
   hold.overhead = overhead.value_or(hold.value * credit.overhead_cost);
   hold.basis = sample.basis;
 

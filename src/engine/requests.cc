@@ -27,9 +27,14 @@ std::uint64_t fingerprint(const policy::Policy& policy, const core::CallInput& i
   } else {
     json.value(input.value.number());
   }
-  json.value(input.increments).value(options.overhead).value(options.force);
+  json.value(input.increments)
+      .value(input.value_is_target)
+      .value(options.overhead)
+      .value(options.force);
   json.value(options.event_data.value_or(Json()));
-  if (input.settles != nullptr) json.value(input.settles->hold);
+  if (input.settles != nullptr) {
+    json.value(input.settles->hold).value(input.settles->basis).value(input.settles->segment);
+  }
   for (const CallCap& cap : options.caps) {
     json.value(cap.credit)
         .value(cap.value)

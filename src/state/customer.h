@@ -77,6 +77,7 @@ struct Hold {
   Timestamp expires;
   MaybeAmount basis;
   std::string segment;
+  Json unknown = {};
   friend bool operator==(const Hold&, const Hold&) = default;
 };
 
@@ -92,6 +93,7 @@ struct EstimateStats {
   bool per_basis = false;
   std::string source = "local";
   Timestamp updated;
+  Json unknown = {};
   friend bool operator==(const EstimateStats&, const EstimateStats&) = default;
 };
 
@@ -108,7 +110,7 @@ struct MeterExtra {
 struct Override {
   Symbol entitlement = Symbol::empty;
   Limit limit;
-  Json unknown;
+  Json unknown = {};
 };
 
 /// A credit balance that covers usage past a limit. Its books balance:
@@ -134,7 +136,7 @@ struct Grant {
   double drawn = 0;
   double added = 0;
   double lost = 0;
-  Json unknown;
+  Json unknown = {};
   friend bool operator==(const Grant&, const Grant&) = default;
 };
 
@@ -160,7 +162,7 @@ struct Cap {
   MaybeTime last_reset;
   MaybeTime expires_on;
   std::uint64_t seq = 0;
-  Json unknown;
+  Json unknown = {};
   friend bool operator==(const Cap&, const Cap&) = default;
 };
 
@@ -182,7 +184,7 @@ struct CustomerRest {
   std::vector<Grant> grants;  ///< In the order they were added.
   std::vector<Cap> caps;      ///< Likewise.
   Json metadata;              ///< An object, or null.
-  Json unknown;
+  Json unknown = {};
   std::vector<RememberedRequest> requests;  ///< Oldest first. Not part of the record.
 };
 

@@ -26,8 +26,6 @@ struct Place {
   }
 };
 
-constexpr int max_json_depth = 64;
-
 // A field that cannot be read. Never leaves this file.
 struct BadField {
   std::string where;
@@ -228,6 +226,8 @@ Hold read_hold(std::string_view id, ondemand::value& value, const Place& place) 
       hold.basis = maybe_number(member, here);
     } else if (key == "segment") {
       if (!is_null(member, here)) hold.segment = read_text(member, here);
+    } else {
+      keep_unknown(hold.unknown, key, member, here);
     }
   });
   return hold;
@@ -256,6 +256,8 @@ EstimateStats read_estimate(std::string_view segment, ondemand::value& value, co
       stats.source = read_text(member, here);
     } else if (key == "updated") {
       stats.updated = read_time(member, here);
+    } else {
+      keep_unknown(stats.unknown, key, member, here);
     }
   });
   return stats;
@@ -566,10 +568,19 @@ Customer read_customer_value(ondemand::value& value, SymbolTable& names) {
   if (customer.id.empty()) bad(root["id"], "an ID");
   const auto entitlement_of = [](const auto& item) { return item.entitlement; };
   refuse_twice(customer.meters, entitlement_of, root["meters"]);
+  const auto id_of = [](const auto& item) -> std::string_view { return item.id; };
+  for (const MeterExtra& extra : customer.more().extras) {
+    const auto segment_of = [](const EstimateStats& stats) {
+      return std::string_view(stats.segment);
+    };
+    const Place meters = root["meters"];
+    const Place meter = meters[names.text(extra.entitlement)];
+    refuse_twice(extra.holds, id_of, meter["holds"]);
+    refuse_twice(extra.estimates, segment_of, meter["estimates"]);
+  }
   customer.meters.shrink_to_fit();
   if (customer.rest) {
     CustomerRest& rest = *customer.rest;
-    const auto id_of = [](const auto& item) -> std::string_view { return item.id; };
     refuse_twice(rest.overrides, entitlement_of, root["overrides"]);
     refuse_twice(rest.grants, id_of, root["grants"]);
     refuse_twice(rest.caps, id_of, root["caps"]);
@@ -655,11 +666,13 @@ private:
   void read_object(ondemand::object root) {
     bool is_export = false;
     for (auto field : root) {
-      const std::string_view key = field.unescaped_key();
+      // Compared as written: unescaping takes room that is there for each name only once.
+      const simdjson::ondemand::raw_json_string key = field.key();
       ondemand::value value = field.value();
       is_export = key == "format" && value.type() == ondemand::json_type::number;
       // Its sections are few and named; the first record of a map says that it is none.
-      if (is_export || (key != "customers" && key != "estimates" && key != "requests")) break;
+      const bool is_section = key == "customers" || key == "estimates" || key == "requests";
+      if (is_export || !is_section) break;
     }
     root.reset();
     if (is_export) {

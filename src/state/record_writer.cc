@@ -83,8 +83,9 @@ void write_hold(JsonWriter& json, const Hold& hold) {
       .field("overhead", hold.overhead)
       .field("expires", hold.expires)
       .field("basis", hold.basis)
-      .field("segment", hold.segment)
-      .end_object();
+      .field("segment", hold.segment);
+  write_unknown(json, hold.unknown);
+  json.end_object();
 }
 
 void write_estimate(JsonWriter& json, const EstimateStats& stats) {
@@ -97,8 +98,9 @@ void write_estimate(JsonWriter& json, const EstimateStats& stats) {
       .field("overhead_var", stats.overhead_var)
       .field("per_basis", stats.per_basis)
       .field("source", stats.source)
-      .field("updated", stats.updated)
-      .end_object();
+      .field("updated", stats.updated);
+  write_unknown(json, stats.unknown);
+  json.end_object();
 }
 
 void write_meter(JsonWriter& json, const Meter& meter, const MeterExtra* extra,
