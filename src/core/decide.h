@@ -82,6 +82,10 @@ struct Lesson {
 
 /// What decide() makes of a call.
 struct Outcome {
+  // Written out: gcc takes a defaulted constructor for a constant, and clears hundreds of bytes of
+  // empty optionals for every call.
+  Outcome() {}  // NOLINT
+
   std::optional<Error> error;  ///< Set: the call is wrong as it stands; nothing else counts.
   Decision decision;
   Target target;
