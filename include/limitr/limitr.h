@@ -176,7 +176,7 @@ public:
   Result<bool> reset_customer_cap(std::string_view id, std::string_view cap);
   Result<bool> remove_customer_cap(std::string_view id, std::string_view cap);
   Read<Margin> customer_margin(std::string_view id);
-  Read<Margin> plan_margin(std::string_view plan, std::span<const ImaginedUsage> usage,
+  Read<Margin> plan_margin(std::string_view name, std::span<const ImaginedUsage> usage,
                            bool scaled = true);
   /// Measures a stretch of work by two observing caps; false when the ID is in use.
   Result<bool> start_margin_measurement(std::string_view customer, std::string_view measurement,

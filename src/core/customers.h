@@ -25,19 +25,19 @@ Result<void> settle_plan(const policy::Policy& policy, const state::Family& fami
 void begin(const policy::Policy& policy, const state::Family& family, state::Customer& draft,
            Timestamp now, IdSource& ids);
 
-/// Puts the draft on a plan: the plan that was in effect before, or none when the new one is
-/// unknown or in effect already.
+/// Puts the draft on the plan of that name: the plan that was in effect before, or none when the
+/// new one is unknown or in effect already.
 struct PlanChange {
   const policy::Plan* previous = nullptr;  ///< Null: there was none.
 };
 std::optional<PlanChange> change_plan(const policy::Policy& policy, const state::Family& family,
-                                      state::Customer& draft, std::string_view plan,
+                                      state::Customer& draft, std::string_view name,
                                       bool overwrite_meters, Timestamp now);
 
-/// Gives the draft a limit of its own; false when entitlement or credit is unknown, or both reset
-/// forms are given. Errors: invalid_value, invalid_argument.
+/// Gives the draft a limit of its own for the entitlement of that name; false when entitlement or
+/// credit is unknown, or both reset forms are given. Errors: invalid_value, invalid_argument.
 Result<bool> override_limit(const policy::Policy& policy, const state::Family& family,
-                            state::Customer& draft, std::string_view entitlement,
+                            state::Customer& draft, std::string_view name,
                             const OverrideOptions& options);
 
 /// Adds a cap; null when its ID is taken, its credit unknown, both reset forms are given, or it

@@ -35,13 +35,13 @@ bool calls_host_functions(const policy::Policy& policy, const HostFunctions& hos
 
 }  // namespace
 
-Engine::Engine(PolicyPointer policy, std::shared_ptr<SymbolTable> names, Options options)
+Engine::Engine(const PolicyPointer& policy, std::shared_ptr<SymbolTable> names, Options options)
     : options_(std::move(options)),
       clock_(options_.clock ? options_.clock : system_clock()),
       names_(std::move(names)),
       shards_(std::size_t{1} << shard_bits),
       dispatcher_(std::uint32_t{1} << shard_bits, options_.host, options_.log) {
-  set_policy(std::move(policy));
+  set_policy(policy);
 }
 
 Engine::~Engine() {
@@ -56,7 +56,7 @@ PolicyPointer Engine::policy() const {
   return first.policy;
 }
 
-void Engine::set_policy(PolicyPointer policy) {
+void Engine::set_policy(const PolicyPointer& policy) {
   calls_host_.store(calls_host_functions(*policy, options_.host), std::memory_order_relaxed);
   for (Shard& shard : shards_) {
     PolicyPointer old = policy;

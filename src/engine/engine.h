@@ -192,7 +192,7 @@ class Engine {
 public:
   static constexpr std::uint32_t shard_bits = 8;
 
-  Engine(PolicyPointer policy, std::shared_ptr<SymbolTable> names, Options options);
+  Engine(const PolicyPointer& policy, std::shared_ptr<SymbolTable> names, Options options);
   ~Engine();
   Engine(const Engine&) = delete;
   Engine& operator=(const Engine&) = delete;
@@ -285,7 +285,7 @@ public:
 
   PolicyPointer policy() const;
   /// Puts a policy in place, shard after shard, while calls go on.
-  void set_policy(PolicyPointer policy);
+  void set_policy(const PolicyPointer& policy);
   /// Held by whoever makes a new policy from the present one.
   std::mutex& policy_change() { return policy_change_; }
 

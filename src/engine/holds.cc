@@ -7,7 +7,6 @@
 namespace limitr {
 
 using engine::Locked;
-using state::Family;
 
 namespace {
 
@@ -72,68 +71,42 @@ Error not_finite(const char* what) {
           .message = std::string("the ") + what + " is not a finite number"};
 }
 
-}  // namespace
-
-Read<std::string> Limitr::reserve(std::string_view customer, std::string_view entitlement,
-                                  const ReserveOptions& options) {
-  if (options.overhead && !std::isfinite(*options.overhead)) return not_finite("overhead");
-  const engine::HostRates rates = engine_->rates();
-  const CallOptions asked{.event_data = options.context, .overhead = options.overhead};
-  const core::CallInput ask{.entitlement = entitlement,
-                            .value = options.value.value_or(0),
-                            .increments = options.value ? 0 : 1,
-                            .options = &asked,
-                            .now = {},
-                            .host_overhead = {},
-                            .rates = {}};
-  const std::optional<double> host_overhead = engine_->host_overhead({customer}, ask);
-  const Timestamp now = engine_->now();
-  Locked locked(*engine_);
-  if (!locked.find_family(customer)) return std::optional<std::string>();
-  const policy::Policy& policy = locked.policy();
-  const core::Target target = engine_->resolve(locked, entitlement, now);
-  if (target.denied || target.limit == nullptr) return std::optional<std::string>();
-  const policy::Credit& credit = *policy.credit(target.limit->credit);
+// The hold that a call would be given, before anyone asked whether there is room for it: value and
+// overhead from the options, else from an estimate, else from the limit's increment.
+Result<state::Hold> wanted_hold(engine::Engine& engine, Locked& locked, const core::Target& target,
+                                const ReserveOptions& options, std::optional<double> host_overhead,
+                                Timestamp now) {
+  const policy::Credit& credit = *locked.policy().credit(target.limit->credit);
   const core::Sample sample = core::sample_of(*target.entitlement, context_of(options.context),
                                               options.basis, options.segment);
-  state::Hold hold{
-      .id = {}, .expires = now + policy.hold_ttl, .basis = {}, .segment = sample.segment};
+  state::Hold hold{.id = {},
+                   .expires = now + locked.policy().hold_ttl,
+                   .basis = sample.basis,
+                   .segment = sample.segment};
   std::optional<double> overhead = options.overhead;
   if (options.ttl) {
     const Result<Millis> ttl = duration(*options.ttl);
     if (!ttl.ok()) return ttl.error();
     hold.expires = now + *ttl;
   }
+  Result<double> units = 0.0;
   if (options.value) {
-    const Result<double> units = quantity(*options.value, credit.stof_units);
-    if (!units.ok()) return units.error();
-    hold.value = *units;
-  } else if (const auto estimate =
-                 estimate_for(*engine_, locked, target, sample, options.quantile)) {
-    hold.value = estimate->value;
+    units = quantity(*options.value, credit.stof_units);
+  } else if (const auto estimate = estimate_for(engine, locked, target, sample, options.quantile)) {
+    units = estimate->value;
     if (!overhead) overhead = estimate->overhead;
   } else {
-    const Result<double> increment = target.limit->increment_in(credit.stof_units);
-    if (!increment.ok()) return increment.error();
-    hold.value = *increment;
+    units = target.limit->increment_in(credit.stof_units);
   }
-  if (!(hold.value > 0)) return std::optional<std::string>();
+  if (!units.ok()) return units.error();
+  hold.value = *units;
   if (!overhead) overhead = host_overhead;
   hold.overhead = overhead.value_or(hold.value * credit.overhead_cost);
-  hold.basis = sample.basis;
+  return hold;
+}
 
-  const CallOptions call_options{.event_data = options.context, .overhead = overhead};
-  const core::CallInput input{.entitlement = entitlement,
-                              .value = hold.value,
-                              .options = &call_options,
-                              .now = now,
-                              .host_overhead = {},
-                              .rates = rates.of(policy)};
-  const core::Outcome outcome = core::decide(policy, locked.family(), input, engine_->ids());
-  if (outcome.error) return *outcome.error;
-  locked.before_change();
-  state::apply(outcome.upkeep, locked.family());
-  if (!outcome.decision.allowed) return std::optional<std::string>();
+// Puts a hold on the owner's meter and drops those that have expired.
+void add_hold(Locked& locked, const core::Target& target, const state::Hold& hold, Timestamp now) {
   ensure_meter(locked, target, now);
   std::vector<state::Move> moves;
   const Symbol name = target.entitlement->name;
@@ -142,10 +115,49 @@ Read<std::string> Limitr::reserve(std::string_view customer, std::string_view en
       if (old.expires < now) moves.push_back(state::HoldRemoval{target.owner, name, old.id});
     }
   }
-  hold.id = engine_->ids().next();
   moves.push_back(state::HoldAdded{target.owner, name, hold});
   state::apply(moves, locked.family());
-  return std::optional(hold.id);
+}
+
+}  // namespace
+
+Read<std::string> Limitr::reserve(std::string_view customer, std::string_view entitlement,
+                                  const ReserveOptions& options) {
+  if (options.overhead && !std::isfinite(*options.overhead)) return not_finite("overhead");
+  CallOptions call_options{.event_data = options.context, .overhead = options.overhead};
+  core::CallInput input{.entitlement = entitlement,
+                        .value = options.value.value_or(0),
+                        .increments = options.value ? 0 : 1,
+                        .options = &call_options,
+                        .now = {},
+                        .host_overhead = {},
+                        .rates = {}};
+  const engine::HostRates rates = engine_->rates();
+  const std::optional<double> host_overhead = engine_->host_overhead({customer}, input);
+  const Timestamp now = engine_->now();
+  Locked locked(*engine_);
+  if (!locked.find_family(customer)) return std::optional<std::string>();
+  const core::Target target = engine_->resolve(locked, entitlement, now);
+  if (target.denied || target.limit == nullptr) return std::optional<std::string>();
+  Result<state::Hold> hold = wanted_hold(*engine_, locked, target, options, host_overhead, now);
+  if (!hold.ok()) return std::move(hold).error();
+  if (!(hold->value > 0)) return std::optional<std::string>();
+
+  call_options.overhead = hold->overhead;
+  input.value = hold->value;
+  // A plain number is in the credit's unit by now.
+  input.increments = 0;
+  input.now = now;
+  input.rates = rates.of(locked.policy());
+  const core::Outcome outcome =
+      core::decide(locked.policy(), locked.family(), input, engine_->ids());
+  if (outcome.error) return *outcome.error;
+  locked.before_change();
+  state::apply(outcome.upkeep, locked.family());
+  if (!outcome.decision.allowed) return std::optional<std::string>();
+  hold->id = engine_->ids().next();
+  add_hold(locked, target, *hold, now);
+  return std::optional(hold->id);
 }
 
 Result<Decision> Limitr::settle(std::string_view customer, std::string_view entitlement,

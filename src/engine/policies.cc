@@ -17,7 +17,7 @@ Result<void> take_over(Engine& engine, const policy::Node& document) {
       policy::compile(document, engine.shared_names(), engine.options().validate);
   if (!compiled.policy) return policy::first_error(compiled.issues);
   for (const Issue& issue : compiled.issues) engine.log(issue.to_string());
-  engine.set_policy(std::move(compiled.policy));
+  engine.set_policy(compiled.policy);
   return {};
 }
 

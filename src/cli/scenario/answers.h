@@ -30,7 +30,7 @@ inline Answer answer(Result<void> result) {
 
 inline Json json_of(Json json) { return json; }
 inline Json json_of(std::string text) { return text; }
-inline Json json_of(std::vector<std::string> texts) { return texts; }
+inline Json json_of(const std::vector<std::string>& texts) { return texts; }
 inline Json json_of(Millis length) { return length.count(); }
 // A template, so that true does not become the number 1 on its way.
 template <typename T>
