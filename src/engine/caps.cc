@@ -12,7 +12,6 @@ namespace limitr {
 
 using engine::Locked;
 using state::Customer;
-using state::Family;
 
 namespace {
 
@@ -97,14 +96,15 @@ Result<bool> Limitr::remove_customer_cap(std::string_view id, std::string_view c
   return true;
 }
 
-Result<bool> Limitr::start_margin_measurement(std::string_view id, std::string_view measurement,
+Result<bool> Limitr::start_margin_measurement(std::string_view customer,
+                                              std::string_view measurement,
                                               const MeasurementOptions& options) {
   const Timestamp now = engine_->now();
   const std::string charged = charged_id(measurement);
   const std::string costs = costs_id(measurement);
   Locked locked(*engine_);
   Customer draft;
-  if (!locked.find_draft(id, draft)) return false;
+  if (!locked.find_draft(customer, draft)) return false;
   CapOptions cap{.cap = charged,
                  .overage_only = options.overage_only,
                  .ignore_grants = options.ignore_grants,
@@ -123,11 +123,11 @@ Result<bool> Limitr::start_margin_measurement(std::string_view id, std::string_v
   return true;
 }
 
-Read<MeasuredMargin> Limitr::capture_margin_measurement(std::string_view id,
+Read<MeasuredMargin> Limitr::capture_margin_measurement(std::string_view customer,
                                                         std::string_view measurement) {
   Locked locked(*engine_);
   Customer draft;
-  if (!locked.find_draft(id, draft)) return std::optional<MeasuredMargin>();
+  if (!locked.find_draft(customer, draft)) return std::optional<MeasuredMargin>();
   const state::Cap* charged = draft.cap(charged_id(measurement));
   const state::Cap* costs = draft.cap(costs_id(measurement));
   if (charged == nullptr || costs == nullptr) return std::optional<MeasuredMargin>();

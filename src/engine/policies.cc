@@ -29,8 +29,9 @@ Result<void> take_over(Engine& engine, const Json& document) {
 
 }  // namespace
 
-Result<void> Limitr::set_policy(std::string_view text, Format format) {
-  Result<policy::Node> document = policy::parse_document(text, format, engine_->options().bounds);
+Result<void> Limitr::set_policy(std::string_view policy, Format format) {
+  Result<limitr::policy::Node> document =
+      limitr::policy::parse_document(policy, format, engine_->options().bounds);
   if (!document.ok()) return std::move(document).error();
   const std::lock_guard lock(engine_->policy_change());
   return take_over(*engine_, *document);

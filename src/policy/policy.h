@@ -121,7 +121,7 @@ struct Plan {
   const Entitlement* find(Symbol entitlement) const;
   const Topup* find_topup(Symbol topup) const;
   /// Whether an entitlement has that name, or had it before and `takes_over(its name today)`.
-  bool names_entitlement(Symbol name, const std::function<bool(Symbol)>& takes_over) const;
+  bool names_entitlement(Symbol entitlement, const std::function<bool(Symbol)>& takes_over) const;
 
   TextMap<std::uint32_t> by_text;                        ///< Into entitlements.
   absl::flat_hash_map<Symbol, std::uint32_t> by_symbol;  ///< Likewise.
