@@ -77,29 +77,31 @@ public:
   /// Errors: invalid_value (not finite, or the unit does not fit), invalid_argument (a cap's or the
   /// event data's shape), request_mismatch.
   Result<Decision> allow(std::string_view customer, std::string_view entitlement, Value value = 0,
-                         const CallOptions& options = {});
+                         const CallOptions& options = default_call_options);
   /// What allow() would answer now. Meters nothing.
   Result<Decision> check(std::string_view customer, std::string_view entitlement, Value value = 0,
-                         const CallOptions& options = {});
+                         const CallOptions& options = default_call_options);
   /// allow() and check() with plus or minus the limit's increment; denied without a limit.
   Result<Decision> increment(std::string_view customer, std::string_view entitlement,
-                             const CallOptions& options = {});
+                             const CallOptions& options = default_call_options);
   Result<Decision> decrement(std::string_view customer, std::string_view entitlement,
-                             const CallOptions& options = {});
+                             const CallOptions& options = default_call_options);
   Result<Decision> check_increment(std::string_view customer, std::string_view entitlement,
-                                   const CallOptions& options = {});
+                                   const CallOptions& options = default_call_options);
   Result<Decision> check_decrement(std::string_view customer, std::string_view entitlement,
-                                   const CallOptions& options = {});
+                                   const CallOptions& options = default_call_options);
   /// allow() by as much as takes the meter to `value`.
   Result<Decision> set(std::string_view customer, std::string_view entitlement, Value value,
-                       const CallOptions& options = {});
+                       const CallOptions& options = default_call_options);
   /// Decides each call in order and on its own.
   std::vector<Result<Decision>> allow_many(std::span<const Call> calls);
 
   /// The look-ups of allow() done once. None where customer or entitlement is unknown today.
   Read<Handle> handle(std::string_view customer, std::string_view entitlement);
-  Result<Decision> allow(const Handle& handle, Value value = 0, const CallOptions& options = {});
-  Result<Decision> check(const Handle& handle, Value value = 0, const CallOptions& options = {});
+  Result<Decision> allow(const Handle& handle, Value value = 0,
+                         const CallOptions& options = default_call_options);
+  Result<Decision> check(const Handle& handle, Value value = 0,
+                         const CallOptions& options = default_call_options);
 
   // Reservations and estimates. spec: reservations.md
 

@@ -47,6 +47,9 @@ struct CallOptions {
   std::string_view request = {};  ///< The call counts once under this ID. Empty: none.
 };
 
+/// What a call means that says nothing else. One object, so that a call need not make it.
+extern const CallOptions default_call_options;
+
 /// One call of allow_many().
 struct Call {
   std::string_view customer = {};

@@ -16,13 +16,14 @@ namespace limitr::amount {
 /// What a conversion gives when nothing bounds it.
 inline constexpr double unbounded = 1e15;
 
+/// rounded() of what is not whole.
+double rounded_fraction(double x);
+
 /// x rounded to nine decimals, half away from zero. Beyond 1e15 a double has no ninth decimal.
 inline double rounded(double x) {
   // Most amounts are whole, and need no more than finding that out.
   if (std::fabs(x) < 1e15 && static_cast<double>(static_cast<std::int64_t>(x)) == x) return x;
-  const double magnitude = std::fabs(x) * 1e9;
-  if (!(magnitude < 1e24)) return x;
-  return std::copysign(std::floor(magnitude + 0.5) / 1e9, x);
+  return rounded_fraction(x);
 }
 
 inline std::optional<double> rounded(std::optional<double> x) {

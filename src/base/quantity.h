@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <cmath>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -41,6 +42,11 @@ Result<double> quantity(std::string_view text, Unit unit);
 
 /// The same for a call's value: a number is already in `unit`; "int" cuts toward zero.
 Result<double> quantity(const Value& value, Unit unit);
+
+/// Whether a call's value stands for itself in `unit`: then quantity() has nothing to do.
+inline bool is_plain(const Value& value, Unit unit) {
+  return !value.is_text() && !unit.is_int() && std::isfinite(value.number());
+}
 
 /// The number of a quantity as written, its unit read but not applied: "2GB" is 2.
 Result<double> quantity_as_written(std::string_view text);

@@ -34,7 +34,7 @@ bool roll(Cap& cap, Timestamp now) {
 }
 
 void take_caps(const Family& family, Family::Index holder, bool shared_only, Timestamp now,
-               std::vector<AppliedCap>& caps, std::vector<state::Move>& upkeep) {
+               std::vector<AppliedCap>& caps, state::Moves& upkeep) {
   const Symbol caller_type = family[Family::caller].type;
   for (const Cap& cap : family[holder].more().caps) {
     if (cap.expires_on.has_value() && *cap.expires_on < now) {
@@ -54,7 +54,7 @@ void take_caps(const Family& family, Family::Index holder, bool shared_only, Tim
 }  // namespace
 
 std::vector<AppliedCap> standing_caps(const Family& family, Timestamp now, bool own,
-                                      std::vector<state::Move>& upkeep) {
+                                      state::Moves& upkeep) {
   std::vector<AppliedCap> caps;
   if (own && family[Family::caller].rest) {
     take_caps(family, Family::caller, false, now, caps, upkeep);

@@ -23,7 +23,7 @@ struct AppliedCap {
 /// `own`) and of the shared ones its refs reach. What that changes goes to `upkeep`.
 /// Returns the caps that stand, before it is asked which of them a call meets.
 std::vector<AppliedCap> standing_caps(const state::Family& family, Timestamp now, bool own,
-                                      std::vector<state::Move>& upkeep);
+                                      state::Moves& upkeep);
 
 /// Leaves those that a call on `entitlement` in `credit` meets.
 void keep_applicable(std::vector<AppliedCap>& caps, const Exchange& exchange, Symbol entitlement,

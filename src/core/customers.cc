@@ -244,9 +244,9 @@ void reset_cap(state::Cap& cap, Timestamp now) {
   if (cap.reset.resets && cap.reset.schedule) cap.last_reset = now;
 }
 
-std::vector<state::Move> carry_over(const policy::Entitlement& entitlement, const Family& family,
-                                    Family::Index who) {
-  std::vector<state::Move> moves;
+state::Moves carry_over(const policy::Entitlement& entitlement, const Family& family,
+                        Family::Index who) {
+  state::Moves moves;
   const Customer& customer = family[who];
   for (const Symbol former : entitlement.renamed_from) {
     const auto is_in_scope = [&](const state::Cap& cap) {

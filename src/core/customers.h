@@ -51,7 +51,7 @@ void reset_cap(state::Cap& cap, Timestamp now);
 
 /// What an entitlement of today has taken over from its former names and the customer still keeps
 /// under one of them. spec: policy.md, renamed_from
-std::vector<state::Move> carry_over(const policy::Entitlement& entitlement,
-                                    const state::Family& family, state::Family::Index who);
+state::Moves carry_over(const policy::Entitlement& entitlement, const state::Family& family,
+                        state::Family::Index who);
 
 }  // namespace limitr::core

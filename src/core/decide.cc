@@ -23,15 +23,31 @@ Error invalid_value(std::string message) {
   return {.code = ErrorCode::invalid_value, .message = std::move(message)};
 }
 
+// What a call meets beside its meter. Most meet nothing, and do not pay for it.
+struct Spending {
+  std::vector<AppliedCap> caps;
+  std::optional<Grants> grants;  // the owner's, up to date; none: not looked at, or none held
+  std::optional<double> grants_remaining;
+  std::optional<Grants> drawn;  // after drawing
+  std::optional<state::VoucherMove> voucher;
+
+  // For the answer and the events.
+  bool shows_grants = false;
+  std::optional<CallEvents::Crossing> full_cap;
+  std::vector<CallEvents::Crossing> crossings;
+  std::vector<Family::Index> cap_holders;
+};
+
 class Decider {
 public:
   Decider(const Policy& policy, const Family& family, const CallInput& input, IdSource& ids,
-          Outcome& out)
+          Decision& decision, Outcome& out)
       : policy_(policy),
         family_(family),
         input_(input),
         options_(*input.options),
         ids_(ids),
+        decision_(decision),
         out_(out),
         exchange_(policy, input.rates),
         limit_(*out.target.limit),
@@ -39,7 +55,12 @@ public:
         owner_(family[out.target.owner]),
         entitlement_(out.target.entitlement->name),
         meter_(owner_.meter(entitlement_)),
-        extra_(owner_.extra(entitlement_)) {}
+        extra_(owner_.extra(entitlement_)),
+        period_(
+            period_at(limit_.reset, meter_ != nullptr ? meter_->started : input.now, input.now)),
+        begins_(period_.began || meter_ == nullptr),
+        stored_(meter_ != nullptr ? meter_->value : 0),
+        before_(begins_ ? 0 : stored_) {}
 
   void run();
 
@@ -58,6 +79,7 @@ private:
   bool voucher_covers();
   void commit();
   void commit_meter();
+  void commit_spending();
   void commit_caps();
   void settle_hold(const Settlement& settlement);
   void fill_events();
@@ -67,8 +89,16 @@ private:
   void fail(Error error) { out_.error = std::move(error); }
   bool deny(Reason reason);
   void answer();
-  state::Meter meter_in_period() const;
+  double smoothed_rate() const;
+  /// The meter's, in today's period.
+  MaybeAmount overhead_before() const {
+    if (period_.began) return 0.0;
+    return meter_ != nullptr ? meter_->overhead : MaybeAmount();
+  }
 
+  double overhead_rate() const {  // r
+    return units_ != 0 ? overhead_ / units_ : credit_.overhead_cost;
+  }
   bool is_hard() const { return limit_.mode == Mode::hard && !options_.force; }
   bool unforced_use() const { return units_ > 0 && !options_.force; }
 
@@ -77,6 +107,7 @@ private:
   const CallInput& input_;
   const CallOptions& options_;
   IdSource& ids_;
+  Decision& decision_;
   Outcome& out_;
   const Exchange exchange_;
   const Limit& limit_;
@@ -86,57 +117,41 @@ private:
   const state::Meter* meter_;  // null: the owner has none yet
   const state::MeterExtra* extra_;
 
-  Period period_{};
-  double units_ = 0;          // v
-  double stored_ = 0;         // m0
-  double before_ = 0;         // m
-  double after_ = 0;          // n
-  double overhead_ = 0;       // o
-  double overhead_rate_ = 0;  // r
-  HeldRoom held_{};           // h, ho
-  double gate_units_ = 0;     // gv
-  double gate_after_ = 0;     // gn
-  double gate_rate_ = 0;
+  const Period period_;
+  const bool begins_;      // the period, or the meter
+  const double stored_;    // m0
+  const double before_;    // m
+  double units_ = 0;       // v
+  double after_ = 0;       // n
+  double overhead_ = 0;    // o
+  HeldRoom held_{};        // h, ho
+  double gate_units_ = 0;  // gv
+  double gate_after_ = 0;  // gn
   double overage_ = 0;
   double gate_overage_ = 0;
   double position_ = 0;  // p
   double billable_ = 0;  // b
-  std::optional<double> price_diff_;
+  MaybeAmount price_diff_;
   bool fits_alone_ = true;
-  std::vector<AppliedCap> caps_;
-  std::optional<double> tokens_;  // the governor's, when the call was put before it
-
-  std::optional<Grants> grants_;  // the owner's, up to date; none: not looked at, or none held
-  std::optional<double> grants_remaining_;
-  std::optional<Grants> drawn_;  // after drawing
-  double covered_ = 0;           // by grants
-  double left_ = 0;              // of the overage, to be billed
-  std::optional<double> left_price_;
-  std::optional<state::VoucherMove> voucher_;
-
-  // For the events.
-  bool shows_grants_ = false;
-  std::optional<CallEvents::Crossing> full_cap_;
-  std::vector<CallEvents::Crossing> crossings_;
-  std::vector<Family::Index> cap_holders_;
+  MaybeAmount tokens_;  // the governor's, when the call was put before it
+  double covered_ = 0;  // by grants
+  double left_ = 0;     // of the overage, to be billed
+  MaybeAmount left_price_;
+  std::optional<Spending> spending_;  // none: there are no caps and no grants to meet
 };
 
 void Decider::run() {
-  const Timestamp started = meter_ != nullptr ? meter_->started : input_.now;
-  period_ = period_at(limit_.reset, started, input_.now);
-  period_.began = period_.began && meter_ != nullptr;
   if (!read_value()) return;
   measure();
   if (!std::isfinite(after_) || !std::isfinite(overhead_)) {
     return fail(invalid_value("the call takes the meter beyond the range of a number"));
   }
-  if (family_[Family::caller].rest) {
-    caps_ = standing_caps(family_, input_.now, /*own=*/true, out_.upkeep);
+  if (family_[Family::caller].rest || owner_.rest || !options_.caps.empty()) {
+    spending_.emplace();
+    if (!read_caps()) return;
+    if (unforced_use() && !caps_have_room()) return;
+    if (limit_.grants_apply && !options_.force) bring_grants_up_to_date();
   }
-  if (!options_.caps.empty() && !read_caps()) return;
-  if (!caps_.empty()) keep_applicable(caps_, exchange_, entitlement_, limit_.credit);
-  if (unforced_use() && !caps_have_room()) return;
-  if (limit_.grants_apply && !options_.force && owner_.rest) bring_grants_up_to_date();
   if (limit_.has_governor() && unforced_use() && !governor_allows()) return;
   fits_alone_ = fits(after_, before_);
   if (!limit_allows()) return;
@@ -155,28 +170,28 @@ bool Decider::read_value() {
     units_ = input_.increments * *increment;
     return true;
   }
-  Result<double> units = quantity(input_.value, credit_.stof_units);
-  if (!units.ok()) return fail(std::move(units).error()), false;
-  units_ = *units;
-  if (input_.value_is_target) units_ -= meter_in_period().value;
+  if (is_plain(input_.value, credit_.stof_units)) {
+    units_ = input_.value.number();
+  } else {
+    Result<double> units = quantity(input_.value, credit_.stof_units);
+    if (!units.ok()) return fail(std::move(units).error()), false;
+    units_ = *units;
+  }
+  if (input_.value_is_target) units_ -= before_;
   return true;
 }
 
 // Steps 4 to 7.
 void Decider::measure() {
-  stored_ = meter_ != nullptr ? meter_->value : 0;
-  before_ = period_.began ? 0 : stored_;
   after_ = before_ + units_;
   if (limit_.minimum.has_value()) after_ = std::max(after_, *limit_.minimum);
 
   overhead_ = options_.overhead ? *options_.overhead
                                 : input_.host_overhead.value_or(units_ * credit_.overhead_cost);
-  overhead_rate_ = units_ != 0 ? overhead_ / units_ : credit_.overhead_cost;
 
   if (units_ > 0 && extra_ != nullptr) held_ = held_room(extra_, input_.now);
   gate_units_ = units_ + held_.value;
   gate_after_ = after_ + held_.value;
-  gate_rate_ = held_.value != 0 ? (overhead_ + held_.overhead) / gate_units_ : overhead_rate_;
 
   const double limit = limit_.value;
   overage_ = after_ > before_ ? after_ - std::max(before_, limit) : after_ - limit;
@@ -188,12 +203,14 @@ void Decider::measure() {
   // Nothing billable costs nothing, wherever there is a price at all.
   if (billable_diff != 0) {
     price_diff_ = exchange_.to_runes(billable_diff, limit_.credit, billable_);
-  } else if (exchange_.convertible(limit_.credit)) {
-    price_diff_ = 0;
+  } else if (exchange_.convertible(credit_)) {
+    price_diff_ = 0.0;
   }
 }
 
 bool Decider::read_caps() {
+  std::vector<AppliedCap>& caps = spending_->caps;
+  caps = standing_caps(family_, input_.now, /*own=*/true, out_.upkeep);
   for (const CallCap& cap : options_.caps) {
     const Symbol credit = policy_.names->find(cap.credit);
     if (!std::isfinite(cap.value)) {
@@ -206,20 +223,20 @@ bool Decider::read_caps() {
                                           cap.credit)}),
              false;
     }
-    caps_.push_back(call_cap(cap, credit, input_.now));
+    caps.push_back(call_cap(cap, credit, input_.now));
   }
+  if (!caps.empty()) keep_applicable(caps, exchange_, entitlement_, limit_.credit);
   return true;
 }
 
 // Step 8. The first pass looks at the whole call, the second at what grants would leave of it.
 bool Decider::caps_have_room() {
+  if (spending_->caps.empty()) return true;
   const double gate_overage = std::max(0.0, gate_overage_);
-  if (!caps_.empty() &&
-      find_full_cap(gate_units_, position_, gate_overage, billable_, /*before_grants=*/true)) {
+  if (find_full_cap(gate_units_, position_, gate_overage, billable_, /*before_grants=*/true)) {
     return deny(Reason::cap);
   }
-  if (limit_.grants_apply && owner_.rest) bring_grants_up_to_date();
-  if (caps_.empty()) return true;
+  if (limit_.grants_apply) bring_grants_up_to_date();
   const double grants = limit_.grants_apply ? grants_remaining() : 0;
   const double uncovered = amount::positive_part(gate_units_ - grants);
   const double overage = amount::positive_part(gate_overage - grants);
@@ -233,14 +250,16 @@ bool Decider::caps_have_room() {
 
 bool Decider::find_full_cap(double units, double position, double overage, double overage_position,
                             bool before_grants) {
-  for (const AppliedCap& applied : caps_) {
+  const double gate_rate =
+      held_.value != 0 ? (overhead_ + held_.overhead) / gate_units_ : overhead_rate();
+  for (const AppliedCap& applied : spending_->caps) {
     const state::Cap& cap = applied.cap;
     if (before_grants && cap.ignore_grants) continue;
     const auto consumed =
         consumption(cap, exchange_, limit_.credit, cap.overage_only ? overage : units,
-                    cap.overage_only ? overage_position : position, gate_rate_);
+                    cap.overage_only ? overage_position : position, gate_rate);
     if (has_room(cap, consumed)) continue;
-    full_cap_ = {applied.holder, applied.call_scoped, cap};
+    spending_->full_cap = {applied.holder, applied.call_scoped, cap};
     return true;
   }
   return false;
@@ -248,7 +267,7 @@ bool Decider::find_full_cap(double units, double position, double overage, doubl
 
 // Step 9.
 bool Decider::governor_allows() {
-  tokens_ = governor_tokens(limit_, extra_, period_.began || meter_ == nullptr, input_.now);
+  tokens_ = governor_tokens(limit_, extra_, begins_, input_.now);
   if (!less(*tokens_, units_)) return true;
   return deny(Reason::governor);
 }
@@ -272,8 +291,8 @@ bool Decider::limit_allows() {
 bool Decider::draw_grants() {
   left_ = std::max(0.0, overage_);
   if (limit_.grants_apply && amount::is_positive(left_)) {
-    bring_grants_up_to_date();
-    if (grants_ && !draw_from_grants()) return deny(Reason::limit);
+    if (spending_) bring_grants_up_to_date();
+    if (spending_ && spending_->grants && !draw_from_grants()) return deny(Reason::limit);
     if (is_hard() && left_ > 0) return deny(Reason::limit);
   }
   left_price_ = exchange_.to_runes(left_, limit_.credit, billable_ + covered_);
@@ -283,22 +302,24 @@ bool Decider::draw_grants() {
 // Follows the topups and draws. False: a hard call's overage is not covered after all; the grants
 // have followed their topups all the same, and nothing is drawn.
 bool Decider::draw_from_grants() {
-  shows_grants_ = !grants_->empty();
-  drawn_ = *grants_;
+  const Grants& held = *spending_->grants;
+  Grants& drawn = spending_->drawn.emplace(held);
+  spending_->shows_grants = !held.empty();
   const policy::Plan* plan = plan_of(policy_, family_, out_.target.owner);
-  if (shows_grants_ && plan != nullptr) {
-    follow_topups(*drawn_, *plan, owner_.type, input_.now, ids_);
+  if (!held.empty() && plan != nullptr) {
+    follow_topups(drawn, *plan, owner_.type, input_.now, ids_);
   }
-  std::optional<Grants> followed = is_hard() ? drawn_ : std::nullopt;
-  covered_ = draw(*drawn_, exchange_, policy_.grant_strategy, limit_.credit, left_, billable_);
+  const std::optional<Grants> followed = is_hard() ? std::optional(drawn) : std::nullopt;
+  covered_ = draw(drawn, exchange_, policy_.grant_strategy, limit_.credit, left_, billable_);
   left_ = amount::positive_part(left_ - covered_);
   if (!is_hard() || left_ <= 0) return true;
-  out_.changes.moves = grant_moves(out_.target.owner, *grants_, *followed);
+  out_.changes.moves = grant_moves(out_.target.owner, held, *followed);
   return false;
 }
 
 // Step 12. A voucher that cannot be read covers nothing.
 bool Decider::voucher_covers() {
+  if (!spending_) return true;
   const Json& metadata = family_[Family::caller].more().metadata;
   if (options_.force || !amount::is_positive(left_) || !metadata.is_object()) return true;
   const auto expires = metadata.find("limitr_voucher_expires");
@@ -308,57 +329,44 @@ bool Decider::voucher_covers() {
   if (expired) return deny(Reason::voucher);
   const auto runes = metadata.find("limitr_voucher_runes");
   if (runes == metadata.end() || runes->is_null()) return true;
-  if (!runes->is_number() || !left_price_) return deny(Reason::voucher);
+  if (!runes->is_number() || !left_price_.has_value()) return deny(Reason::voucher);
   const double balance = runes->get<double>();
   const double price = std::max(0.0, *left_price_);
   if (less(balance, price)) return deny(Reason::voucher);
-  voucher_ = state::VoucherMove{Family::caller, -price, balance - price};
+  spending_->voucher = state::VoucherMove{Family::caller, -price, balance - price};
   return true;
 }
 
 // Step 13.
 void Decider::commit() {
   commit_meter();
-  std::vector<state::Move>& moves = out_.changes.moves;
-  if (drawn_) moves = grant_moves(out_.target.owner, *grants_, *drawn_);
-  if (voucher_) moves.emplace_back(*voucher_);
+  state::Moves& moves = out_.changes.moves;
+  if (spending_) commit_spending();
   if (units_ != 0 && extra_ != nullptr) {
     for (const state::Hold& hold : extra_->holds) {
       if (hold.expires >= input_.now) continue;
       moves.push_back(state::HoldRemoval{out_.target.owner, entitlement_, hold.id});
     }
   }
-  if (!caps_.empty()) commit_caps();
   if (input_.settles != nullptr) settle_hold(*input_.settles);
-  out_.decision.allowed = true;
+  decision_.allowed = true;
   answer();
   if (input_.wants_events) fill_events();
 }
 
-state::Meter Decider::meter_in_period() const {
-  if (meter_ == nullptr) return new_meter(entitlement_, limit_.credit, input_.now);
-  state::Meter meter = *meter_;
-  if (period_.began) {
-    meter.value = 0;
-    meter.overhead = 0;
-    meter.history.clear();
-    meter.ewma_rate = {};
-    meter.started = period_.start;
-  }
-  return meter;
-}
-
 void Decider::commit_meter() {
-  state::MeterMove& move = out_.changes.meter.emplace();
-  move.customer = out_.target.owner;
-  move.value_delta = after_ - before_;
-  move.overhead_delta = overhead_;
-  move.began_period = period_.began || meter_ == nullptr;
-  move.after = meter_in_period();
-  move.after.value = after_;
-  move.after.overhead = move.after.overhead.value_or(0) + overhead_;
-  move.after.credit = limit_.credit;
-  note_usage(move.after, limit_.ewma_alpha, input_.now, units_);
+  out_.changes.meter = state::MeterMove{.customer = out_.target.owner,
+                                        .entitlement = entitlement_,
+                                        .credit = limit_.credit,
+                                        .began_period = begins_,
+                                        .noted = true,
+                                        .started = period_.start,
+                                        .value_delta = after_ - before_,
+                                        .value = after_,
+                                        .overhead_delta = overhead_,
+                                        .overhead = overhead_before().value_or(0) + overhead_,
+                                        .ewma_rate = smoothed_rate(),
+                                        .call = {input_.now, units_}};
 
   const bool governed = limit_.has_governor() && !options_.force;
   if (!governed) {
@@ -368,15 +376,36 @@ void Decider::commit_meter() {
     }
     return;
   }
-  const double taken = tokens_ ? units_ : 0;
-  if (!tokens_) {
-    tokens_ = governor_tokens(limit_, extra_, period_.began || meter_ == nullptr, input_.now);
+  const double taken = tokens_.has_value() ? units_ : 0;
+  if (!tokens_.has_value()) {
+    tokens_ = governor_tokens(limit_, extra_, begins_, input_.now);
   }
   out_.changes.governor = {out_.target.owner, entitlement_, -taken, *tokens_ - taken, input_.now};
 }
 
+// spec: decision.md, Rate history
+double Decider::smoothed_rate() const {
+  if (begins_) return 0;
+  const MaybeAmount smoothed = meter_->ewma_rate;
+  if (meter_->history.size() == 0) return smoothed.value_or(0);
+  const double rate = meter_->history.rate_with(input_.now, units_);
+  if (!smoothed.has_value()) return rate;
+  return limit_.ewma_alpha * rate + (1 - limit_.ewma_alpha) * *smoothed;
+}
+
+// Puts together what caps, grants and a voucher come to.
+void Decider::commit_spending() {
+  state::Moves& moves = out_.changes.moves;
+  if (spending_->drawn) {
+    moves = grant_moves(out_.target.owner, *spending_->grants, *spending_->drawn);
+  }
+  if (spending_->voucher) moves.push_back(*spending_->voucher);
+  commit_caps();
+}
+
 void Decider::commit_caps() {
-  for (AppliedCap& applied : caps_) {
+  std::vector<Family::Index>& holders = spending_->cap_holders;
+  for (AppliedCap& applied : spending_->caps) {
     state::Cap& cap = applied.cap;
     if (units_ < 0 && !cap.follow_decrements) continue;
     // Only a call that does not fit on its own has overage to count.
@@ -391,19 +420,19 @@ void Decider::commit_caps() {
       position += covered_;
     }
     const auto consumed =
-        consumption(cap, exchange_, limit_.credit, units, position, overhead_rate_);
+        consumption(cap, exchange_, limit_.credit, units, position, overhead_rate());
     if (!consumed || *consumed == 0) continue;
     const double old = cap.meter_value;
     cap.meter_value += *consumed;
     if (less(old, cap.value) && less_or_equal(cap.value, cap.meter_value)) {
-      crossings_.push_back({applied.holder, applied.call_scoped, cap});
+      spending_->crossings.push_back({applied.holder, applied.call_scoped, cap});
     }
     if (applied.call_scoped) continue;
     out_.changes.moves.push_back(state::CapMove{applied.holder, cap.id, *consumed, cap.meter_value,
                                                 cap.started, cap.last_reset});
     if (applied.holder != out_.target.owner &&
-        std::find(cap_holders_.begin(), cap_holders_.end(), applied.holder) == cap_holders_.end()) {
-      cap_holders_.push_back(applied.holder);
+        std::find(holders.begin(), holders.end(), applied.holder) == holders.end()) {
+      holders.push_back(applied.holder);
     }
   }
 }
@@ -443,14 +472,20 @@ void Decider::settle_hold(const Settlement& settlement) {
 
 // Leaves of a denied call: a period that began, and what the governor's rate history keeps.
 bool Decider::deny(Reason reason) {
-  out_.decision.reason = reason;
+  decision_.reason = reason;
   const bool governed = reason == Reason::governor;
-  if (period_.began || meter_ == nullptr || governed) {
-    state::MeterMove& move = out_.changes.meter.emplace();
-    move.customer = out_.target.owner;
-    move.began_period = period_.began || meter_ == nullptr;
-    move.after = meter_in_period();
-    if (governed) note_usage(move.after, limit_.ewma_alpha, input_.now, units_);
+  if (begins_ || governed) {
+    out_.changes.meter =
+        state::MeterMove{.customer = out_.target.owner,
+                         .entitlement = entitlement_,
+                         .credit = meter_ != nullptr ? meter_->credit : limit_.credit,
+                         .began_period = begins_,
+                         .noted = governed,
+                         .started = period_.start,
+                         .value = before_,
+                         .overhead = overhead_before(),
+                         .ewma_rate = governed ? MaybeAmount(smoothed_rate()) : MaybeAmount(),
+                         .call = {input_.now, units_}};
     if (governed) {
       out_.changes.governor = {out_.target.owner, entitlement_, 0, *tokens_, input_.now};
     } else if (period_.began && extra_ != nullptr && extra_->governor_tokens.has_value()) {
@@ -464,24 +499,24 @@ bool Decider::deny(Reason reason) {
 
 void Decider::answer() {
   using amount::rounded;
-  Decision& decision = out_.decision;
+  Decision& decision = decision_;
   const double value = decision.allowed ? after_ : before_;
   decision.value = rounded(value);
   decision.limit = rounded(limit_.value);
   decision.remaining = rounded(limit_.value - value);
-  decision.resets = period_.next;
+  if (period_.next.has_value()) decision.resets = *period_.next;
   decision.overhead = rounded(overhead_);
-  decision.price_diff = rounded(price_diff_);
+  if (price_diff_.has_value()) decision.price_diff = rounded(*price_diff_);
   if (decision.allowed) {
     if (fits_alone_) return;
     decision.overage = rounded(left_);
-    decision.overage_price = rounded(left_price_);
+    if (left_price_.has_value()) decision.overage_price = rounded(*left_price_);
     decision.grant_value_applied = rounded(covered_);
     return;
   }
   if (decision.reason == Reason::limit) decision.overage = rounded(overage_);
   if (decision.reason == Reason::cap) {
-    const CallEvents::Crossing& full = *full_cap_;
+    const CallEvents::Crossing& full = *spending_->full_cap;
     DenyingCap cap;
     if (!full.call_scoped) cap.id = full.cap.id;
     cap.customer = family_[full.holder].id;
@@ -493,24 +528,24 @@ void Decider::answer() {
 void Decider::fill_events() {
   using Main = CallEvents::Main;
   CallEvents& events = *(out_.events = std::make_unique<CallEvents>());
-  events.shows_grants = shows_grants_;
   events.tokens = tokens_.value_or(0);
   events.capacity = limit_.governor_capacity.value_or(0);
-  events.cap = std::move(full_cap_);
-  events.crossings = std::move(crossings_);
-  events.cap_holders = std::move(cap_holders_);
+  if (spending_) {
+    events.shows_grants = spending_->shows_grants;
+    events.cap = std::move(spending_->full_cap);
+    events.crossings = std::move(spending_->crossings);
+    events.cap_holders = std::move(spending_->cap_holders);
+  }
   events.old = stored_;
   events.value = after_;
   events.limit = limit_.value;
   events.diff = units_;
   events.overhead_diff = overhead_;
-  events.price_diff = price_diff_;
+  events.price_diff = price_diff_.optional();
   events.grant_value_applied = covered_;
-  const MaybeAmount overhead = out_.changes.meter  ? out_.changes.meter->after.overhead
-                               : meter_ != nullptr ? meter_->overhead
-                                                   : MaybeAmount();
-  events.overhead = overhead.value_or(0);
-  if (out_.decision.allowed) {
+  events.overhead =
+      (out_.changes.meter ? out_.changes.meter->overhead : overhead_before()).value_or(0);
+  if (decision_.allowed) {
     const bool changed = !amount::equal(after_, stored_) || !amount::is_zero(overhead_);
     if (!changed) return;
     const bool billed = !fits_alone_ && amount::is_positive(left_);
@@ -518,11 +553,11 @@ void Decider::fill_events() {
     events.reset = period_.began;
     events.shows_overage = events.shows_grants || billed;
     events.overage = left_;
-    if (billed) events.overage_price = left_price_;
+    if (billed) events.overage_price = left_price_.optional();
     return;
   }
   events.overage = overage_;
-  switch (*out_.decision.reason) {
+  switch (*decision_.reason) {
     case Reason::limit:
       events.main = Main::limit;
       events.reset = period_.began;
@@ -534,50 +569,48 @@ void Decider::fill_events() {
 }
 
 void Decider::bring_grants_up_to_date() {
-  if (grants_ || !owner_.rest || owner_.rest->grants.empty()) return;
-  grants_ = owner_.rest->grants;
-  bring_up_to_date(*grants_, input_.now);
-  for (state::Move& move : grant_moves(out_.target.owner, owner_.rest->grants, *grants_)) {
-    out_.upkeep.push_back(std::move(move));
-  }
+  if (spending_->grants || !owner_.rest || owner_.rest->grants.empty()) return;
+  Grants& grants = spending_->grants.emplace(owner_.rest->grants);
+  bring_up_to_date(grants, input_.now);
+  out_.upkeep.append(grant_moves(out_.target.owner, owner_.rest->grants, grants));
 }
 
 double Decider::grants_remaining() {
-  if (!grants_) return 0;
-  if (!grants_remaining_) {
-    grants_remaining_ = remaining(*grants_, exchange_, limit_.credit, billable_);
-  }
-  return *grants_remaining_;
+  if (!spending_ || !spending_->grants) return 0;
+  std::optional<double>& known = spending_->grants_remaining;
+  if (!known) known = remaining(*spending_->grants, exchange_, limit_.credit, billable_);
+  return *known;
 }
 
 // A feature flag: allowed, and nothing is metered.
-void decide_unmetered(const Family& family, const CallInput& input, Outcome& out) {
+void decide_unmetered(const Family& family, const CallInput& input, Decision& decision,
+                      Outcome& out) {
   const bool readable = !input.value.is_text() || quantity_as_written(input.value.text()).ok();
   if (!readable || (!input.value.is_text() && !std::isfinite(input.value.number()))) {
     out.error = invalid_value("the value is not a finite number");
     return;
   }
   standing_caps(family, input.now, /*own=*/false, out.upkeep);
-  out.decision.allowed = input.increments == 0;
-  if (!out.decision.allowed) out.decision.reason = Reason::unknown_entitlement;
+  decision.allowed = input.increments == 0;
+  if (!decision.allowed) decision.reason = Reason::unknown_entitlement;
 }
 
 }  // namespace
 
-Outcome decide(const Policy& policy, const Family& family, const CallInput& input, IdSource& ids) {
-  Outcome out;
-  out.target = resolve(policy, family, input.entitlement, input.now);
+Outcome decide(const Policy& policy, const Family& family, const CallInput& input, IdSource& ids,
+               Decision& decision) {
+  Outcome out(policy, family, input);
   if (out.target.denied) {
-    out.decision.reason = out.target.denied;
+    decision.reason = out.target.denied;
     return out;
   }
   if (out.target.override_expired) {
     out.upkeep.push_back(state::OverrideRemoval{out.target.owner, out.target.entitlement->name});
   }
   if (out.target.limit == nullptr) {
-    decide_unmetered(family, input, out);
+    decide_unmetered(family, input, decision, out);
   } else {
-    Decider(policy, family, input, ids, out).run();
+    Decider(policy, family, input, ids, decision, out).run();
   }
   return out;
 }
@@ -602,25 +635,6 @@ HeldRoom held_room(const state::MeterExtra* extra, Timestamp now) {
     room.overhead += hold.overhead;
   }
   return room;
-}
-
-state::Meter new_meter(Symbol entitlement, Symbol credit, Timestamp started) {
-  state::Meter meter;
-  meter.entitlement = entitlement;
-  meter.credit = credit;
-  meter.started = started;
-  return meter;
-}
-
-void note_usage(state::Meter& meter, double ewma_alpha, Timestamp now, double delta) {
-  meter.history.push(now, delta);
-  const bool first = !meter.ewma_rate.has_value();
-  if (meter.history.size() < 2) {
-    if (first) meter.ewma_rate = 0;
-    return;
-  }
-  const double rate = meter.history.rate();
-  meter.ewma_rate = first ? rate : ewma_alpha * rate + (1 - ewma_alpha) * *meter.ewma_rate;
 }
 
 }  // namespace limitr::core

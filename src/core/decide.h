@@ -80,18 +80,16 @@ struct Lesson {
   double overhead = 0;
 };
 
-/// What decide() makes of a call.
+/// What decide() makes of a call, beside its answer.
 struct Outcome {
-  // Written out: gcc takes a defaulted constructor for a constant, and clears hundreds of bytes of
-  // empty optionals for every call.
-  Outcome() {}  // NOLINT
+  Outcome(const policy::Policy& policy, const state::Family& family, const CallInput& input)
+      : target(resolve(policy, family, input.entitlement, input.now)) {}
 
   std::optional<Error> error;  ///< Set: the call is wrong as it stands; nothing else counts.
-  Decision decision;
   Target target;
   /// What looking at caps, grants and overrides has brought up to date: applied whatever the
   /// answer, also after a check, and before `changes`.
-  std::vector<state::Move> upkeep;
+  state::Moves upkeep;
   /// What the call itself changes. After a denial: a period that began, no more.
   state::Changes changes;
   std::unique_ptr<CallEvents> events;  ///< Only when they are wanted.
@@ -100,8 +98,11 @@ struct Outcome {
 
 /// Decides one call. Changes nothing: check and allow are this function, and differ in what is
 /// done with the outcome. The same input gives the same output, bit for bit. spec: decision.md
+///
+/// The answer is written to `decision`, where the caller wants it: to move it there would take a
+/// tenth of the call. REQUIRES: a Decision() as it was made.
 Outcome decide(const policy::Policy& policy, const state::Family& family, const CallInput& input,
-               IdSource& ids);
+               IdSource& ids, Decision& decision);
 
 /// The units that a governor's bucket holds now. spec: decision.md, step 9
 double governor_tokens(const Limit& limit, const state::MeterExtra* extra, bool period_began,
@@ -115,9 +116,8 @@ struct HeldRoom {
 HeldRoom held_room(const state::MeterExtra* extra, Timestamp now);
 
 /// A meter that starts its first period.
-state::Meter new_meter(Symbol entitlement, Symbol credit, Timestamp started);
-
-/// Notes a call on a meter: its rate history and smoothed rate. spec: decision.md, Rate history
-void note_usage(state::Meter& meter, double ewma_alpha, Timestamp now, double delta);
+inline state::Meter new_meter(Symbol entitlement, Symbol credit, Timestamp started) {
+  return {.entitlement = entitlement, .credit = credit, .started = started};
+}
 
 }  // namespace limitr::core

@@ -16,11 +16,9 @@ public:
   explicit Exchange(const policy::Policy& policy, std::span<const double> rates = {})
       : policy_(policy), rates_(rates) {}
 
-  bool convertible(Symbol name) const {
-    if (rates_.empty()) {
-      if (const policy::Credit* credit = policy_.credit(name)) return credit->path.has_value();
-    }
-    return path(name).has_value();
+  bool convertible(Symbol name) const { return path(name).has_value(); }
+  bool convertible(const policy::Credit& credit) const {
+    return rates_.empty() ? credit.path.has_value() : path(credit.name).has_value();
   }
 
   /// What `units` of `name` from position `from` are worth; none: no path to runes.

@@ -255,9 +255,8 @@ double draw(Grants& grants, const Exchange& exchange, GrantStrategy strategy, Sy
   return covered;
 }
 
-std::vector<state::Move> grant_moves(state::Family::Index customer, const Grants& before,
-                                     const Grants& after) {
-  std::vector<state::Move> moves;
+state::Moves grant_moves(state::Family::Index customer, const Grants& before, const Grants& after) {
+  state::Moves moves;
   auto kept = after.begin();
   // Both lists are in the order of seq: what stands in `after` past the end of `before` is new.
   for (const Grant& grant : before) {

@@ -38,7 +38,6 @@ double draw(Grants& grants, const Exchange& exchange, policy::GrantStrategy stra
             double overage, double from);
 
 /// What changed between two states of a customer's grants.
-std::vector<state::Move> grant_moves(state::Family::Index customer, const Grants& before,
-                                     const Grants& after);
+state::Moves grant_moves(state::Family::Index customer, const Grants& before, const Grants& after);
 
 }  // namespace limitr::core

@@ -49,7 +49,7 @@ TEST(PeriodAt, WithoutResetsThePeriodNeverEnds) {
   const Period period = period_at(Reset(), at(5), at(time_bound_ms));
   EXPECT_EQ(period.start, at(5));
   EXPECT_FALSE(period.began);
-  EXPECT_FALSE(period.next);
+  EXPECT_FALSE(period.next.has_value());
 }
 
 TEST(PeriodAt, WithoutALengthItIsThirtyDays) {

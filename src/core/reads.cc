@@ -120,7 +120,7 @@ std::optional<double> margin_percent(double revenue, double cost) {
 
 double credit_remaining(const policy::Policy& policy, const state::Family& family,
                         std::span<const double> rates, Symbol credit, Timestamp now,
-                        std::vector<state::Move>& upkeep) {
+                        state::Moves& upkeep) {
   const state::Customer& customer = family[state::Family::caller];
   Grants grants = customer.more().grants;
   bring_up_to_date(grants, now);

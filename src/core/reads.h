@@ -29,13 +29,13 @@ public:
   std::optional<double> remaining_percent(bool with_grants);
   std::optional<double> limit(bool with_grants);
   std::optional<double> allowance(bool with_grants);
-  std::optional<Timestamp> resets() const { return period_.next; }
+  std::optional<Timestamp> resets() const { return period_.next.optional(); }
   double rate() const;
   double acceleration() const;
   std::optional<double> projected_exhaustion(bool smoothed, bool with_grants);
 
   /// What looking at the grants has brought up to date, if a figure asked for looked at them.
-  const std::vector<state::Move>& upkeep() const { return upkeep_; }
+  const state::Moves& upkeep() const { return upkeep_; }
 
 private:
   double grants();
@@ -52,13 +52,13 @@ private:
   state::Family::Index owner_index_;
   const state::Customer& owner_;
   std::optional<double> grants_;  // once looked at
-  std::vector<state::Move> upkeep_;
+  state::Moves upkeep_;
 };
 
 /// A grant balance in `credit`, others converted; and what looking at it brings up to date.
 double credit_remaining(const policy::Policy& policy, const state::Family& family,
                         std::span<const double> rates, Symbol credit, Timestamp now,
-                        std::vector<state::Move>& upkeep);
+                        state::Moves& upkeep);
 
 /// The limit that stands in for a customer's own where it has none to ask: the plan's entitlement.
 const Limit* plan_limit(const policy::Plan* plan, EntitlementKey key);

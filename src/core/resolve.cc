@@ -10,10 +10,12 @@ namespace {
 using state::Customer;
 using state::Family;
 
+// Following refs is kept out of resolve(), which would set up for it in every call.
+
 // Depth first, in the order of each customer's refs. On a stack of its own: chains of refs are as
 // long as users make them.
-const policy::Plan* plan_through_refs(const policy::Policy& policy, const Family& family,
-                                      Family::Index who) {
+[[gnu::noinline]] const policy::Plan* plan_through_refs(const policy::Policy& policy,
+                                                        const Family& family, Family::Index who) {
   std::vector<bool> visited(family.size());
   std::vector<Family::Index> stack = {who};
   while (!stack.empty()) {
@@ -29,7 +31,7 @@ const policy::Plan* plan_through_refs(const policy::Policy& policy, const Family
 }
 
 // The nearest customer of that type, breadth first: the caller itself, else through refs.
-std::optional<Family::Index> scope_owner(const Family& family, Symbol scope) {
+[[gnu::noinline]] std::optional<Family::Index> scope_owner(const Family& family, Symbol scope) {
   std::vector<bool> visited(family.size());
   std::vector<Family::Index> queue = {Family::caller};
   visited[Family::caller] = true;
@@ -51,12 +53,6 @@ const policy::Plan* plan_without_default(const policy::Policy& policy, const Fam
   if (const policy::Plan* plan = policy.plan(family[who].plan)) return plan;
   if (family.refs(who).empty()) return nullptr;
   return plan_through_refs(policy, family, who);
-}
-
-const policy::Plan* plan_of(const policy::Policy& policy, const Family& family, Family::Index who) {
-  if (const policy::Plan* own = policy.plan(family[who].plan)) return own;
-  const policy::Plan* plan = plan_without_default(policy, family, who);
-  return plan != nullptr ? plan : policy.default_plan();
 }
 
 Target resolve(const policy::Policy& policy, const Family& family, EntitlementKey key,

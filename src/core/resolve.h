@@ -40,12 +40,19 @@ struct Target {
 
 /// A customer's plan: its own when that exists, else the first found through its refs, depth
 /// first, else the default; null where there is none. spec: customers.md, Plan of a customer
-const policy::Plan* plan_of(const policy::Policy& policy, const state::Family& family,
-                            state::Family::Index who = state::Family::caller);
+inline const policy::Plan* plan_of(const policy::Policy& policy, const state::Family& family,
+                                   state::Family::Index who = state::Family::caller);
 
 /// The plan found through a customer's own name for it or its refs, without the default.
 const policy::Plan* plan_without_default(const policy::Policy& policy, const state::Family& family,
                                          state::Family::Index who);
+
+const policy::Plan* plan_of(const policy::Policy& policy, const state::Family& family,
+                            state::Family::Index who) {
+  if (const policy::Plan* own = policy.plan(family[who].plan)) return own;
+  const policy::Plan* plan = plan_without_default(policy, family, who);
+  return plan != nullptr ? plan : policy.default_plan();
+}
 
 /// Finds plan, entitlement, owner and limit of a call by the family's caller.
 Target resolve(const policy::Policy& policy, const state::Family& family, EntitlementKey key,

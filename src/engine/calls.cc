@@ -6,6 +6,8 @@ namespace limitr {
 using core::CallInput;
 using engine::Engine;
 
+constinit const CallOptions default_call_options;
+
 namespace {
 
 CallInput input_of(core::EntitlementKey entitlement, Value value, const CallOptions& options) {

@@ -51,7 +51,7 @@ Read<Json> Limitr::customer_cap(std::string_view id, std::string_view cap_id) {
   Locked locked(*engine_);
   if (!locked.find(id)) return std::optional<Json>();
   // A read shows the current period, and nothing that has expired.
-  std::vector<state::Move> upkeep;
+  state::Moves upkeep;
   core::standing_caps(locked.family(), now, /*own=*/true, upkeep);
   if (!upkeep.empty()) locked.before_change();
   state::apply(upkeep, locked.family());

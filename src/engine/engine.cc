@@ -72,9 +72,8 @@ Handle Engine::make_handle(Slot& slot, Symbol entitlement) {
 
 // Whether any cap is there that a call by another customer looks at decides, for most policies,
 // that refs need not be followed.
-bool Engine::reaches_others(const policy::Policy& policy, const Customer& customer,
-                            core::EntitlementKey key) const {
-  if (!customer.rest || customer.rest->refs.empty()) return false;
+bool Engine::refs_count(const policy::Policy& policy, const Customer& customer,
+                        core::EntitlementKey key) const {
   if (has_shared_caps_.load(std::memory_order_relaxed)) return true;
   const policy::Plan* plan = policy.plan(customer.plan);
   if (plan == nullptr) return true;
@@ -182,16 +181,11 @@ Result<Decision> Engine::decide(const Who& who, core::CallInput& input, bool com
     return Error{.code = ErrorCode::invalid_argument,
                  .message = fmt::format("event data nests at most {} levels deep", max_json_depth)};
   }
-  if (!calls_host_.load(std::memory_order_relaxed)) {
-    return decide_with(who, input, commit, guard, nullptr);
+  std::optional<HostRates> rates;
+  if (calls_host_.load(std::memory_order_relaxed)) {
+    rates = this->rates();
+    input.host_overhead = host_overhead(who, input);
   }
-  const HostRates rates = this->rates();
-  input.host_overhead = host_overhead(who, input);
-  return decide_with(who, input, commit, guard, &rates);
-}
-
-Result<Decision> Engine::decide_with(const Who& who, core::CallInput& input, bool commit,
-                                     const Guard* guard, const HostRates* rates) {
   input.now = now();
   Locked locked(*this);
   bool found = locked.find(who);
@@ -203,7 +197,7 @@ Result<Decision> Engine::decide_with(const Who& who, core::CallInput& input, boo
     unknown.reason = Reason::unknown_customer;
     return unknown;
   }
-  if (rates != nullptr) input.rates = rates->of(locked.policy());
+  if (rates) input.rates = rates->of(locked.policy());
   return decide_locked(locked, input, commit);
 }
 
@@ -213,7 +207,7 @@ void Engine::settle_names(Locked& locked, core::EntitlementKey key) {
   const policy::Entitlement* entitlement = plan == nullptr ? nullptr : key.in(*plan);
   if (entitlement == nullptr || entitlement->renamed_from.empty()) return;
   for (Family::Index who = 0; who < locked.family().size(); ++who) {
-    const std::vector<state::Move> moves = core::carry_over(*entitlement, locked.family(), who);
+    const state::Moves moves = core::carry_over(*entitlement, locked.family(), who);
     if (moves.empty()) continue;
     locked.before_change();
     state::apply(moves, locked.family());
@@ -223,26 +217,33 @@ void Engine::settle_names(Locked& locked, core::EntitlementKey key) {
 Result<Decision> Engine::decide_locked(Locked& locked, core::CallInput& input, bool commit) {
   const policy::Policy& policy = locked.policy();
   if (policy.has_renames) settle_names(locked, input.entitlement);
+  Result<Decision> answer{Decision()};
   const std::string_view request = commit ? input.options->request : std::string_view();
   if (!request.empty()) {
     std::optional<Result<Decision>> known = repeated(locked.slot().customer, policy, input);
-    if (known) return *std::move(known);
+    if (known) {
+      answer = *std::move(known);
+      return answer;
+    }
   }
   input.wants_events = commit && input.options->event && dispatcher_.has_handlers();
-  core::Outcome outcome = core::decide(policy, locked.family(), input, ids_);
-  if (outcome.error) return *std::move(outcome.error);
+  core::Outcome outcome = core::decide(policy, locked.family(), input, ids_, *answer);
+  if (outcome.error) {
+    answer = *std::move(outcome.error);
+    return answer;
+  }
   if (!outcome.upkeep.empty() || (commit && !outcome.changes.empty())) locked.before_change();
   if (!outcome.upkeep.empty()) state::apply(outcome.upkeep, locked.family());
-  if (!commit) return std::move(outcome.decision);
+  if (!commit) return answer;
   if (!outcome.changes.empty()) state::apply(outcome.changes, locked.family());
   if (outcome.lesson) teach(locked, outcome, input.now);
-  if (!request.empty() && outcome.decision.allowed && !outcome.changes.empty()) {
-    remember(locked.slot().customer, policy, input, outcome.decision);
+  if (!request.empty() && answer->allowed && !outcome.changes.empty()) {
+    remember(locked.slot().customer, policy, input, *answer);
   }
   if (outcome.events) {
     send(locked, call_events(policy, locked.family(), outcome, *input.options, input.now));
   }
-  return std::move(outcome.decision);
+  return answer;
 }
 
 // Passes on what a settled call taught, to the statistics over all customers.
@@ -294,7 +295,7 @@ Slot& Engine::insert(Customer customer) {
 }
 
 void Engine::replace(Slot& slot, Customer customer) {
-  before_change(std::array{&slot});
+  before_change(&slot);
   note_shared_caps(customer);
   // Remembered requests stand beside the record: one that takes another's place keeps them.
   if (slot.customer.rest && !slot.customer.rest->requests.empty() &&
@@ -315,7 +316,7 @@ void Engine::replace(Slot& slot, Customer customer) {
 }
 
 void Engine::erase(Slot& slot) {
-  before_change(std::array{&slot});
+  before_change(&slot);
   for (const std::string& alt : slot.customer.more().alt_ids) {
     shards_[shard_of(alt)].alts.erase(alt);
   }
@@ -336,11 +337,9 @@ std::optional<std::string> Engine::owner_of(std::string_view id) {
   return alt == shard.alts.end() ? std::nullopt : std::optional(alt->second);
 }
 
-void Engine::write_ahead(std::span<Slot* const> slots, std::uint32_t running) {
-  for (Slot* slot : slots) {
-    if (slot == nullptr || slot->snapshot == running) continue;
-    append_record(shards_[slot->shard].snapshot, *slot, running);
-  }
+void Engine::write_ahead(Slot* slot, std::uint32_t running) {
+  if (slot == nullptr || slot->snapshot == running) return;
+  append_record(shards_[slot->shard].snapshot, *slot, running);
 }
 
 // REQUIRES: the slot's shard is locked.

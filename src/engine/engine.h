@@ -14,7 +14,6 @@
 #include <vector>
 
 #include <absl/container/flat_hash_set.h>
-#include <absl/container/inlined_vector.h>
 
 #include <limitr/limitr.h>
 #include "base/text_map.h"
@@ -84,23 +83,33 @@ public:
   /// Holds that shard's lock too. Where it cannot be had in order without waiting, lets go of all,
   /// takes them again in order together with it, and returns false: what was read is stale.
   bool add(std::uint32_t shard) {
-    if (!held_.empty()) return add_to_held(shard);
+    if (first_ == shard) return true;
+    if (first_ != none) return add_another(shard);
     shards_[shard].mutex.lock();
-    held_.push_back(shard);
+    first_ = shard;
     return true;
   }
   void unlock() {
-    for (const std::uint32_t shard : held_) shards_[shard].mutex.unlock();
-    held_.clear();
+    if (first_ == none) return;
+    if (!held_.empty()) return unlock_all();
+    shards_[first_].mutex.unlock();
+    first_ = none;
   }
   /// The shards that are held, ascending.
-  std::span<const std::uint32_t> held() const { return {held_.data(), held_.size()}; }
+  std::span<const std::uint32_t> held() const {
+    if (held_.empty()) return {&first_, first_ == none ? std::size_t{0} : std::size_t{1}};
+    return held_;
+  }
 
 private:
-  bool add_to_held(std::uint32_t shard);
+  static constexpr std::uint32_t none = ~std::uint32_t{0};
+
+  bool add_another(std::uint32_t shard);
+  void unlock_all();
 
   std::span<Shard> shards_;
-  absl::InlinedVector<std::uint32_t, 4> held_;
+  std::uint32_t first_ = none;       // the one that was locked first
+  std::vector<std::uint32_t> held_;  // all of them; empty while there is but one
 };
 
 /// Who makes a call: by ID, or by the slot of a handle.
@@ -152,13 +161,13 @@ public:
   const policy::Policy& policy() const { return **policy_; }
   PolicyPointer policy_pointer() const;
   /// The customer found, or none before that and for drafts.
-  Slot& slot() { return *slots_.front(); }
+  Slot& slot() { return *slot_; }
   Family& family() { return *family_; }
   const Family& family() const { return *family_; }
   ShardLocks& locks() { return locks_; }
   void unlock() { locks_.unlock(); }
   /// To be called before the first change: lets a running snapshot have what stands now.
-  void before_change();
+  inline void before_change();
 
 private:
   bool list(std::string_view id);
@@ -167,7 +176,8 @@ private:
   Engine& engine_;
   ShardLocks locks_;
   const PolicyPointer* policy_ = nullptr;
-  absl::InlinedVector<Slot*, 4> slots_;  // of the family's members, null for a draft
+  Slot* slot_ = nullptr;          // of the family's caller; null for a draft
+  std::vector<Slot*> relatives_;  // of its other members
   std::optional<Family> family_;
 };
 
@@ -220,7 +230,9 @@ public:
                           const Guard* guard = nullptr);
   /// Whether a call by this customer can touch others, so that its refs must be followed.
   bool reaches_others(const policy::Policy& policy, const Customer& customer,
-                      core::EntitlementKey key) const;
+                      core::EntitlementKey key) const {
+    return customer.rest && !customer.rest->refs.empty() && refs_count(policy, customer, key);
+  }
   /// A handle to a slot. REQUIRES: the slot's shard is locked.
   static Handle make_handle(Slot& slot, Symbol entitlement);
   static Who who(const Handle& handle) { return {{}, handle.slot_}; }
@@ -293,9 +305,11 @@ public:
 
   /// Lets the running snapshot, if any, have customers before they change: all that one call may
   /// change at once, so that the snapshot's cut lies between calls.
-  void before_change(std::span<Slot* const> slots) {
+  void before_change(Slot* caller, std::span<Slot* const> relatives = {}) {
     const std::uint32_t running = snapshot_.load(std::memory_order_relaxed);
-    if (running != 0) write_ahead(slots, running);
+    if (running == 0) return;
+    write_ahead(caller, running);
+    for (Slot* slot : relatives) write_ahead(slot, running);
   }
   /// Appends every customer's record and remembered requests: a consistent cut.
   void append_snapshot(SnapshotText& text);
@@ -321,10 +335,10 @@ private:
     env::RandomIds random_;
   };
 
-  void write_ahead(std::span<Slot* const> slots, std::uint32_t running);
+  void write_ahead(Slot* slot, std::uint32_t running);
   void append_record(SnapshotText& text, Slot& slot, std::uint32_t running);
-  Result<Decision> decide_with(const Who& who, core::CallInput& input, bool commit,
-                               const Guard* guard, const HostRates* rates);
+  bool refs_count(const policy::Policy& policy, const Customer& customer,
+                  core::EntitlementKey key) const;
   Result<Decision> decide_locked(Locked& locked, core::CallInput& input, bool commit);
   void teach(Locked& locked, const core::Outcome& outcome, Timestamp now);
   void settle_names(Locked& locked, core::EntitlementKey key);
@@ -344,6 +358,8 @@ private:
   mutable std::mutex estimates_mutex_;
   absl::flat_hash_map<Symbol, std::vector<state::EstimateStats>> estimates_;  // guarded by it
 };
+
+void Locked::before_change() { engine_.before_change(slot_, relatives_); }
 
 /// Puts a record in the place of any customer of its ID, as loading does: no event. Errors:
 /// alias_taken, where the ID or an alternate ID is another customer's.

@@ -108,7 +108,7 @@ Result<state::Hold> wanted_hold(engine::Engine& engine, Locked& locked, const co
 // Puts a hold on the owner's meter and drops those that have expired.
 void add_hold(Locked& locked, const core::Target& target, const state::Hold& hold, Timestamp now) {
   ensure_meter(locked, target, now);
-  std::vector<state::Move> moves;
+  state::Moves moves;
   const Symbol name = target.entitlement->name;
   if (const state::MeterExtra* extra = locked.family()[target.owner].extra(name)) {
     for (const state::Hold& old : extra->holds) {
@@ -149,12 +149,13 @@ Read<std::string> Limitr::reserve(std::string_view customer, std::string_view en
   input.increments = 0;
   input.now = now;
   input.rates = rates.of(locked.policy());
+  Decision decision;
   const core::Outcome outcome =
-      core::decide(locked.policy(), locked.family(), input, engine_->ids());
+      core::decide(locked.policy(), locked.family(), input, engine_->ids(), decision);
   if (outcome.error) return *outcome.error;
   locked.before_change();
   state::apply(outcome.upkeep, locked.family());
-  if (!outcome.decision.allowed) return std::optional<std::string>();
+  if (!decision.allowed) return std::optional<std::string>();
   hold->id = engine_->ids().next();
   add_hold(locked, target, *hold, now);
   return std::optional(hold->id);

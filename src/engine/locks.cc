@@ -9,15 +9,17 @@ namespace {
 // The number of a slot among those gathered so far. Few, as a rule; refs may also be many.
 class Numbers {
 public:
-  std::optional<Family::Index> find(const absl::InlinedVector<Slot*, 4>& slots, const Slot* slot) {
+  std::optional<Family::Index> find(const Slot* caller, const std::vector<Slot*>& relatives,
+                                    const Slot* slot) {
+    if (slot == caller) return Family::caller;
     constexpr std::size_t few = 16;
-    if (slots.size() <= few) {
-      const auto found = std::find(slots.begin(), slots.end(), slot);
-      if (found == slots.end()) return std::nullopt;
-      return static_cast<Family::Index>(found - slots.begin());
+    if (relatives.size() <= few) {
+      const auto found = std::find(relatives.begin(), relatives.end(), slot);
+      if (found == relatives.end()) return std::nullopt;
+      return static_cast<Family::Index>(found - relatives.begin() + 1);
     }
-    for (; known_ < slots.size(); ++known_) {
-      by_slot_.emplace(slots[known_], static_cast<Family::Index>(known_));
+    for (; known_ < relatives.size(); ++known_) {
+      by_slot_.emplace(relatives[known_], static_cast<Family::Index>(known_ + 1));
     }
     const auto found = by_slot_.find(slot);
     return found == by_slot_.end() ? std::nullopt : std::optional(found->second);
@@ -30,7 +32,8 @@ private:
 
 }  // namespace
 
-bool ShardLocks::add_to_held(std::uint32_t shard) {
+bool ShardLocks::add_another(std::uint32_t shard) {
+  if (held_.empty()) held_.push_back(first_);
   std::mutex& mutex = shards_[shard].mutex;
   if (shard > held_.back()) {
     mutex.lock();
@@ -49,25 +52,31 @@ bool ShardLocks::add_to_held(std::uint32_t shard) {
   return false;
 }
 
+void ShardLocks::unlock_all() {
+  for (const std::uint32_t shard : held_) shards_[shard].mutex.unlock();
+  held_.clear();
+  first_ = none;
+}
+
 Locked::Locked(Engine& engine) : engine_(engine), locks_(engine.shards()) {}
 
 // Finds the customer of an ID or alternate ID and makes it the only one gathered.
 bool Locked::list(std::string_view id) {
-  slots_.clear();
+  relatives_.clear();
   for (;;) {
     const std::size_t hash = TextHash()(id);
     const std::uint32_t index = Engine::shard_of_hash(hash);
     locks_.add(index);
     Shard& shard = engine_.shard(index);
     if (const auto found = shard.customers.find(id, hash); found != shard.customers.end()) {
-      slots_.push_back(*found);
+      slot_ = *found;
       break;
     }
     const auto alt = shard.alts.find(id);
     if (alt == shard.alts.end()) return false;
     const std::uint32_t home = Engine::shard_of(alt->second);
     if (!locks_.add(home)) continue;
-    slots_.push_back(*engine_.shard(home).customers.find(std::string_view(alt->second)));
+    slot_ = *engine_.shard(home).customers.find(std::string_view(alt->second));
     break;
   }
   policy_ = &engine_.shard(slot().shard).policy;
@@ -76,10 +85,10 @@ bool Locked::list(std::string_view id) {
 }
 
 bool Locked::find(Slot* slot) {
-  slots_.clear();
+  relatives_.clear();
   locks_.add(slot->shard);
   if (slot->removed) return false;
-  slots_.push_back(slot);
+  slot_ = slot;
   policy_ = &engine_.shard(slot->shard).policy;
   family_.emplace(slot->customer);
   return true;
@@ -90,7 +99,8 @@ bool Locked::find_refs_of(Customer& draft) {
   do {
     locks_.add(home);
     if (engine_.owner_of(draft.id)) return false;
-    slots_.assign(1, nullptr);
+    slot_ = nullptr;
+    relatives_.clear();
     policy_ = &engine_.shard(home).policy;
     family_.emplace(draft);
   } while (!follow_refs());
@@ -111,10 +121,10 @@ bool Locked::follow_refs() {
       const std::uint32_t home = Engine::shard_of(*owner);
       if (!locks_.add(home)) return false;
       Slot* slot = *engine_.shard(home).customers.find(std::string_view(*owner));
-      auto number = numbers.find(slots_, slot);
+      auto number = numbers.find(slot_, relatives_, slot);
       if (!number) {
         number = family_->add(slot->customer);
-        slots_.push_back(slot);
+        relatives_.push_back(slot);
       }
       family_->add_ref(who, *number);
     }
@@ -124,9 +134,5 @@ bool Locked::follow_refs() {
 
 // Every shard that is held has the policy in force, whether or not a customer was found in it.
 PolicyPointer Locked::policy_pointer() const { return engine_.shard(locks_.held().front()).policy; }
-
-void Locked::before_change() {
-  engine_.before_change(std::span<Slot* const>(slots_.data(), slots_.size()));
-}
 
 }  // namespace limitr::engine

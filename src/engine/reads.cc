@@ -227,7 +227,7 @@ Read<double> Limitr::credit_remaining(std::string_view customer, std::string_vie
   const Timestamp now = engine_->now();
   Locked locked(*engine_);
   if (!locked.find(customer)) return std::optional<double>();
-  std::vector<state::Move> upkeep;
+  state::Moves upkeep;
   const double units =
       core::credit_remaining(locked.policy(), locked.family(), rates.of(locked.policy()),
                              engine_->names().find(credit), now, upkeep);

@@ -45,15 +45,7 @@ const Entitlement* Plan::find(std::string_view entitlement) const {
   return found == by_text.end() ? nullptr : &entitlements[found->second];
 }
 
-const Entitlement* Plan::find(Symbol entitlement) const {
-  // Plans are small as a rule: then comparing numbers beats hashing one.
-  constexpr std::size_t few = 16;
-  if (entitlements.size() <= few) {
-    for (const Entitlement& known : entitlements) {
-      if (known.name == entitlement) return &known;
-    }
-    return nullptr;
-  }
+const Entitlement* Plan::find_hashed(Symbol entitlement) const {
   const auto found = by_symbol.find(entitlement);
   return found == by_symbol.end() ? nullptr : &entitlements[found->second];
 }
@@ -107,11 +99,13 @@ void Policy::index() {
   for (std::size_t i = 0; i < plans.size(); ++i) {
     Plan& plan = plans[i];
     put(plan_index_, plan.name, i);
+    plan.names.reserve(plan.entitlements.size());
     plan.by_text.reserve(plan.entitlements.size());
     plan.by_symbol.reserve(plan.entitlements.size());
     for (std::size_t j = 0; j < plan.entitlements.size(); ++j) {
       const Symbol name = plan.entitlements[j].name;
       has_renames = has_renames || !plan.entitlements[j].renamed_from.empty();
+      plan.names.push_back(name);
       plan.by_text.emplace(names->text(name), number(j));
       plan.by_symbol.emplace(name, number(j));
     }

@@ -118,13 +118,25 @@ struct Plan {
   std::vector<Topup> topups;              ///< Likewise.
 
   const Entitlement* find(std::string_view entitlement) const;
-  const Entitlement* find(Symbol entitlement) const;
+  const Entitlement* find(Symbol entitlement) const {
+    // Plans are small as a rule: then comparing numbers beats hashing one.
+    if (names.size() > few_names) return find_hashed(entitlement);
+    for (std::size_t i = 0; i < names.size(); ++i) {
+      if (names[i] == entitlement) return &entitlements[i];
+    }
+    return nullptr;
+  }
   const Topup* find_topup(Symbol topup) const;
   /// Whether an entitlement has that name, or had it before and `takes_over(its name today)`.
   bool names_entitlement(Symbol entitlement, const std::function<bool(Symbol)>& takes_over) const;
 
+  std::vector<Symbol> names;                             ///< Of entitlements, one by one.
   TextMap<std::uint32_t> by_text;                        ///< Into entitlements.
   absl::flat_hash_map<Symbol, std::uint32_t> by_symbol;  ///< Likewise.
+
+private:
+  static constexpr std::size_t few_names = 16;
+  const Entitlement* find_hashed(Symbol entitlement) const;
 };
 
 /// A rule that sends picked events again under its own name. spec: events.md, Notifications

@@ -100,12 +100,19 @@ struct Encode {
   }
   void operator()(const MeterMove& move) const {
     begin("meter", move.customer)
-        .field("entitlement", names.text(move.after.entitlement))
-        .field("value_delta", move.value_delta)
-        .field("overhead_delta", move.overhead_delta)
+        .field("entitlement", names.text(move.entitlement))
+        .field("credit", names.text(move.credit))
         .field("began_period", move.began_period)
-        .key("after");
-    write_meter(json, move.after, nullptr, names);
+        .field("started", move.started)
+        .field("value_delta", move.value_delta)
+        .field("value", move.value)
+        .field("overhead_delta", move.overhead_delta)
+        .field("overhead", move.overhead)
+        .field("ewma_rate", move.ewma_rate);
+    if (move.noted) {
+      json.key("call").begin_object();
+      json.field("ts", move.call.at).field("delta", move.call.delta).end_object();
+    }
     json.end_object();
   }
   void operator()(const GovernorMove& move) const {
@@ -182,7 +189,9 @@ struct Encode {
 
 }  // namespace
 
-void apply(const std::vector<Move>& moves, Family& family) {
+void Moves::Destroy::operator()(List* list) const { delete list; }
+
+void apply(const Moves& moves, Family& family) {
   for (const Move& move : moves) std::visit(Apply{family}, move);
 }
 
@@ -190,11 +199,15 @@ void apply(const Changes& changes, Family& family) {
   if (changes.meter) {
     const MeterMove& move = *changes.meter;
     Customer& customer = family.at(move.customer);
-    if (Meter* meter = customer.meter(move.after.entitlement)) {
-      *meter = move.after;
-    } else {
-      customer.add_meter(move.after);
-    }
+    Meter* meter = customer.meter(move.entitlement);
+    if (meter == nullptr) meter = &customer.add_meter({.entitlement = move.entitlement});
+    meter->credit = move.credit;
+    meter->started = move.started;
+    meter->value = move.value;
+    meter->overhead = move.overhead;
+    meter->ewma_rate = move.ewma_rate;
+    if (move.began_period) meter->history = {};
+    if (move.noted) meter->history.push(*move.call.at, move.call.delta);
   }
   if (changes.governor) {
     const GovernorMove& move = *changes.governor;

@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <initializer_list>
+#include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <variant>
 #include <vector>
@@ -15,10 +18,17 @@ namespace limitr::state {
 
 struct MeterMove {
   Family::Index customer = Family::caller;
+  Symbol entitlement = Symbol::empty;
+  Symbol credit = Symbol::empty;
+  bool began_period = false;  ///< Also a meter's first: its rate history starts empty.
+  bool noted = false;         ///< The call goes into the rate history, as `call`.
+  Timestamp started = {};
   double value_delta = 0;  ///< Against the value of the period it falls in.
+  double value = 0;
   double overhead_delta = 0;
-  bool began_period = false;  ///< Also a meter's first.
-  Meter after;
+  MaybeAmount overhead = {};
+  MaybeAmount ewma_rate = {};
+  History::Entry call = {};
 };
 
 struct GovernorMove {
@@ -96,11 +106,50 @@ struct EstimateMove {
 using Move = std::variant<CapMove, CapRemoval, GrantMove, GrantRemoval, VoucherMove, HoldAdded,
                           HoldRemoval, OverrideRemoval, Rename, EstimateMove>;
 
+/// Moves in the order in which they are applied. Most calls have none but their meter's: then a
+/// list is one empty pointer.
+class Moves {
+public:
+  Moves() = default;
+  Moves(std::initializer_list<Move> moves) : list_(new List(moves)) {}
+  Moves(const Moves& other) : list_(other.list_ ? new List(*other.list_) : nullptr) {}
+  Moves(Moves&&) noexcept = default;
+  Moves& operator=(Moves other) noexcept {
+    list_.swap(other.list_);
+    return *this;
+  }
+  ~Moves() = default;
+
+  bool empty() const { return list_ == nullptr || list_->empty(); }
+  std::size_t size() const { return list_ == nullptr ? 0 : list_->size(); }
+  const Move& operator[](std::size_t i) const { return (*list_)[i]; }
+  const Move* begin() const { return list_ == nullptr ? nullptr : list_->data(); }
+  const Move* end() const { return begin() + size(); }
+  void push_back(Move move) { list().push_back(std::move(move)); }
+  void append(Moves more) {
+    for (std::size_t i = 0; i < more.size(); ++i) push_back(std::move((*more.list_)[i]));
+  }
+
+private:
+  using List = std::vector<Move>;
+  // Elsewhere, so that a call without moves only asks whether there are any.
+  struct Destroy {
+    void operator()(List* list) const;
+  };
+
+  List& list() {
+    if (list_ == nullptr) list_.reset(new List());
+    return *list_;
+  }
+
+  std::unique_ptr<List, Destroy> list_;
+};
+
 /// All that one call changes, in the order in which it is applied. A plain call allocates nothing.
 struct Changes {
   std::optional<MeterMove> meter;
   std::optional<GovernorMove> governor;
-  std::vector<Move> moves;
+  Moves moves;
 
   bool empty() const { return !meter && !governor && moves.empty(); }
 };
@@ -108,7 +157,7 @@ struct Changes {
 /// Puts the changes in place. INVARIANT: applying decided changes to the state they were decided
 /// on cannot fail.
 void apply(const Changes& changes, Family& family);
-void apply(const std::vector<Move>& moves, Family& family);
+void apply(const Moves& moves, Family& family);
 
 /// The changes as JSON text: `{at, request, changes: [{type, customer, ...}]}`, customers by ID.
 std::string encode(const Changes& changes, const Family& family, const SymbolTable& names,

@@ -51,6 +51,20 @@ protected:
     made.value = 10;
     return made;
   }
+  MeterMove move_to(Family::Index customer, double delta, bool began_period, const Meter& after) {
+    return {.customer = customer,
+            .entitlement = after.entitlement,
+            .credit = after.credit,
+            .began_period = began_period,
+            .noted = true,
+            .started = after.started,
+            .value_delta = delta,
+            .value = after.value,
+            .overhead_delta = 0,
+            .overhead = after.overhead,
+            .ewma_rate = after.ewma_rate,
+            .call = {at(7), delta}};
+  }
   // The one change as JSON.
   Json encoded(Changes changes) {
     const Json all = Json::parse(encode(changes, *family_, names_, at(9), {}));
@@ -58,7 +72,7 @@ protected:
     return all["changes"].at(0);
   }
   Json encoded(Move move) { return encoded(Changes{.meter = {}, .governor = {}, .moves = {move}}); }
-  void apply_one(Move move) { state::apply(std::vector<Move>{std::move(move)}, *family_); }
+  void apply_one(Move move) { state::apply(Moves{std::move(move)}, *family_); }
 
   SymbolTable names_;
   Customer caller_;
@@ -69,14 +83,15 @@ protected:
 
 TEST_F(Applying, AMeterMoveReplacesOrAddsTheMeter) {
   Changes changes;
-  changes.meter = MeterMove{org_index_, 4, 1.5, true, meter("chat", 4)};
+  changes.meter = move_to(org_index_, 4, /*began_period=*/true, meter("chat", 4));
   state::apply(changes, *family_);
   ASSERT_NE(org_.meter(name("chat")), nullptr);
   EXPECT_EQ(*org_.meter(name("chat")), meter("chat", 4));
-  changes.meter = MeterMove{org_index_, 2, 0, false, meter("chat", 6)};
+  changes.meter = move_to(org_index_, 2, /*began_period=*/false, meter("chat", 6));
   state::apply(changes, *family_);
   EXPECT_EQ(org_.meters.size(), 1U);
   EXPECT_EQ(org_.meters[0].value, 6);
+  EXPECT_EQ(org_.meters[0].history.size(), 2U) << "one call more";
   EXPECT_TRUE(caller_.meters.empty()) << "only the one it is about";
   const Json move = encoded(changes);
   EXPECT_EQ(move["type"], "meter");
@@ -84,8 +99,14 @@ TEST_F(Applying, AMeterMoveReplacesOrAddsTheMeter) {
   EXPECT_EQ(move["entitlement"], "chat");
   EXPECT_EQ(move["value_delta"], 2);
   EXPECT_EQ(move["began_period"], false);
-  EXPECT_EQ(move["after"]["value"], 6);
-  EXPECT_EQ(move["after"]["credit"], "tok");
+  EXPECT_EQ(move["value"], 6);
+  EXPECT_EQ(move["credit"], "tok");
+  EXPECT_EQ(move["call"], Json::parse(R"({"ts":7,"delta":2})"));
+  changes.meter = move_to(org_index_, 1, /*began_period=*/true, meter("chat", 1));
+  changes.meter->noted = false;
+  state::apply(changes, *family_);
+  EXPECT_EQ(org_.meters[0].history.size(), 0U) << "a period begins without calls";
+  EXPECT_FALSE(encoded(changes).contains("call"));
 }
 
 TEST_F(Applying, AGovernorMoveSetsTheBucket) {
@@ -230,7 +251,7 @@ TEST_F(Applying, EncodesInTheOrderOfApplying) {
   EXPECT_TRUE(changes.empty());
   changes.moves = {CapMove{org_index_, "c", 1, 1, at(0), {}}};
   changes.governor = GovernorMove{Family::caller, name("chat"), -1, 0, at(9)};
-  changes.meter = MeterMove{Family::caller, 1, 0, false, meter("chat", 1)};
+  changes.meter = move_to(Family::caller, 1, /*began_period=*/false, meter("chat", 1));
   EXPECT_FALSE(changes.empty());
   const Json all = Json::parse(encode(changes, *family_, names_, at(9), "r\"1"));
   EXPECT_EQ(all["at"], 9);

@@ -21,10 +21,6 @@ auto* find_id(Items& items, std::string_view id) {
   return found == items.end() ? nullptr : &*found;
 }
 
-double per_ms(double delta, Timestamp from, Timestamp to) {
-  return to > from ? delta / static_cast<double>((to - from).count()) : 0.0;
-}
-
 }  // namespace
 
 double History::rate() const {

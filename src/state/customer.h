@@ -29,9 +29,8 @@ public:
   };
 
   std::size_t size() const {
-    std::size_t count = 0;
-    while (count < entries_.size() && entries_[count].at.has_value()) ++count;
-    return count;
+    const auto count = [this](std::size_t i) { return entries_[i].at.has_value() ? 1U : 0U; };
+    return count(0) + count(1) + count(2);
   }
   /// REQUIRES: i < size().
   const Entry& operator[](std::size_t i) const { return entries_[i]; }
@@ -45,15 +44,23 @@ public:
     entries_[1] = entries_[2];
     entries_[2] = {.at = at, .delta = delta};
   }
-  void clear() { entries_ = {}; }
 
   /// Units per ms of the last entry over the time since the one before; 0 where there is none.
   double rate() const;
+  /// What rate() is going to be after push(at, delta).
+  double rate_with(Timestamp at, double delta) const {
+    const std::size_t count = size();
+    return count == 0 ? 0.0 : per_ms(delta, *entries_[count - 1].at, at);
+  }
   double acceleration() const;
 
   friend bool operator==(const History&, const History&) = default;
 
 private:
+  static double per_ms(double delta, Timestamp from, Timestamp to) {
+    return to > from ? delta / static_cast<double>((to - from).count()) : 0.0;
+  }
+
   std::array<Entry, 3> entries_;  // those that are absent stand last
 };
 
@@ -61,11 +68,11 @@ private:
 struct Meter {
   Symbol entitlement = Symbol::empty;
   Symbol credit = Symbol::empty;  ///< Empty for a meter that only learns estimates.
-  Timestamp started;
+  Timestamp started = {};
   double value = 0;
-  MaybeAmount overhead;  ///< Absent until the first call.
-  MaybeAmount ewma_rate;
-  History history;
+  MaybeAmount overhead = {};  ///< Absent until the first call.
+  MaybeAmount ewma_rate = {};
+  History history = {};
   friend bool operator==(const Meter&, const Meter&) = default;
 };
 static_assert(sizeof(Meter) == 88);

@@ -3,10 +3,9 @@
 
 #include <cassert>
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <vector>
-
-#include <absl/container/inlined_vector.h>
 
 #include "state/customer.h"
 
@@ -20,27 +19,44 @@ public:
   using Index = std::uint32_t;
   static constexpr Index caller = 0;
 
-  explicit Family(Customer& caller_customer) { members_.push_back(&caller_customer); }
+  explicit Family(Customer& caller_customer) : caller_(&caller_customer) {}
 
-  std::size_t size() const { return members_.size(); }
-  const Customer& operator[](Index i) const { return *members_[i]; }
-  Customer& at(Index i) { return *members_[i]; }
+  std::size_t size() const { return relatives_ ? relatives_->customers.size() + 1 : 1; }
+  const Customer& operator[](Index i) const { return *member(i); }
+  Customer& at(Index i) { return *member(i); }
   std::span<const Index> refs(Index i) const {
-    return i < refs_.size() ? std::span<const Index>(refs_[i]) : std::span<const Index>();
+    if (!relatives_ || i >= relatives_->refs.size()) return {};
+    return relatives_->refs[i];
   }
 
   Index add(Customer& customer) {
-    members_.push_back(&customer);
-    return static_cast<Index>(members_.size() - 1);
+    relatives().customers.push_back(&customer);
+    return static_cast<Index>(relatives_->customers.size());
   }
   void add_ref(Index from, Index to) {
-    if (refs_.size() <= from) refs_.resize(from + 1);
-    refs_[from].push_back(to);
+    std::vector<std::vector<Index>>& refs = relatives().refs;
+    if (refs.size() <= from) refs.resize(from + 1);
+    refs[from].push_back(to);
   }
 
 private:
-  absl::InlinedVector<Customer*, 4> members_;
-  std::vector<std::vector<Index>> refs_;
+  // Most calls concern nobody but the caller: the others only take room when there.
+  struct Relatives {
+    std::vector<Customer*> customers;  // of the indexes from 1 on
+    std::vector<std::vector<Index>> refs;
+  };
+
+  Customer* member(Index i) const {
+    assert(i < size());
+    return i == caller ? caller_ : relatives_->customers[i - 1];
+  }
+  Relatives& relatives() {
+    if (!relatives_) relatives_ = std::make_unique<Relatives>();
+    return *relatives_;
+  }
+
+  Customer* caller_;
+  std::unique_ptr<Relatives> relatives_;
 };
 
 }  // namespace limitr::state
