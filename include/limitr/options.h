@@ -55,6 +55,11 @@ struct Call {
   CallOptions options = {};
 };
 
+/// What a change to a customer may say besides what it changes.
+struct ChangeOptions {
+  std::string_view request = {};  ///< The call counts once under this ID. Empty: none.
+};
+
 /// What a new customer is given. spec: customers.md
 struct NewCustomer {
   std::string_view plan = {};  ///< Empty: inherited through refs, else the default plan.
@@ -63,6 +68,7 @@ struct NewCustomer {
   std::optional<std::vector<std::string>> refs = {};  ///< Unset: none, or unchanged for a known ID.
   std::vector<std::string> alts = {};
   std::optional<Json> metadata = {};  ///< Unset: none, or unchanged for a known ID.
+  std::string_view request = {};      ///< Remembered on the customer made or updated.
 };
 
 /// A customer's own limit: what is unset copies the present limit. spec: customers.md
@@ -75,6 +81,7 @@ struct OverrideOptions {
   std::optional<bool> resets = {};
   std::optional<Value> reset_inc = {};  ///< A duration.
   std::optional<std::string> reset_sch = {};
+  std::string_view request = {};
 };
 
 /// A spend cap on a customer. spec: pricing.md, Spend caps
@@ -96,6 +103,7 @@ struct CapOptions {
   std::optional<std::string> reset_sch = {};
   std::optional<Timestamp> expires_on = {};
   bool events = true;
+  std::string_view request = {};
 };
 
 /// What a hold is made of. spec: reservations.md
@@ -107,6 +115,7 @@ struct ReserveOptions {
   std::optional<Value> ttl = {};  ///< A duration; unset: the policy's hold_ttl.
   double quantile = 0.9;
   std::optional<double> overhead = {};
+  std::string_view request = {};
 };
 
 struct SettleOptions {
@@ -124,6 +133,7 @@ struct EstimateOptions {
   std::optional<Json> context = {};
   double quantile = 0.9;                ///< For estimate().
   std::optional<double> overhead = {};  ///< For observe().
+  std::string_view request = {};        ///< For observe().
 };
 
 /// What one call of this size is expected to use. spec: reservations.md, Estimates
@@ -164,6 +174,7 @@ struct ImaginedUsage {
 struct MeasurementOptions {
   bool overage_only = true;
   bool ignore_grants = true;
+  std::string_view request = {};
 };
 
 /// What a stretch of work was charged and cost, in runes.

@@ -9,7 +9,6 @@
 
 #include "core/customers.h"
 #include "engine/event_text.h"
-#include "engine/requests.h"
 #include "state/record.h"
 
 namespace limitr::engine {
@@ -176,35 +175,44 @@ core::Target Engine::resolve(Locked& locked, core::EntitlementKey key, Timestamp
 }
 
 Result<Decision> Engine::decide(const Who& who, core::CallInput& input, bool commit,
-                                const Guard* guard) {
+                                const Condition* condition) {
+  if (const std::string_view request = input.options->request; !request.empty()) {
+    if (auto wrong = wrong_request(request)) return *std::move(wrong);
+  }
   const std::optional<Json>& event_data = input.options->event_data;
   if (event_data && is_deeper_than(*event_data, max_json_depth)) {
     return Error{.code = ErrorCode::invalid_argument,
                  .message = fmt::format("event data nests at most {} levels deep", max_json_depth)};
   }
   if (!calls_host_.load(std::memory_order_relaxed)) {
-    return decide_with(who, input, commit, guard, nullptr);
+    return decide_with(who, input, commit, condition, nullptr);
   }
   const HostRates rates = this->rates();
   input.host_overhead = host_overhead(who, input);
-  return decide_with(who, input, commit, guard, &rates);
+  return decide_with(who, input, commit, condition, &rates);
 }
 
 Result<Decision> Engine::decide_with(const Who& who, core::CallInput& input, bool commit,
-                                     const Guard* guard, const HostRates* rates) {
+                                     const Condition* condition, const HostRates* rates) {
   input.now = now();
+  const Once once = condition != nullptr                        ? condition->once
+                    : commit && !input.options->request.empty() ? once_of(*this, input)
+                                                                : Once();
   Locked locked(*this);
   bool found = locked.find(who);
   if (found && reaches_others(locked.policy(), locked.slot().customer, input.entitlement)) {
     found = locked.find_family(who);
   }
-  if (!found || (guard != nullptr && !(*guard)(locked, input.now))) {
+  if (found && once.has_request()) {
+    if (auto first = once.repeated<Decision>(locked)) return *std::move(first);
+  }
+  if (!found || (condition != nullptr && !condition->holds(locked, input.now))) {
     Decision unknown;
     unknown.reason = Reason::unknown_customer;
     return unknown;
   }
   if (rates != nullptr) input.rates = rates->of(locked.policy());
-  return decide_locked(locked, input, commit);
+  return decide_locked(locked, input, commit, once);
 }
 
 // What the entitlement was called before passes to its name of today, on first use.
@@ -220,14 +228,10 @@ void Engine::settle_names(Locked& locked, core::EntitlementKey key) {
   }
 }
 
-Result<Decision> Engine::decide_locked(Locked& locked, core::CallInput& input, bool commit) {
+Result<Decision> Engine::decide_locked(Locked& locked, core::CallInput& input, bool commit,
+                                       const Once& once) {
   const policy::Policy& policy = locked.policy();
   if (policy.has_renames) settle_names(locked, input.entitlement);
-  const std::string_view request = commit ? input.options->request : std::string_view();
-  if (!request.empty()) {
-    std::optional<Result<Decision>> known = repeated(locked.slot().customer, policy, input);
-    if (known) return *std::move(known);
-  }
   input.wants_events = commit && input.options->event && dispatcher_.has_handlers();
   core::Outcome outcome = core::decide(policy, locked.family(), input, ids_);
   if (outcome.error) return *std::move(outcome.error);
@@ -236,8 +240,8 @@ Result<Decision> Engine::decide_locked(Locked& locked, core::CallInput& input, b
   if (!commit) return std::move(outcome.decision);
   if (!outcome.changes.empty()) state::apply(outcome.changes, locked.family());
   if (outcome.lesson) teach(locked, outcome, input.now);
-  if (!request.empty() && outcome.decision.allowed && !outcome.changes.empty()) {
-    remember(locked.slot().customer, policy, input, outcome.decision);
+  if (outcome.decision.allowed && !outcome.changes.empty()) {
+    once.remember(locked, outcome.decision);
   }
   if (outcome.events) {
     send(locked, call_events(policy, locked.family(), outcome, *input.options, input.now));

@@ -21,6 +21,7 @@
 #include "core/decide.h"
 #include "core/estimates.h"
 #include "engine/dispatcher.h"
+#include "engine/requests.h"
 #include "engine/slot.h"
 #include "env/random_ids.h"
 #include "policy/policy.h"
@@ -212,12 +213,16 @@ public:
     return static_cast<std::uint32_t>(hash >> (64 - shard_bits));
   }
 
+  /// For a call that is made on behalf of another: where it does not hold under the call's locks,
+  /// nothing is decided or changed, and the answer is that of an unknown customer. What is decided
+  /// counts once as that other call, whatever the input's options say.
+  struct Condition {
+    std::function<bool(const Locked&, Timestamp now)> holds;
+    Once once;
+  };
   /// Decides a call and, with `commit`, applies it. The one way of check and allow alike.
-  /// Where `guard` is given and says no under the call's locks, nothing is decided or changed, and
-  /// the answer is that of an unknown customer.
-  using Guard = std::function<bool(const Locked&, Timestamp now)>;
   Result<Decision> decide(const Who& who, core::CallInput& input, bool commit,
-                          const Guard* guard = nullptr);
+                          const Condition* condition = nullptr);
   /// Whether a call by this customer can touch others, so that its refs must be followed.
   bool reaches_others(const policy::Policy& policy, const Customer& customer,
                       core::EntitlementKey key) const;
@@ -324,8 +329,9 @@ private:
   void write_ahead(std::span<Slot* const> slots, std::uint32_t running);
   void append_record(SnapshotText& text, Slot& slot, std::uint32_t running);
   Result<Decision> decide_with(const Who& who, core::CallInput& input, bool commit,
-                               const Guard* guard, const HostRates* rates);
-  Result<Decision> decide_locked(Locked& locked, core::CallInput& input, bool commit);
+                               const Condition* condition, const HostRates* rates);
+  Result<Decision> decide_locked(Locked& locked, core::CallInput& input, bool commit,
+                                 const Once& once);
   void teach(Locked& locked, const core::Outcome& outcome, Timestamp now);
   void settle_names(Locked& locked, core::EntitlementKey key);
 
