@@ -34,8 +34,9 @@ template <typename T>
 using Read = Result<std::optional<T>>;
 
 /// A customer and an entitlement, looked up once: calls through it skip both look-ups. Stays valid
-/// when the customer or the policy changes; a customer that was deleted is unknown to it again.
-/// Threads: a handle may be copied and used from any thread. Must not outlive its Limitr.
+/// when the customer or the policy changes; a customer that was deleted is unknown to it until one
+/// of that ID is created again. Threads: a handle may be copied and used from any thread. Must not
+/// outlive its Limitr.
 class Handle {
 public:
   Handle(const Handle&);
@@ -56,6 +57,15 @@ private:
 /// unrelated customers never wait for each other. A denial is a Decision, never an Error; an Error
 /// means that nothing changed. Unknown customers and entitlements are denied, not errors. A call
 /// returns after its handlers ran, unless it was made from a handler.
+///
+/// A call that changes a customer counts once under a `request` ID of its options (valid UTF-8, at
+/// most 200 bytes): when the ID comes again for that customer, the first answer is given again,
+/// nothing changes and no event is sent. A Decision then says that it is `repeated`; other answers
+/// have no place for it. Only calls that changed something are remembered, within the policy's
+/// request_window and request_limit: one that was denied or found nothing is decided anew.
+/// Errors: invalid_argument, for what cannot be an ID; request_mismatch, when the ID came with
+/// another call or other arguments before: take a new one; record_invalid, when the first answer
+/// was loaded and cannot be read. spec: state.md, Exactly once
 class Limitr {
 public:
   /// An engine for a policy text, or a policy given as an object.
@@ -114,7 +124,7 @@ public:
                           std::string_view hold, Value value, const SettleOptions& options = {});
   /// Drops the hold; false when there was none.
   Result<bool> release(std::string_view customer, std::string_view entitlement,
-                       std::string_view hold);
+                       std::string_view hold, const ChangeOptions& options = {});
   /// The room held now.
   Result<double> held(std::string_view customer, std::string_view entitlement);
   Read<Estimate> estimate(std::string_view customer, std::string_view entitlement,
@@ -130,30 +140,39 @@ public:
   Result<void> create_customer(std::string_view id, const NewCustomer& customer = {});
   /// True when the customer was created; a known one is left alone. Safe on every request.
   Result<bool> ensure_customer(std::string_view id, const NewCustomer& customer = {});
-  /// The same from a full record (JSON text).
+  /// The same from a full record (JSON text). Has no request: a second time changes nothing.
   Result<bool> ensure_set_customer(std::string_view record);
-  /// Puts a full record in place, replacing any. Errors: record_invalid, alias_taken.
+  /// Puts a full record in place, replacing any. Has no request: a second time puts the same in
+  /// place. The customer's remembered requests stay. Errors: record_invalid, alias_taken.
   Result<void> set_customer(std::string_view record, bool event = true);
   Read<Json> customer(std::string_view id);
   Read<std::vector<std::string>> customer_refs(std::string_view id);
   Read<Json> customer_metadata(std::string_view id);
-  Result<bool> set_customer_refs(std::string_view id, std::vector<std::string> refs);
+  Result<bool> set_customer_refs(std::string_view id, std::vector<std::string> refs,
+                                 const ChangeOptions& options = {});
+  /// False when there was none. Has no request: deleting forgets the customer's requests too.
   Result<bool> delete_customer(std::string_view id);
   /// `alt` then resolves to the customer everywhere; false when it belongs to another one.
-  Result<bool> set_alt_customer_id(std::string_view id, std::string_view alt);
+  Result<bool> set_alt_customer_id(std::string_view id, std::string_view alt,
+                                   const ChangeOptions& options = {});
+  /// False when there was none. Has no request: the alternate ID that is gone was the only way to
+  /// the customer who would remember it. Once another customer may have taken the ID, asking again
+  /// may take it from them.
   Result<bool> delete_alt_customer_id(std::string_view alt);
   /// False when the plan is unknown or already in effect.
   Result<bool> set_customer_plan(std::string_view id, std::string_view plan,
-                                 bool overwrite_meters = false);
+                                 bool overwrite_meters = false, const ChangeOptions& options = {});
   /// False when customer, entitlement or credit is unknown or both reset forms are given.
   Result<bool> create_customer_override(std::string_view id, std::string_view entitlement,
                                         const OverrideOptions& options);
-  Result<bool> remove_customer_override(std::string_view id, std::string_view entitlement);
+  Result<bool> remove_customer_override(std::string_view id, std::string_view entitlement,
+                                        const ChangeOptions& options = {});
   /// One more grant of a plan's topup; false if the plan has none of that name.
-  Result<bool> apply_customer_topup(std::string_view id, std::string_view topup);
-  Result<void> ensure_included_topups(std::string_view id);
+  Result<bool> apply_customer_topup(std::string_view id, std::string_view topup,
+                                    const ChangeOptions& options = {});
+  Result<void> ensure_included_topups(std::string_view id, const ChangeOptions& options = {});
   /// Increments the plan's subscription once, after the trial; true only then.
-  Result<bool> ensure_plan_subscription(std::string_view id);
+  Result<bool> ensure_plan_subscription(std::string_view id, const ChangeOptions& options = {});
 
   // Snapshot and load. spec: state.md
 
@@ -161,8 +180,9 @@ public:
   /// go on.
   Result<std::string> customers();
   /// Loads such an object, `{format, customers, ...}`, or an array of records. No event fires. A
-  /// bad record never keeps the good ones out, and neither does a text that breaks off. Errors:
-  /// record_invalid, when nothing in the text could be read; nothing is loaded then.
+  /// bad record never keeps the good ones out, and neither does a text that breaks off. Has no
+  /// request: a second time puts the same records in place. Errors: record_invalid, when nothing in
+  /// the text could be read; nothing is loaded then.
   Result<LoadReport> load_customers(std::string_view json);
   /// Everything, policy-wide estimates and remembered requests included:
   /// `{format, customers, estimates, requests}`. load_customers() takes it back.
@@ -175,8 +195,10 @@ public:
   Read<std::string> add_customer_cap(std::string_view id, double value,
                                      const CapOptions& options = {});
   Read<Json> customer_cap(std::string_view id, std::string_view cap);
-  Result<bool> reset_customer_cap(std::string_view id, std::string_view cap);
-  Result<bool> remove_customer_cap(std::string_view id, std::string_view cap);
+  Result<bool> reset_customer_cap(std::string_view id, std::string_view cap,
+                                  const ChangeOptions& options = {});
+  Result<bool> remove_customer_cap(std::string_view id, std::string_view cap,
+                                   const ChangeOptions& options = {});
   Read<Margin> customer_margin(std::string_view id);
   Read<Margin> plan_margin(std::string_view name, std::span<const ImaginedUsage> usage,
                            bool scaled = true);
@@ -185,7 +207,8 @@ public:
                                         const MeasurementOptions& options = {});
   /// What was charged and what it cost since the start; removes the measurement.
   Read<MeasuredMargin> capture_margin_measurement(std::string_view customer,
-                                                  std::string_view measurement);
+                                                  std::string_view measurement,
+                                                  const ChangeOptions& options = {});
 
   // Reads: the current period, rounded to nine decimals. spec: reads.md
 

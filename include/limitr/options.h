@@ -58,6 +58,11 @@ struct Call {
   CallOptions options = {};
 };
 
+/// What a change to a customer may say besides what it changes.
+struct ChangeOptions {
+  std::string_view request = {};  ///< The call counts once under this ID. Empty: none.
+};
+
 /// What a new customer is given. spec: customers.md
 struct NewCustomer {
   std::string_view plan = {};  ///< Empty: inherited through refs, else the default plan.
@@ -66,6 +71,7 @@ struct NewCustomer {
   std::optional<std::vector<std::string>> refs = {};  ///< Unset: none, or unchanged for a known ID.
   std::vector<std::string> alts = {};
   std::optional<Json> metadata = {};  ///< Unset: none, or unchanged for a known ID.
+  std::string_view request = {};      ///< Remembered on the customer made or updated.
 };
 
 /// A customer's own limit: what is unset copies the present limit. spec: customers.md
@@ -78,6 +84,7 @@ struct OverrideOptions {
   std::optional<bool> resets = {};
   std::optional<Value> reset_inc = {};  ///< A duration.
   std::optional<std::string> reset_sch = {};
+  std::string_view request = {};
 };
 
 /// A spend cap on a customer. spec: pricing.md, Spend caps
@@ -99,6 +106,7 @@ struct CapOptions {
   std::optional<std::string> reset_sch = {};
   std::optional<Timestamp> expires_on = {};
   bool events = true;
+  std::string_view request = {};
 };
 
 /// What a hold is made of. spec: reservations.md
@@ -110,6 +118,7 @@ struct ReserveOptions {
   std::optional<Value> ttl = {};  ///< A duration; unset: the policy's hold_ttl.
   double quantile = 0.9;
   std::optional<double> overhead = {};
+  std::string_view request = {};
 };
 
 struct SettleOptions {
@@ -127,6 +136,7 @@ struct EstimateOptions {
   std::optional<Json> context = {};
   double quantile = 0.9;                ///< For estimate().
   std::optional<double> overhead = {};  ///< For observe().
+  std::string_view request = {};        ///< For observe().
 };
 
 /// What one call of this size is expected to use. spec: reservations.md, Estimates
@@ -167,6 +177,7 @@ struct ImaginedUsage {
 struct MeasurementOptions {
   bool overage_only = true;
   bool ignore_grants = true;
+  std::string_view request = {};
 };
 
 /// What a stretch of work was charged and cost, in runes.

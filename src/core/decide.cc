@@ -188,6 +188,7 @@ void Decider::measure() {
 
   overhead_ = options_.overhead ? *options_.overhead
                                 : input_.host_overhead.value_or(units_ * credit_.overhead_cost);
+  overhead_ += 0.0;  // Giving units back that cost nothing costs 0, not -0.
 
   if (units_ > 0 && extra_ != nullptr) held_ = held_room(extra_, input_.now);
   gate_units_ = units_ + held_.value;

@@ -11,6 +11,7 @@
 namespace limitr {
 
 using engine::Locked;
+using engine::Once;
 using state::Customer;
 
 namespace {
@@ -29,14 +30,18 @@ Read<std::string> Limitr::add_customer_cap(std::string_view id, double value,
     return Error{.code = ErrorCode::invalid_argument, .message = "an ID must be valid UTF-8"};
   }
   const Timestamp now = engine_->now();
+  const Once once(*engine_, options.request, "add_customer_cap", value, options);
   Locked locked(*engine_);
   Customer draft;
-  if (!locked.find_draft(id, draft)) return std::optional<std::string>();
+  if (auto answer = once.answer<std::optional<std::string>>(locked, locked.find_draft(id, draft))) {
+    return *std::move(answer);
+  }
   Result<const state::Cap*> added =
       core::add_cap(locked.policy(), draft, value, options, now, engine_->ids());
   if (!added.ok()) return std::move(added).error();
   if (*added == nullptr) return std::optional<std::string>();
   const state::Cap cap = **added;
+  once.remember(locked, cap.id);
   engine_->put(locked, std::move(draft), [&](const Customer& customer, std::vector<Event>& events) {
     if (!options.events) return;
     const SymbolTable& names = engine_->names();
@@ -63,15 +68,18 @@ Read<Json> Limitr::customer_cap(std::string_view id, std::string_view cap_id) {
   return std::optional(Json::parse(text));
 }
 
-Result<bool> Limitr::reset_customer_cap(std::string_view id, std::string_view cap_id) {
+Result<bool> Limitr::reset_customer_cap(std::string_view id, std::string_view cap_id,
+                                        const ChangeOptions& options) {
   const Timestamp now = engine_->now();
+  const Once once(*engine_, options.request, "reset_customer_cap", cap_id);
   Locked locked(*engine_);
   Customer draft;
-  if (!locked.find_draft(id, draft)) return false;
+  if (auto answer = once.answer<bool>(locked, locked.find_draft(id, draft))) return *answer;
   state::Cap* cap = draft.cap(cap_id);
   if (cap == nullptr) return false;
   core::reset_cap(*cap, now);
   const state::Cap changed = *cap;
+  once.remember(locked, true);
   engine_->put(locked, std::move(draft), [&](const Customer& customer, std::vector<Event>& events) {
     const SymbolTable& names = engine_->names();
     events.push_back(engine::cap_changed("customer-cap-reset", customer, changed, names, now));
@@ -80,14 +88,17 @@ Result<bool> Limitr::reset_customer_cap(std::string_view id, std::string_view ca
   return true;
 }
 
-Result<bool> Limitr::remove_customer_cap(std::string_view id, std::string_view cap_id) {
+Result<bool> Limitr::remove_customer_cap(std::string_view id, std::string_view cap_id,
+                                         const ChangeOptions& options) {
   const Timestamp now = engine_->now();
+  const Once once(*engine_, options.request, "remove_customer_cap", cap_id);
   Locked locked(*engine_);
   Customer draft;
-  if (!locked.find_draft(id, draft)) return false;
+  if (auto answer = once.answer<bool>(locked, locked.find_draft(id, draft))) return *answer;
   const std::size_t removed =
       std::erase_if(draft.own_rest().caps, [&](const state::Cap& cap) { return cap.id == cap_id; });
   if (removed == 0) return false;
+  once.remember(locked, true);
   engine_->put(locked, std::move(draft), [&](const Customer& customer, std::vector<Event>& events) {
     const SymbolTable& names = engine_->names();
     events.push_back(engine::cap_removed(customer, cap_id, names, now));
@@ -102,9 +113,10 @@ Result<bool> Limitr::start_margin_measurement(std::string_view customer,
   const Timestamp now = engine_->now();
   const std::string charged = charged_id(measurement);
   const std::string costs = costs_id(measurement);
+  const Once once(*engine_, options.request, "start_margin_measurement", measurement, options);
   Locked locked(*engine_);
   Customer draft;
-  if (!locked.find_draft(customer, draft)) return false;
+  if (auto answer = once.answer<bool>(locked, locked.find_draft(customer, draft))) return *answer;
   CapOptions cap{.cap = charged,
                  .overage_only = options.overage_only,
                  .ignore_grants = options.ignore_grants,
@@ -119,15 +131,21 @@ Result<bool> Limitr::start_margin_measurement(std::string_view customer,
   added = core::add_cap(locked.policy(), draft, never, cap, now, engine_->ids());
   if (!added.ok()) return std::move(added).error();
   if (*added == nullptr) return false;
+  once.remember(locked, true);
   engine_->put(locked, std::move(draft), [](const Customer&, std::vector<Event>&) {});
   return true;
 }
 
 Read<MeasuredMargin> Limitr::capture_margin_measurement(std::string_view customer,
-                                                        std::string_view measurement) {
+                                                        std::string_view measurement,
+                                                        const ChangeOptions& options) {
+  const Once once(*engine_, options.request, "capture_margin_measurement", measurement);
   Locked locked(*engine_);
   Customer draft;
-  if (!locked.find_draft(customer, draft)) return std::optional<MeasuredMargin>();
+  if (auto answer =
+          once.answer<std::optional<MeasuredMargin>>(locked, locked.find_draft(customer, draft))) {
+    return *std::move(answer);
+  }
   const state::Cap* charged = draft.cap(charged_id(measurement));
   const state::Cap* costs = draft.cap(costs_id(measurement));
   if (charged == nullptr || costs == nullptr) return std::optional<MeasuredMargin>();
@@ -139,6 +157,7 @@ Read<MeasuredMargin> Limitr::capture_margin_measurement(std::string_view custome
   std::erase_if(draft.own_rest().caps, [&](const state::Cap& cap) {
     return cap.id == charged_id(measurement) || cap.id == costs_id(measurement);
   });
+  once.remember(locked, margin);
   engine_->put(locked, std::move(draft), [](const Customer&, std::vector<Event>&) {});
   return std::optional(margin);
 }

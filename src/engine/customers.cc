@@ -14,6 +14,7 @@ namespace limitr {
 
 using engine::Engine;
 using engine::Locked;
+using engine::Once;
 using engine::Slot;
 using state::Customer;
 using state::Family;
@@ -45,6 +46,7 @@ Result<void> check_id(std::string_view id) {
 
 Result<void> check_new(std::string_view id, const NewCustomer& given) {
   if (auto valid = check_id(id); !valid.ok()) return valid;
+  if (auto wrong = engine::wrong_request(given.request)) return *std::move(wrong);
   for (const std::string& alt : given.alts) {
     if (auto valid = check_id(alt); !valid.ok()) return valid;
   }
@@ -71,7 +73,8 @@ void take_alts(Engine& engine, Locked& locked, Customer& draft,
 enum class Created : bool { no, yes };
 
 // Creates a customer; `no` when its ID is known by then.
-Result<Created> create(Engine& engine, std::string_view id, const NewCustomer& given) {
+Result<Created> create(Engine& engine, const Once& once, std::string_view id,
+                       const NewCustomer& given) {
   if (auto valid = check_new(id, given); !valid.ok()) return std::move(valid).error();
   const Timestamp now = engine.now();
   Customer draft = draft_of(id, given, engine.names());
@@ -85,6 +88,7 @@ Result<Created> create(Engine& engine, std::string_view id, const NewCustomer& g
   }
   core::begin(policy, locked.family(), draft, now, engine.ids());
   take_alts(engine, locked, draft, given.alts);
+  once.remember(locked, true);
   Slot& slot = engine.insert(std::move(draft));
   std::vector<Event> events;
   if (engine.dispatcher().has_handlers()) {
@@ -95,7 +99,8 @@ Result<Created> create(Engine& engine, std::string_view id, const NewCustomer& g
 }
 
 // Puts plan, type, label, refs and metadata of a known customer as given. False: it is gone.
-Result<bool> update(Engine& engine, std::string_view id, const NewCustomer& given) {
+Result<bool> update(Engine& engine, const Once& once, std::string_view id,
+                    const NewCustomer& given) {
   if (auto valid = check_new(id, given); !valid.ok()) return std::move(valid).error();
   const Timestamp now = engine.now();
   SymbolTable& names = engine.names();
@@ -108,10 +113,13 @@ Result<bool> update(Engine& engine, std::string_view id, const NewCustomer& give
   };
   Locked locked(engine);
   Customer draft;
-  if (!locked.find_draft(id, draft, as_given)) return false;
+  if (auto answer = once.answer<bool>(locked, locked.find_draft(id, draft, as_given))) {
+    return *answer;
+  }
   if (auto settled = core::settle_plan(locked.policy(), locked.family(), draft); !settled.ok()) {
     return std::move(settled).error();
   }
+  once.remember(locked, true);
   engine.put(locked, std::move(draft), [&](const Customer& customer, std::vector<Event>& events) {
     events.push_back(engine::customer_set(customer, names, now));
   });
@@ -174,24 +182,28 @@ Result<void> engine::put_record(Engine& engine, Customer record) {
 }
 
 Result<void> Limitr::create_customer(std::string_view id, const NewCustomer& customer) {
+  const Once once(*engine_, customer.request, "create_customer", customer);
   for (;;) {
-    Result<Created> created = create(*engine_, id, customer);
+    Result<Created> created = create(*engine_, once, id, customer);
     if (!created.ok()) return std::move(created).error();
     if (*created == Created::yes) return {};
-    Result<bool> updated = update(*engine_, id, customer);
+    Result<bool> updated = update(*engine_, once, id, customer);
     if (!updated.ok()) return std::move(updated).error();
     if (*updated) return {};
   }
 }
 
 Result<bool> Limitr::ensure_customer(std::string_view id, const NewCustomer& customer) {
-  {
-    Locked locked(*engine_);
-    if (locked.find(id)) return false;
+  const Once once(*engine_, customer.request, "ensure_customer", customer);
+  for (;;) {
+    {
+      Locked locked(*engine_);
+      if (locked.find(id)) return once.answer<bool>(locked, true).value_or(false);
+    }
+    Result<Created> created = create(*engine_, once, id, customer);
+    if (!created.ok()) return std::move(created).error();
+    if (*created == Created::yes) return true;
   }
-  Result<Created> created = create(*engine_, id, customer);
-  if (!created.ok()) return std::move(created).error();
-  return *created == Created::yes;
 }
 
 Result<bool> Limitr::ensure_set_customer(std::string_view record) {
@@ -230,11 +242,14 @@ Read<Json> Limitr::customer_metadata(std::string_view id) {
   return std::optional(locked.slot().customer.more().metadata);
 }
 
-Result<bool> Limitr::set_customer_refs(std::string_view id, std::vector<std::string> refs) {
+Result<bool> Limitr::set_customer_refs(std::string_view id, std::vector<std::string> refs,
+                                       const ChangeOptions& options) {
+  const Once once(*engine_, options.request, "set_customer_refs", refs);
   Locked locked(*engine_);
-  if (!locked.find(id)) return false;
+  if (auto answer = once.answer<bool>(locked, locked.find(id))) return *answer;
   locked.before_change();
   locked.slot().customer.own_rest().refs = std::move(refs);
+  once.remember(locked, true);
   return true;
 }
 
@@ -251,16 +266,19 @@ Result<bool> Limitr::delete_customer(std::string_view id) {
   return true;
 }
 
-Result<bool> Limitr::set_alt_customer_id(std::string_view id, std::string_view alt) {
+Result<bool> Limitr::set_alt_customer_id(std::string_view id, std::string_view alt,
+                                         const ChangeOptions& options) {
   if (auto valid = check_id(alt); !valid.ok()) return std::move(valid).error();
   const Timestamp now = engine_->now();
+  const Once once(*engine_, options.request, "set_alt_customer_id", alt);
   Locked locked(*engine_);
   locked.locks().add(Engine::shard_of(alt));
   Customer draft;
-  if (!locked.find_draft(id, draft)) return false;
+  if (auto answer = once.answer<bool>(locked, locked.find_draft(id, draft))) return *answer;
   const auto owner = engine_->owner_of(alt);
   if (owner && *owner != draft.id) return false;
   if (!owner) draft.own_rest().alt_ids.emplace_back(alt);
+  once.remember(locked, true);
   engine_->put(locked, std::move(draft), [&](const Customer& customer, std::vector<Event>& events) {
     events.push_back(engine::customer_set(customer, engine_->names(), now));
   });
@@ -280,15 +298,17 @@ Result<bool> Limitr::delete_alt_customer_id(std::string_view alt) {
 }
 
 Result<bool> Limitr::set_customer_plan(std::string_view id, std::string_view plan,
-                                       bool overwrite_meters) {
+                                       bool overwrite_meters, const ChangeOptions& options) {
   const Timestamp now = engine_->now();
+  const Once once(*engine_, options.request, "set_customer_plan", plan, overwrite_meters);
   Locked locked(*engine_);
   Customer draft;
-  if (!locked.find_draft(id, draft)) return false;
+  if (auto answer = once.answer<bool>(locked, locked.find_draft(id, draft))) return *answer;
   const auto change =
       core::change_plan(locked.policy(), locked.family(), draft, plan, overwrite_meters, now);
   if (!change) return false;
   const policy::Plan& put_on = *locked.policy().plan(plan);
+  once.remember(locked, true);
   engine_->put(locked, std::move(draft), [&](const Customer& customer, std::vector<Event>& events) {
     const SymbolTable& names = engine_->names();
     events.push_back(engine::customer_set(customer, names, now));
@@ -300,45 +320,53 @@ Result<bool> Limitr::set_customer_plan(std::string_view id, std::string_view pla
 Result<bool> Limitr::create_customer_override(std::string_view id, std::string_view entitlement,
                                               const OverrideOptions& options) {
   const Timestamp now = engine_->now();
+  const Once once(*engine_, options.request, "create_customer_override", entitlement, options);
   Locked locked(*engine_);
   Customer draft;
-  if (!locked.find_draft(id, draft)) return false;
+  if (auto answer = once.answer<bool>(locked, locked.find_draft(id, draft))) return *answer;
   Result<bool> made =
       core::override_limit(locked.policy(), locked.family(), draft, entitlement, options);
   if (!made.ok() || !*made) return made;
+  once.remember(locked, true);
   engine_->put(locked, std::move(draft), [&](const Customer& customer, std::vector<Event>& events) {
     events.push_back(engine::customer_set(customer, engine_->names(), now));
   });
   return true;
 }
 
-Result<bool> Limitr::remove_customer_override(std::string_view id, std::string_view entitlement) {
+Result<bool> Limitr::remove_customer_override(std::string_view id, std::string_view entitlement,
+                                              const ChangeOptions& options) {
   const Timestamp now = engine_->now();
   const Symbol name = engine_->names().find(entitlement);
+  const Once once(*engine_, options.request, "remove_customer_override", entitlement);
   Locked locked(*engine_);
   Customer draft;
-  if (!locked.find_draft(id, draft)) return false;
+  if (auto answer = once.answer<bool>(locked, locked.find_draft(id, draft))) return *answer;
   const std::size_t removed =
       std::erase_if(draft.own_rest().overrides,
                     [&](const state::Override& own) { return own.entitlement == name; });
   if (removed == 0) return false;
+  once.remember(locked, true);
   engine_->put(locked, std::move(draft), [&](const Customer& customer, std::vector<Event>& events) {
     events.push_back(engine::customer_set(customer, engine_->names(), now));
   });
   return true;
 }
 
-Result<bool> Limitr::apply_customer_topup(std::string_view id, std::string_view topup) {
+Result<bool> Limitr::apply_customer_topup(std::string_view id, std::string_view topup,
+                                          const ChangeOptions& options) {
   const Timestamp now = engine_->now();
   const Symbol name = engine_->names().find(topup);
+  const Once once(*engine_, options.request, "apply_customer_topup", topup);
   Locked locked(*engine_);
   Customer draft;
-  if (!locked.find_draft(id, draft)) return false;
+  if (auto answer = once.answer<bool>(locked, locked.find_draft(id, draft))) return *answer;
   const policy::Policy& policy = locked.policy();
   const policy::Plan* plan = core::plan_of(policy, locked.family());
   const policy::Topup* granted = plan == nullptr ? nullptr : plan->find_topup(name);
   if (granted == nullptr) return false;
   core::append(draft.own_rest().grants, core::new_grant(*granted, now, engine_->ids()));
+  once.remember(locked, true);
   engine_->put(locked, std::move(draft), [&](const Customer& customer, std::vector<Event>& events) {
     events.push_back(engine::topup_granted(customer, policy, *plan, *granted,
                                            customer.more().grants.back(), now));
@@ -346,32 +374,38 @@ Result<bool> Limitr::apply_customer_topup(std::string_view id, std::string_view 
   return true;
 }
 
-Result<void> Limitr::ensure_included_topups(std::string_view id) {
+Result<void> Limitr::ensure_included_topups(std::string_view id, const ChangeOptions& options) {
   const Timestamp now = engine_->now();
+  const Once once(*engine_, options.request, "ensure_included_topups");
   Locked locked(*engine_);
   Customer draft;
-  if (!locked.find_draft(id, draft)) return {};
+  if (auto answer = once.answer<void>(locked, locked.find_draft(id, draft))) return *answer;
   const policy::Plan* plan = core::plan_of(locked.policy(), locked.family());
   if (plan == nullptr) return {};
   core::Grants& grants = draft.own_rest().grants;
   if (!core::follow_topups(grants, *plan, draft.type, now, engine_->ids())) return {};
+  once.remember(locked, true);
   engine_->put(locked, std::move(draft), [&](const Customer& customer, std::vector<Event>& events) {
     events.push_back(engine::customer_set(customer, engine_->names(), now));
   });
   return {};
 }
 
-Result<bool> Limitr::ensure_plan_subscription(std::string_view id) {
+Result<bool> Limitr::ensure_plan_subscription(std::string_view id, const ChangeOptions& options) {
+  const Once once(*engine_, options.request, "ensure_plan_subscription");
   std::string subscription;
   {
     Locked locked(*engine_);
-    if (!locked.find(id)) return false;
+    if (auto answer = once.answer<Decision>(locked, locked.find(id))) {
+      if (!answer->ok()) return std::move(*answer).error();
+      return (*answer)->allowed;
+    }
     const policy::Plan* plan = locked.policy().plan(locked.slot().customer.plan);
     if (plan == nullptr || plan->find(plan->subscription) == nullptr) return false;
     subscription = engine_->names().text(plan->subscription);
   }
   // Looked at again under the locks of the call: of two that come at once, one increments.
-  const Engine::Guard is_due = [&](const Locked& locked, Timestamp now) {
+  const auto is_due = [&](const Locked& locked, Timestamp now) {
     const Customer& customer = locked.family()[Family::caller];
     const policy::Plan* plan = locked.policy().plan(customer.plan);
     if (plan == nullptr || engine_->names().text(plan->subscription) != subscription) return false;
@@ -379,14 +413,15 @@ Result<bool> Limitr::ensure_plan_subscription(std::string_view id) {
     if (meter == nullptr || !amount::less(meter->value, 1)) return false;
     return !plan->trial_period || now - meter->started >= *plan->trial_period;
   };
-  const CallOptions options;
+  const Engine::Condition condition{is_due, once};
+  const CallOptions plain;
   core::CallInput input{.entitlement = std::string_view(subscription),
                         .increments = 1,
-                        .options = &options,
+                        .options = &plain,
                         .now = {},
                         .host_overhead = {},
                         .rates = {}};
-  Result<Decision> decision = engine_->decide({id}, input, /*commit=*/true, &is_due);
+  Result<Decision> decision = engine_->decide({id}, input, /*commit=*/true, &condition);
   if (!decision.ok()) return std::move(decision).error();
   return decision->allowed;
 }

@@ -9,7 +9,6 @@
 
 #include "core/customers.h"
 #include "engine/event_text.h"
-#include "engine/requests.h"
 #include "state/record.h"
 
 namespace limitr::engine {
@@ -24,6 +23,14 @@ void append(std::string& text, const std::string& elements) {
   if (elements.empty()) return;
   begin_element(text);
   text += elements;
+}
+
+std::optional<Error> wrong_event_data(const Json& data) {
+  if (data.is_object() && !is_deeper_than(data, max_json_depth)) return std::nullopt;
+  return Error{
+      .code = ErrorCode::invalid_argument,
+      .message = fmt::format("event data is an object at most {} levels deep", max_json_depth),
+      .where = "event_data"};
 }
 
 bool calls_host_functions(const policy::Policy& policy, const HostFunctions& host) {
@@ -175,11 +182,15 @@ core::Target Engine::resolve(Locked& locked, core::EntitlementKey key, Timestamp
 }
 
 Result<Decision> Engine::decide(const Who& who, core::CallInput& input, bool commit,
-                                const Guard* guard) {
-  const std::optional<Json>& event_data = input.options->event_data;
-  if (event_data && is_deeper_than(*event_data, max_json_depth)) {
-    return Error{.code = ErrorCode::invalid_argument,
-                 .message = fmt::format("event data nests at most {} levels deep", max_json_depth)};
+                                const Condition* condition) {
+  std::optional<Once> once;  // A check asks as the allow that it foretells.
+  if (!input.options->request.empty()) {
+    if (auto wrong = wrong_request(input.options->request)) return *std::move(wrong);
+    once = once_of(*this, input);
+  }
+  if (condition != nullptr) once = condition->once;
+  if (input.options->event_data) {
+    if (auto wrong = wrong_event_data(*input.options->event_data)) return *std::move(wrong);
   }
   std::optional<HostRates> rates;
   if (calls_host_.load(std::memory_order_relaxed)) {
@@ -192,13 +203,16 @@ Result<Decision> Engine::decide(const Who& who, core::CallInput& input, bool com
   if (found && reaches_others(locked.policy(), locked.slot().customer, input.entitlement)) {
     found = locked.find_family(who);
   }
-  if (!found || (guard != nullptr && !(*guard)(locked, input.now))) {
+  if (found && once) {
+    if (auto first = once->repeated<Decision>(locked)) return *std::move(first);
+  }
+  if (!found || (condition != nullptr && !condition->holds(locked, input.now))) {
     Decision unknown;
     unknown.reason = Reason::unknown_customer;
     return unknown;
   }
   if (rates) input.rates = rates->of(locked.policy());
-  return decide_locked(locked, input, commit);
+  return decide_locked(locked, input, commit, once ? &*once : nullptr);
 }
 
 // What the entitlement was called before passes to its name of today, on first use.
@@ -214,18 +228,11 @@ void Engine::settle_names(Locked& locked, core::EntitlementKey key) {
   }
 }
 
-Result<Decision> Engine::decide_locked(Locked& locked, core::CallInput& input, bool commit) {
+Result<Decision> Engine::decide_locked(Locked& locked, core::CallInput& input, bool commit,
+                                       const Once* once) {
   const policy::Policy& policy = locked.policy();
   if (policy.has_renames) settle_names(locked, input.entitlement);
   Result<Decision> answer{Decision()};
-  const std::string_view request = commit ? input.options->request : std::string_view();
-  if (!request.empty()) {
-    std::optional<Result<Decision>> known = repeated(locked.slot().customer, policy, input);
-    if (known) {
-      answer = *std::move(known);
-      return answer;
-    }
-  }
   input.wants_events = commit && input.options->event && dispatcher_.has_handlers();
   core::Outcome outcome = core::decide(policy, locked.family(), input, ids_, *answer);
   if (outcome.error) {
@@ -237,8 +244,8 @@ Result<Decision> Engine::decide_locked(Locked& locked, core::CallInput& input, b
   if (!commit) return answer;
   if (!outcome.changes.empty()) state::apply(outcome.changes, locked.family());
   if (outcome.lesson) teach(locked, outcome, input.now);
-  if (!request.empty() && answer->allowed && !outcome.changes.empty()) {
-    remember(locked.slot().customer, policy, input, *answer);
+  if (once != nullptr && answer->allowed && !outcome.changes.empty()) {
+    once->remember(locked, *answer);
   }
   if (outcome.events) {
     send(locked, call_events(policy, locked.family(), outcome, *input.options, input.now));

@@ -20,6 +20,7 @@
 #include "core/decide.h"
 #include "core/estimates.h"
 #include "engine/dispatcher.h"
+#include "engine/requests.h"
 #include "engine/slot.h"
 #include "env/random_ids.h"
 #include "policy/policy.h"
@@ -127,7 +128,7 @@ public:
 
   /// Locks the customer of that ID or alternate ID; false where there is none.
   bool find(std::string_view id) { return list(id); }
-  /// The same by a handle's slot; false where the customer was deleted.
+  /// The same by a handle's slot; false where the customer was deleted and not made again.
   bool find(Slot* slot);
   bool find(const Who& who) { return who.slot != nullptr ? find(who.slot) : find(who.id); }
   /// find(), and everyone the refs reach.
@@ -222,12 +223,16 @@ public:
     return static_cast<std::uint32_t>(hash >> (64 - shard_bits));
   }
 
+  /// For a call that is made on behalf of another: where it does not hold under the call's locks,
+  /// nothing is decided or changed, and the answer is that of an unknown customer. What is decided
+  /// counts once as that other call, whatever the input's options say.
+  struct Condition {
+    std::function<bool(const Locked&, Timestamp now)> holds;
+    Once once;
+  };
   /// Decides a call and, with `commit`, applies it. The one way of check and allow alike.
-  /// Where `guard` is given and says no under the call's locks, nothing is decided or changed, and
-  /// the answer is that of an unknown customer.
-  using Guard = std::function<bool(const Locked&, Timestamp now)>;
   Result<Decision> decide(const Who& who, core::CallInput& input, bool commit,
-                          const Guard* guard = nullptr);
+                          const Condition* condition = nullptr);
   /// Whether a call by this customer can touch others, so that its refs must be followed.
   bool reaches_others(const policy::Policy& policy, const Customer& customer,
                       core::EntitlementKey key) const {
@@ -339,7 +344,8 @@ private:
   void append_record(SnapshotText& text, Slot& slot, std::uint32_t running);
   bool refs_count(const policy::Policy& policy, const Customer& customer,
                   core::EntitlementKey key) const;
-  Result<Decision> decide_locked(Locked& locked, core::CallInput& input, bool commit);
+  Result<Decision> decide_locked(Locked& locked, core::CallInput& input, bool commit,
+                                 const Once* once);
   void teach(Locked& locked, const core::Outcome& outcome, Timestamp now);
   void settle_names(Locked& locked, core::EntitlementKey key);
 

@@ -7,6 +7,7 @@
 namespace limitr {
 
 using engine::Locked;
+using engine::Once;
 
 namespace {
 
@@ -135,8 +136,11 @@ Read<std::string> Limitr::reserve(std::string_view customer, std::string_view en
   const engine::HostRates rates = engine_->rates();
   const std::optional<double> host_overhead = engine_->host_overhead({customer}, input);
   const Timestamp now = engine_->now();
+  const Once once(*engine_, options.request, "reserve", entitlement, options);
   Locked locked(*engine_);
-  if (!locked.find_family(customer)) return std::optional<std::string>();
+  if (auto answer = once.answer<std::optional<std::string>>(locked, locked.find_family(customer))) {
+    return *std::move(answer);
+  }
   const core::Target target = engine_->resolve(locked, entitlement, now);
   if (target.denied || target.limit == nullptr) return std::optional<std::string>();
   Result<state::Hold> hold = wanted_hold(*engine_, locked, target, options, host_overhead, now);
@@ -158,6 +162,7 @@ Read<std::string> Limitr::reserve(std::string_view customer, std::string_view en
   if (!decision.allowed) return std::optional<std::string>();
   hold->id = engine_->ids().next();
   add_hold(locked, target, *hold, now);
+  once.remember(locked, hold->id);
   return std::optional(hold->id);
 }
 
@@ -180,10 +185,11 @@ Result<Decision> Limitr::settle(std::string_view customer, std::string_view enti
 }
 
 Result<bool> Limitr::release(std::string_view customer, std::string_view entitlement,
-                             std::string_view hold) {
+                             std::string_view hold, const ChangeOptions& options) {
   const Timestamp now = engine_->now();
+  const Once once(*engine_, options.request, "release", entitlement, hold);
   Locked locked(*engine_);
-  if (!locked.find_family(customer)) return false;
+  if (auto answer = once.answer<bool>(locked, locked.find_family(customer))) return *answer;
   const core::Target target = engine_->resolve(locked, entitlement, now);
   if (target.denied) return false;
   const Symbol name = target.entitlement->name;
@@ -193,6 +199,7 @@ Result<bool> Limitr::release(std::string_view customer, std::string_view entitle
     if (held.id != hold) continue;
     locked.before_change();
     state::apply({state::HoldRemoval{target.owner, name, std::string(hold)}}, locked.family());
+    once.remember(locked, true);
     return true;
   }
   return false;
@@ -224,8 +231,9 @@ Result<bool> Limitr::observe(std::string_view customer, std::string_view entitle
                              const EstimateOptions& options) {
   if (options.overhead && !std::isfinite(*options.overhead)) return not_finite("overhead");
   const Timestamp now = engine_->now();
+  const Once once(*engine_, options.request, "observe", entitlement, value, options);
   Locked locked(*engine_);
-  if (!locked.find_family(customer)) return false;
+  if (auto answer = once.answer<bool>(locked, locked.find_family(customer))) return *answer;
   const core::Target target = engine_->resolve(locked, entitlement, now);
   if (target.denied) return false;
   const policy::Credit* credit =
@@ -235,8 +243,10 @@ Result<bool> Limitr::observe(std::string_view customer, std::string_view entitle
   const double rate = credit == nullptr ? 0 : credit->overhead_cost;
   const core::Sample sample = core::sample_of(*target.entitlement, context_of(options.context),
                                               options.basis, options.segment);
-  return learn(*engine_, locked, target, sample, *units, options.overhead.value_or(*units * rate),
-               now);
+  const double overhead = options.overhead.value_or(*units * rate);
+  if (!learn(*engine_, locked, target, sample, *units, overhead, now)) return false;
+  once.remember(locked, true);
+  return true;
 }
 
 }  // namespace limitr

@@ -87,7 +87,8 @@ bool Locked::list(std::string_view id) {
 bool Locked::find(Slot* slot) {
   relatives_.clear();
   locks_.add(slot->shard);
-  if (slot->removed) return false;
+  // Whoever has the ID by now is who the handle means.
+  if (slot->removed) return list(slot->customer.id);
   slot_ = slot;
   policy_ = &engine_.shard(slot->shard).policy;
   family_.emplace(slot->customer);

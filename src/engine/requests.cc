@@ -2,13 +2,19 @@
 #include "engine/requests.h"
 
 #include <algorithm>
+#include <type_traits>
+#include <vector>
 
 #include <fmt/format.h>
 
-#include "base/json_writer.h"
+#include "engine/engine.h"
 
 namespace limitr::engine {
 namespace {
+
+using state::RememberedRequest;
+
+constexpr std::size_t max_request_bytes = 200;
 
 // FNV-1a: the fingerprint is kept with the state, so it must be the same in every build.
 std::uint64_t fnv1a(std::string_view text) {
@@ -17,71 +23,152 @@ std::uint64_t fnv1a(std::string_view text) {
   return hash;
 }
 
-std::uint64_t fingerprint(const policy::Policy& policy, const core::CallInput& input) {
-  const CallOptions& options = *input.options;
-  std::string text;
-  JsonWriter json(text);
-  json.begin_array().value(input.entitlement.text(*policy.names));
-  if (input.value.is_text()) {
-    json.value(input.value.text());
+bool is_forgotten(const RememberedRequest& known, Timestamp now, const policy::Policy& policy) {
+  return now - known.at > policy.request_window;
+}
+
+Json parsed(const std::string& text) {
+  return Json::parse(text, nullptr, /*allow_exceptions=*/false);
+}
+
+// Reads an answer of each kind; false where the text is none.
+
+bool read(const std::string& text, bool& answer) {
+  const Json json = parsed(text);
+  if (!json.is_boolean()) return false;
+  answer = json.get<bool>();
+  return true;
+}
+
+bool read(const std::string& text, std::optional<std::string>& id) {
+  const Json json = parsed(text);
+  if (!json.is_string()) return false;
+  id = json.get<std::string>();
+  return true;
+}
+
+bool read(const std::string& text, std::optional<MeasuredMargin>& answer) {
+  const Json json = parsed(text);
+  MeasuredMargin& margin = answer.emplace();
+  const auto number = [&](const char* name, double& into) {
+    const auto found = json.find(name);
+    if (found == json.end() || !found->is_number()) return false;
+    into = found->get<double>();
+    return true;
+  };
+  return json.is_object() && number("charged", margin.charged) && number("costs", margin.costs) &&
+         number("margin", margin.margin) && number("raw_margin", margin.raw_margin);
+}
+
+bool read(const std::string& text, Decision& answer) {
+  Result<Decision> first = decision_from_json(text);
+  if (!first.ok()) return false;
+  answer = *std::move(first);
+  answer.repeated = true;
+  return true;
+}
+
+template <typename T>
+Result<T> read_answer(const RememberedRequest& known) {
+  if constexpr (std::is_void_v<T>) {
+    return {};
   } else {
-    json.value(input.value.number());
+    T answer{};
+    if (read(known.answer, answer)) return answer;
+    return Error{
+        .code = ErrorCode::record_invalid,
+        .message = fmt::format("the answer kept for request `{}` cannot be read", known.id)};
   }
-  json.value(input.increments)
-      .value(input.value_is_target)
-      .value(options.overhead)
-      .value(options.force);
-  json.value(options.event_data.value_or(Json()));
-  if (input.settles != nullptr) {
-    json.value(input.settles->hold).value(input.settles->basis).value(input.settles->segment);
-  }
-  for (const CallCap& cap : options.caps) {
-    json.value(cap.credit)
-        .value(cap.value)
-        .value(cap.overage_only)
-        .value(cap.ignore_grants)
-        .value(cap.observe_only)
-        .value(cap.overhead_cost)
-        .value(cap.hard_trailing);
-  }
-  json.end_array();
-  return fnv1a(text);
+}
+
+// What the call is named among those that are decided.
+std::string_view name_of(const core::CallInput& input) {
+  if (input.settles != nullptr) return "settle";
+  if (input.value_is_target) return "set";
+  if (input.increments != 0) return input.increments > 0 ? "increment" : "decrement";
+  return "allow";
 }
 
 }  // namespace
 
-std::optional<Result<Decision>> repeated(const state::Customer& caller,
-                                         const policy::Policy& policy,
-                                         const core::CallInput& input) {
-  const std::string_view id = input.options->request;
-  for (const state::RememberedRequest& known : caller.more().requests) {
-    if (known.id != id || input.now - known.at > policy.request_window) continue;
-    if (known.fingerprint != fingerprint(policy, input)) {
-      return Error{.code = ErrorCode::request_mismatch,
-                   .message = fmt::format("request `{}` was made before with other arguments", id)};
-    }
-    Result<Decision> first = decision_from_json(known.answer);
-    if (!first.ok()) return std::move(first).error();
-    first->repeated = true;
-    return first;
+std::optional<Error> wrong_request(std::string_view id) {
+  if (id.size() <= max_request_bytes && is_utf8(id)) return std::nullopt;
+  return Error{.code = ErrorCode::invalid_argument,
+               .message = fmt::format("a request ID must be valid UTF-8 of at most {} bytes",
+                                      max_request_bytes)};
+}
+
+void Once::begin(const Engine& engine, std::string_view call) {
+  now_ = engine.now();
+  fingerprint_ = fnv1a(call);
+}
+
+template <typename T>
+std::optional<Result<T>> Once::answer(const Locked& locked, bool found) const {
+  if (auto wrong = wrong_request(request_)) return Result<T>(*std::move(wrong));
+  if (found) return repeated<T>(locked);
+  if constexpr (std::is_void_v<T>) {
+    return Result<void>();
+  } else {
+    return Result<T>(T{});
+  }
+}
+
+template <typename T>
+std::optional<Result<T>> Once::repeated(const Locked& locked) const {
+  if (!has_request()) return std::nullopt;
+  for (const RememberedRequest& known : locked.family()[Family::caller].more().requests) {
+    if (known.id != request_ || is_forgotten(known, now_, locked.policy())) continue;
+    if (known.fingerprint == fingerprint_) return read_answer<T>(known);
+    return Result<T>(Error{
+        .code = ErrorCode::request_mismatch,
+        .message = fmt::format("request `{}` was made before with other arguments", known.id)});
   }
   return std::nullopt;
 }
 
-void remember(state::Customer& caller, const policy::Policy& policy, const core::CallInput& input,
-              const Decision& decision) {
-  std::vector<state::RememberedRequest>& requests = caller.own_rest().requests;
-  std::erase_if(requests, [&](const state::RememberedRequest& known) {
-    return input.now - known.at > policy.request_window;
-  });
-  if (requests.size() >= policy.request_limit) {
-    const auto too_many = static_cast<std::ptrdiff_t>(requests.size() - policy.request_limit + 1);
-    requests.erase(requests.begin(), requests.begin() + too_many);
+void Once::keep(Locked& locked, std::string answer) const {
+  const policy::Policy& policy = locked.policy();
+  std::vector<RememberedRequest>& requests = locked.family().at(Family::caller).own_rest().requests;
+  std::erase_if(requests,
+                [&](const RememberedRequest& known) { return is_forgotten(known, now_, policy); });
+  requests.push_back({.id = std::string(request_),
+                      .fingerprint = fingerprint_,
+                      .answer = std::move(answer),
+                      .at = now_});
+  if (requests.size() <= policy.request_limit) return;
+  const auto too_many = static_cast<std::ptrdiff_t>(requests.size() - policy.request_limit);
+  requests.erase(requests.begin(), requests.begin() + too_many);
+}
+
+void Once::remember(Locked& locked, const MeasuredMargin& first) const {
+  if (!has_request()) return;
+  std::string answer;
+  JsonWriter(answer)
+      .begin_object()
+      .field("charged", first.charged)
+      .field("costs", first.costs)
+      .field("margin", first.margin)
+      .field("raw_margin", first.raw_margin)
+      .end_object();
+  keep(locked, std::move(answer));
+}
+
+// What calls answer.
+template std::optional<Result<void>> Once::answer(const Locked&, bool) const;
+template std::optional<Result<bool>> Once::answer(const Locked&, bool) const;
+template std::optional<Result<Decision>> Once::answer(const Locked&, bool) const;
+template std::optional<Read<std::string>> Once::answer(const Locked&, bool) const;
+template std::optional<Read<MeasuredMargin>> Once::answer(const Locked&, bool) const;
+
+Once once_of(Engine& engine, const core::CallInput& input) {
+  const CallOptions& options = *input.options;
+  const std::string_view entitlement = input.entitlement.text(engine.names());
+  const std::string_view name = name_of(input);
+  if (input.settles != nullptr) {
+    return {engine, options.request, name, entitlement, input.value, options, *input.settles};
   }
-  requests.push_back({.id = std::string(input.options->request),
-                      .fingerprint = fingerprint(policy, input),
-                      .answer = to_json(decision),
-                      .at = input.now});
+  return {engine, options.request, name, entitlement, input.value, options};
 }
 
 }  // namespace limitr::engine

@@ -89,6 +89,7 @@ Result<LoadReport> Limitr::load_customers(std::string_view json) {
   sink.request = [&](std::string_view customer, state::RememberedRequest request) {
     Locked locked(*engine_);
     if (!locked.find(customer)) return;
+    locked.before_change();
     std::vector<state::RememberedRequest>& known = locked.slot().customer.own_rest().requests;
     std::erase_if(known, [&](const state::RememberedRequest& r) { return r.id == request.id; });
     known.push_back(std::move(request));

@@ -610,6 +610,9 @@ TEST(Requests, OtherArgumentsAreAMismatch) {
   SettleOptions settled;
   settled.request = "r";
   expect_mismatch("settle", world->settle("ann", "main", "h", 2, settled));
+  other = same;
+  other.event = false;
+  expect_mismatch("event", world->allow("ann", "main", 2, other));
   EXPECT_TRUE(world->allow("bob", "main", 3, same)->allowed) << "IDs are each customer's own";
   EXPECT_TRUE(world->allow("ann", "main", 2, same)->repeated);
 }
@@ -625,6 +628,62 @@ TEST(Requests, AreForgottenAfterTheWindow) {
   world.clock().advance(1);
   EXPECT_FALSE(world->allow("ann", "main", 2, options)->repeated);
   EXPECT_EQ(**world->value("ann", "main"), 4);
+}
+
+// Goal: an ID that was made up is part of the first answer, and no second thing is made.
+// spec: state.md, Exactly once
+TEST(Requests, RepeatTheIdsThatWereMadeUp) {
+  World world(Shape{.limit = 100});
+  const ReserveOptions hold{.value = 2, .request = "hold"};
+  const CapOptions cap{.request = "cap"};
+  const std::optional<std::string> held = *world->reserve("ann", "main", hold);
+  const std::optional<std::string> capped = *world->add_customer_cap("ann", 5, cap);
+  ASSERT_TRUE(held && capped);
+  const std::string before = world.text();
+  EXPECT_EQ(*world->reserve("ann", "main", hold), held);
+  EXPECT_EQ(*world->add_customer_cap("ann", 5, cap), capped);
+  EXPECT_EQ(world.text(), before);
+}
+
+// Goal: what cannot be told from another ID once it is written is no request ID.
+TEST(Requests, AreUtf8) {
+  World world(Shape{.limit = 100});
+  const std::string before = world.text();
+  CallOptions options;
+  options.request = "\xff";
+  const auto expect_invalid = [](const auto& answer) {
+    ASSERT_FALSE(answer.ok());
+    EXPECT_EQ(answer.error().code, ErrorCode::invalid_argument);
+  };
+  expect_invalid(world->allow("ann", "main", 2, options));
+  expect_invalid(world->set_customer_refs("ann", {"bob"}, {.request = "\xff"}));
+  EXPECT_EQ(world.text(), before);
+}
+
+// Goal: an answer that somebody has damaged is named, not made up, and the call not made again.
+TEST(Requests, DamagedAnswersAreErrors) {
+  const Shape shape{.limit = 100};
+  World world(shape);
+  CallOptions call;
+  call.request = "call";
+  ASSERT_TRUE(*world->allow("ann", "main", 2, call));
+  const ChangeOptions change{.request = "change"};
+  ASSERT_TRUE(*world->set_customer_refs("ann", {}, change));
+  const CapOptions cap{.request = "cap"};
+  ASSERT_TRUE((*world->add_customer_cap("ann", 5, cap)).has_value());
+  Json state = Json::parse(*world->export_state());
+  for (Json& request : state["requests"]) request["answer"] = 7;
+  World restored(shape, start_ms, false);
+  ASSERT_TRUE(restored->load_customers(state.dump()).ok());
+  const std::string before = restored.text();
+  const auto expect_unreadable = [&](const auto& answer) {
+    ASSERT_FALSE(answer.ok());
+    EXPECT_EQ(answer.error().code, ErrorCode::record_invalid);
+    EXPECT_EQ(restored.text(), before);
+  };
+  expect_unreadable(restored->allow("ann", "main", 2, call));
+  expect_unreadable(restored->set_customer_refs("ann", {}, change));
+  expect_unreadable(restored->add_customer_cap("ann", 5, cap));
 }
 
 // Goal: remembered requests survive a restart. spec: state.md, Exactly once

@@ -260,6 +260,30 @@ TEST(Threads, ARequestCountsOnce) {
   EXPECT_EQ(**limitr.value("ann", "chat"), requests);
 }
 
+// Goal: the same of calls that are no decisions; and a snapshot has a change and its request both,
+// or neither. spec: state.md, Exactly once
+TEST(Threads, ARequestedChangeCountsOnce) {
+  constexpr std::size_t requests = 100;
+  Limitr limitr = open(1'000'000);
+  ASSERT_TRUE(limitr.create_customer("ann", {.plan = "pro"}).ok());
+  together(threads, [&](int thread) {
+    for (std::size_t i = 0; i < requests; ++i) {
+      const std::string id = "r" + std::to_string(i);
+      EXPECT_TRUE(*limitr.ensure_customer(id, {.request = id}));
+      EXPECT_TRUE(*limitr.set_alt_customer_id("ann", "a" + id, {.request = id}));
+      EXPECT_TRUE((**limitr.reserve("ann", "chat", {.value = 1, .request = "h" + id})).size() > 0);
+      if (thread != 0 || i % 10 != 0) continue;
+      const Json state = Json::parse(*limitr.export_state());
+      const Json& ann = state["customers"]["ann"];
+      std::size_t remembered = 0;
+      for (const Json& request : state["requests"]) remembered += request["customer"] == "ann";
+      EXPECT_EQ(ann["alt_ids"].size() + ann["meters"]["chat"]["holds"].size(), remembered);
+    }
+  });
+  EXPECT_EQ(*limitr.held("ann", "chat"), requests);
+  EXPECT_EQ(Json::parse(*limitr.customers())["ann"]["alt_ids"].size(), requests);
+}
+
 // Goal: no half-applied call is in any snapshot: each call moves the org's meter and the caller's
 // own cap by the same. spec: state.md, Snapshot and load
 TEST(Threads, EverySnapshotIsACutBetweenCalls) {

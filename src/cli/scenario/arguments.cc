@@ -258,6 +258,10 @@ std::vector<CallCap> Arguments::caps(std::string_view name) const {
   return caps;
 }
 
+ChangeOptions change_options(const Arguments& arguments) {
+  return {.request = arguments.text("request")};
+}
+
 Value value_of(const Node& node) {
   if (const std::string* text = node.as_text()) return Value(*text);
   return Value(*node.as_number());

@@ -83,6 +83,9 @@ private:
   Timestamp now_;
 };
 
+/// What a change says besides what it changes.
+ChangeOptions change_options(const Arguments& arguments);
+
 /// A quantity as the engine takes it. REQUIRES: a number or text.
 Value value_of(const policy::Node& node);
 

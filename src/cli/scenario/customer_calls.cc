@@ -13,9 +13,10 @@ namespace {
 
 constexpr Parameter id{"id", Kind::text, true};
 constexpr Parameter entitlement{"entitlement", Kind::text, true};
+constexpr Parameter request{"request", Kind::text};
 
 constexpr std::array id_only = {id};
-constexpr std::array id_and_entitlement = {id, entitlement};
+constexpr std::array ensure_takes = {id, request};
 constexpr std::array create_takes = {
     id,
     Parameter{"plan", Kind::text},
@@ -24,15 +25,16 @@ constexpr std::array create_takes = {
     Parameter{"refs", Kind::texts},
     Parameter{"alts", Kind::texts},
     Parameter{"metadata", Kind::data},
+    request,
 };
 constexpr std::array set_takes = {Parameter{"record", Kind::data, true},
                                   Parameter{"event", Kind::flag}};
 constexpr std::array ensure_set_takes = {Parameter{"record", Kind::data, true}};
-constexpr std::array refs_takes = {id, Parameter{"refs", Kind::texts, true}};
-constexpr std::array alt_takes = {id, Parameter{"alt", Kind::text, true}};
+constexpr std::array refs_takes = {id, Parameter{"refs", Kind::texts, true}, request};
+constexpr std::array alt_takes = {id, Parameter{"alt", Kind::text, true}, request};
 constexpr std::array delete_alt_takes = {Parameter{"alt", Kind::text, true}};
 constexpr std::array plan_takes = {id, Parameter{"plan", Kind::text, true},
-                                   Parameter{"overwrite_meters", Kind::flag}};
+                                   Parameter{"overwrite_meters", Kind::flag}, request};
 constexpr std::array override_takes = {
     id,
     entitlement,
@@ -44,8 +46,10 @@ constexpr std::array override_takes = {
     Parameter{"resets", Kind::flag},
     Parameter{"reset_inc", Kind::quantity},
     Parameter{"reset_sch", Kind::text},
+    request,
 };
-constexpr std::array topup_takes = {id, Parameter{"topup", Kind::text, true}};
+constexpr std::array remove_override_takes = {id, entitlement, request};
+constexpr std::array topup_takes = {id, Parameter{"topup", Kind::text, true}, request};
 constexpr std::array load_takes = {Parameter{"records", Kind::records, true}};
 constexpr std::array restart_takes = {Parameter{"customers_only", Kind::flag}};
 
@@ -57,6 +61,7 @@ NewCustomer new_customer(const Arguments& a) {
   customer.refs = a.texts("refs");
   customer.alts = a.texts("alts").value_or(customer.alts);
   customer.metadata = a.data("metadata");
+  customer.request = a.text("request");
   return customer;
 }
 
@@ -87,12 +92,17 @@ Answer with_id(Session& s, const Arguments& a) {
   return answer((s.engine().*method)(a.text("id")));
 }
 
+template <auto method>
+Answer ensure(Session& s, const Arguments& a) {
+  return answer((s.engine().*method)(a.text("id"), change_options(a)));
+}
+
 Answer set_customer_refs(Session& s, const Arguments& a) {
-  return answer(s.engine().set_customer_refs(a.text("id"), *a.texts("refs")));
+  return answer(s.engine().set_customer_refs(a.text("id"), *a.texts("refs"), change_options(a)));
 }
 
 Answer set_alt_customer_id(Session& s, const Arguments& a) {
-  return answer(s.engine().set_alt_customer_id(a.text("id"), a.text("alt")));
+  return answer(s.engine().set_alt_customer_id(a.text("id"), a.text("alt"), change_options(a)));
 }
 
 Answer delete_alt_customer_id(Session& s, const Arguments& a) {
@@ -100,8 +110,8 @@ Answer delete_alt_customer_id(Session& s, const Arguments& a) {
 }
 
 Answer set_customer_plan(Session& s, const Arguments& a) {
-  return answer(
-      s.engine().set_customer_plan(a.text("id"), a.text("plan"), a.flag("overwrite_meters")));
+  return answer(s.engine().set_customer_plan(a.text("id"), a.text("plan"),
+                                             a.flag("overwrite_meters"), change_options(a)));
 }
 
 Answer create_customer_override(Session& s, const Arguments& a) {
@@ -114,15 +124,17 @@ Answer create_customer_override(Session& s, const Arguments& a) {
   options.resets = a.maybe_flag("resets");
   options.reset_inc = a.maybe_quantity("reset_inc");
   options.reset_sch = a.maybe_text("reset_sch");
+  options.request = a.text("request");
   return answer(s.engine().create_customer_override(a.text("id"), a.text("entitlement"), options));
 }
 
 Answer remove_customer_override(Session& s, const Arguments& a) {
-  return answer(s.engine().remove_customer_override(a.text("id"), a.text("entitlement")));
+  return answer(
+      s.engine().remove_customer_override(a.text("id"), a.text("entitlement"), change_options(a)));
 }
 
 Answer apply_customer_topup(Session& s, const Arguments& a) {
-  return answer(s.engine().apply_customer_topup(a.text("id"), a.text("topup")));
+  return answer(s.engine().apply_customer_topup(a.text("id"), a.text("topup"), change_options(a)));
 }
 
 Answer customers(Session& s, const Arguments&) { return answer_json(s.engine().customers()); }
@@ -165,10 +177,10 @@ constexpr std::array calls = {
     CallKind{"delete_alt_customer_id", delete_alt_takes, delete_alt_customer_id},
     CallKind{"set_customer_plan", plan_takes, set_customer_plan},
     CallKind{"create_customer_override", override_takes, create_customer_override},
-    CallKind{"remove_customer_override", id_and_entitlement, remove_customer_override},
+    CallKind{"remove_customer_override", remove_override_takes, remove_customer_override},
     CallKind{"apply_customer_topup", topup_takes, apply_customer_topup},
-    CallKind{"ensure_included_topups", id_only, with_id<&Limitr::ensure_included_topups>},
-    CallKind{"ensure_plan_subscription", id_only, with_id<&Limitr::ensure_plan_subscription>},
+    CallKind{"ensure_included_topups", ensure_takes, ensure<&Limitr::ensure_included_topups>},
+    CallKind{"ensure_plan_subscription", ensure_takes, ensure<&Limitr::ensure_plan_subscription>},
     CallKind{"customers", {}, customers},
     CallKind{"export_state", {}, export_state},
     CallKind{"load_customers", load_takes, load_customers},

@@ -56,6 +56,7 @@ constexpr std::array reserve_takes = {
     Parameter{"ttl", Kind::quantity},
     Parameter{"quantile", Kind::number},
     Parameter{"overhead", Kind::number},
+    Parameter{"request", Kind::text},
 };
 constexpr std::array settle_takes = {
     id,
@@ -68,7 +69,8 @@ constexpr std::array settle_takes = {
     Parameter{"segment", Kind::text},
     Parameter{"request", Kind::text},
 };
-constexpr std::array release_takes = {id, entitlement, Parameter{"hold", Kind::text, true}};
+constexpr std::array release_takes = {id, entitlement, Parameter{"hold", Kind::text, true},
+                                      Parameter{"request", Kind::text}};
 constexpr std::array held_takes = {id, entitlement};
 constexpr std::array estimate_takes = {
     id,
@@ -86,6 +88,7 @@ constexpr std::array observe_takes = {
     Parameter{"basis", Kind::number},
     Parameter{"segment", Kind::text},
     Parameter{"context", Kind::data},
+    Parameter{"request", Kind::text},
 };
 
 bool wants_event(const Arguments& a) {
@@ -154,6 +157,7 @@ Answer reserve(Session& s, const Arguments& a) {
   options.ttl = a.maybe_quantity("ttl");
   options.quantile = a.number("quantile", options.quantile);
   options.overhead = a.maybe_number("overhead");
+  options.request = a.text("request");
   return answer(Answer::Form::hold,
                 s.engine().reserve(a.text("id"), a.text("entitlement"), options));
 }
@@ -171,7 +175,8 @@ Answer settle(Session& s, const Arguments& a) {
 }
 
 Answer release(Session& s, const Arguments& a) {
-  return answer(s.engine().release(a.text("id"), a.text("entitlement"), s.hold(a.text("hold"))));
+  return answer(s.engine().release(a.text("id"), a.text("entitlement"), s.hold(a.text("hold")),
+                                   change_options(a)));
 }
 
 Answer held(Session& s, const Arguments& a) {
@@ -185,6 +190,7 @@ EstimateOptions estimate_options(const Arguments& a) {
   options.context = a.data("context");
   options.quantile = a.number("quantile", options.quantile);
   options.overhead = a.maybe_number("overhead");
+  options.request = a.text("request");
   return options;
 }
 

@@ -11,6 +11,7 @@ namespace limitr::scenario {
 namespace {
 
 constexpr Parameter id{"id", Kind::text, true};
+constexpr Parameter request{"request", Kind::text};
 
 constexpr std::array id_only = {id};
 constexpr std::array add_takes = {
@@ -33,15 +34,17 @@ constexpr std::array add_takes = {
     Parameter{"reset_sch", Kind::text},
     Parameter{"expires_on", Kind::moment},
     Parameter{"events", Kind::flag},
+    request,
 };
 constexpr std::array cap_takes = {id, Parameter{"cap", Kind::text, true}};
+constexpr std::array cap_change_takes = {id, Parameter{"cap", Kind::text, true}, request};
 constexpr std::array plan_margin_takes = {Parameter{"plan", Kind::text, true},
                                           Parameter{"usage", Kind::usage, true},
                                           Parameter{"scaled", Kind::flag}};
 constexpr std::array start_takes = {Parameter{"customer", Kind::text, true}, id,
                                     Parameter{"overage_only", Kind::flag},
-                                    Parameter{"ignore_grants", Kind::flag}};
-constexpr std::array capture_takes = {Parameter{"customer", Kind::text, true}, id};
+                                    Parameter{"ignore_grants", Kind::flag}, request};
+constexpr std::array capture_takes = {Parameter{"customer", Kind::text, true}, id, request};
 
 CapOptions cap_options(const Arguments& a) {
   CapOptions options;
@@ -62,6 +65,7 @@ CapOptions cap_options(const Arguments& a) {
   options.reset_sch = a.maybe_text("reset_sch");
   options.expires_on = a.moment("expires_on");
   options.events = a.flag("events", options.events);
+  options.request = a.text("request");
   return options;
 }
 
@@ -70,9 +74,13 @@ Answer add_customer_cap(Session& s, const Arguments& a) {
                 s.engine().add_customer_cap(a.text("id"), a.number("value", 0), cap_options(a)));
 }
 
+Answer customer_cap(Session& s, const Arguments& a) {
+  return answer(s.engine().customer_cap(a.text("id"), a.text("cap")));
+}
+
 template <auto method>
-Answer of_cap(Session& s, const Arguments& a) {
-  return answer((s.engine().*method)(a.text("id"), a.text("cap")));
+Answer change_cap(Session& s, const Arguments& a) {
+  return answer((s.engine().*method)(a.text("id"), a.text("cap"), change_options(a)));
 }
 
 Answer margin(const Read<Margin>& made) {
@@ -121,11 +129,13 @@ Answer start_margin_measurement(Session& s, const Arguments& a) {
   MeasurementOptions options;
   options.overage_only = a.flag("overage_only", options.overage_only);
   options.ignore_grants = a.flag("ignore_grants", options.ignore_grants);
+  options.request = a.text("request");
   return answer(s.engine().start_margin_measurement(a.text("customer"), a.text("id"), options));
 }
 
 Answer capture_margin_measurement(Session& s, const Arguments& a) {
-  const auto made = s.engine().capture_margin_measurement(a.text("customer"), a.text("id"));
+  const auto made =
+      s.engine().capture_margin_measurement(a.text("customer"), a.text("id"), change_options(a));
   if (!made.ok()) return failed(made.error());
   const std::optional<MeasuredMargin>& found = *made;
   if (!found) return {};
@@ -137,9 +147,9 @@ Answer capture_margin_measurement(Session& s, const Arguments& a) {
 
 constexpr std::array calls = {
     CallKind{"add_customer_cap", add_takes, add_customer_cap},
-    CallKind{"customer_cap", cap_takes, of_cap<&Limitr::customer_cap>},
-    CallKind{"reset_customer_cap", cap_takes, of_cap<&Limitr::reset_customer_cap>},
-    CallKind{"remove_customer_cap", cap_takes, of_cap<&Limitr::remove_customer_cap>},
+    CallKind{"customer_cap", cap_takes, customer_cap},
+    CallKind{"reset_customer_cap", cap_change_takes, change_cap<&Limitr::reset_customer_cap>},
+    CallKind{"remove_customer_cap", cap_change_takes, change_cap<&Limitr::remove_customer_cap>},
     CallKind{"customer_margin", id_only, customer_margin},
     CallKind{"customer_local_margin_breakdown", id_only, customer_margin},
     CallKind{"plan_margin", plan_margin_takes, plan_margin},
