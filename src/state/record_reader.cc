@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 #include <simdjson.h>
 
+#include <limitr/decision.h>
 #include "base/quantity.h"
 #include "state/record.h"
 
@@ -428,6 +429,9 @@ Grant read_grant(std::string_view id, ondemand::value& value, const Place& place
     // A record that kept no books: what is gone was drawn, what is more was added.
     grant.drawn = std::max(0.0, grant.starting_value - grant.value);
     grant.added = std::max(0.0, grant.value - grant.starting_value);
+    if (!std::isfinite(grant.drawn) || !std::isfinite(grant.added)) {
+      bad(place["value"], "a balance that its books can hold");
+    }
   }
   return grant;
 }
@@ -482,11 +486,15 @@ Cap read_cap(std::string_view id, ondemand::value& value, const Place& place, Sy
   return cap;
 }
 
+// One that leaves no room for the next numbers nothing.
+constexpr std::uint64_t largest_seq = 1'000'000'000'000'000;
+
 // Grants and caps are maps in the text; seq, else created_on, keeps the order they were added in.
 template <typename Items>
 void put_in_order(Items& items) {
-  const bool numbered =
-      std::all_of(items.begin(), items.end(), [](const auto& item) { return item.seq != 0; });
+  const bool numbered = std::all_of(items.begin(), items.end(), [](const auto& item) {
+    return item.seq != 0 && item.seq < largest_seq;
+  });
   std::stable_sort(items.begin(), items.end(), [&](const auto& a, const auto& b) {
     return numbered ? a.seq < b.seq : a.created_on < b.created_on;
   });
@@ -759,10 +767,13 @@ private:
               std::strtoull(std::string(read_text(member, here)).c_str(), nullptr, 16);
         } else if (key == "answer") {
           request.answer = std::string(std::string_view(simdjson::to_json_string(member)));
+          if (!decision_from_json(request.answer).ok()) bad(here, "a decision");
         } else if (key == "at") {
           request.at = read_time(member, here);
         }
       });
+      // It is written again as it stands: what is none would break the text around it.
+      if (request.answer.empty()) bad(place["answer"], "a decision");
       sink_.request(customer, std::move(request));
     });
   }
