@@ -50,6 +50,7 @@ void read_policy(Making& making, const Place& place) {
   read_length(fields, "hold_ttl", making.policy.hold_ttl);
   read_length(fields, "request_window", making.policy.request_window);
   read_count(fields, "request_limit", making.policy.request_limit);
+  fields.warn_of_typos();
 }
 
 void read_root(Making& making, const Node& document) {
