@@ -570,6 +570,22 @@ TEST(Validation, AnAmountIsLookedAtWithoutItsCreditToo) {
   begins(found[3], "policy.plans.p.topups.t.value: Top-up value must be positive");
 }
 
+TEST(Validation, AllDuplicateKeysAndNumbersThatAreNoneAreListed) {
+  std::vector<std::string> found;
+  for (const Issue& issue :
+       validate_policy("policy:\n  hold_ttl: .nan\n  credits:\n    c: {}\n    c: {price: {amount: "
+                       ".inf}}\n  hold_ttl: [1, .nan]\n  x: [\n",
+                       Format::yaml)) {
+    found.push_back(issue.to_string());
+  }
+  ASSERT_EQ(found.size(), 5U) << ::testing::PrintToString(found);
+  EXPECT_EQ(found[0], "2:13: policy.hold_ttl: `.nan` is not a finite number");
+  EXPECT_EQ(found[1], "5:5: policy.credits.c: the key `c` is there twice");
+  EXPECT_EQ(found[2], "5:25: policy.credits.c.price.amount: `.inf` is not a finite number");
+  EXPECT_EQ(found[3], "6:17: policy.hold_ttl[1]: `.nan` is not a finite number");
+  EXPECT_EQ(found[4].substr(0, 2), "8:") << "and what keeps the rest from being read: " << found[4];
+}
+
 TEST(Validation, IssuesHaveTheirPlace) {
   const auto issues = validate_policy("policy:\n  hold_ttl: 0\n", Format::yaml);
   ASSERT_EQ(issues.size(), 1U);
@@ -589,6 +605,12 @@ TEST(Validation, HostileNamesAndCountsStayBounded) {
   ASSERT_EQ(issues.size(), 1001U);
   EXPECT_LT(issues[0].path.size(), 300U);
   EXPECT_EQ(issues.back().message, "4000 more problems are not listed");
+}
+
+TEST(Validation, HostileFlawsStayBounded) {
+  std::string text = "policy:\n x:\n";
+  for (int i = 0; i < 5000; ++i) text += " - {a: .nan}\n";
+  EXPECT_EQ(validate_policy(text, Format::yaml).size(), 1001U);
 }
 
 TEST(Validation, LongExchangeChainsAreFollowedOnce) {
