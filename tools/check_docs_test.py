@@ -51,14 +51,15 @@ class Paths(Tree):
     def test_what_exists(self):
         for text in (
             "`src/base/amount.h`", "`src/base/`", "`base/amount.h`", "`limitr/limitr.h`", "`./run --fast`",
-            "`src/*/amount.h`", "`README.md`", "[up](../README.md)", "[here](guide.md#part)", "[there](#part)",
+            "`src/*/amount.h`", "`README.md`", "[up](../README.md)", "# A `part`\n[here](guide.md#a-part), [there](#a-part)",
         ):
             self.assertEqual(self.paths(text), [], text)
 
     def test_what_does_not(self):
         for text in (
             "`src/base/gone.h`", "`src/gone/`", "`gone/amount.h`", "`./gone --fast`", "`src/*/gone.h`",
-            "`GONE.md`", "[up](../GONE.md)", "[here](README.md)", "`src/base`, `src/gone`",
+            "`GONE.md`", "[up](../GONE.md)", "[here](README.md)", "`src/base`, `src/gone`", "[here](#part)",
+            "[here](guide.md#part)", "[up](../README.md#part)",
         ):
             found = self.paths("A line.\n" + text)
             self.assertEqual(len(found), 1, text)
@@ -70,6 +71,27 @@ class Paths(Tree):
             "`https://example.org/a.md`", "[site](https://example.org)", "```\n`src/gone.h`\n```",
         ):
             self.assertEqual(self.paths(text), [], text)
+
+
+class Headers(Tree):
+    def cited(self, text):
+        self.document("# A guide\n\n## Some calls\n")
+        header = self.root / "include" / "limitr" / "limitr.h"
+        header.write_text(text)
+        return list(check_docs.check_header(header, self.root))
+
+    def test_what_is_there(self):
+        for text in (
+            "// See docs/guide.md.", "// See docs/guide.md, Some calls.", "// docs/guide.md has more.",
+            "// See docs/guide.md, Some calls, and docs/guide.md.",
+        ):
+            self.assertEqual(self.cited(text), [], text)
+
+    def test_what_is_not(self):
+        for text in ("// See docs/gone.md.", "// See docs/guide.md, Other calls.", "// Is in docs/gone.md, Calls"):
+            found = self.cited("// A line.\n" + text)
+            self.assertEqual(len(found), 1, text)
+            self.assertTrue(found[0].startswith("include/limitr/limitr.h:2: "), found[0])
 
 
 class Examples(Tree):

@@ -12,7 +12,7 @@
 
 namespace limitr {
 
-/// Why a call was denied. spec: decision.md
+/// Why a call was denied. See docs/calls.md, Reasons.
 enum class Reason : std::uint8_t {
   unknown_customer,
   unknown_entitlement,
@@ -38,7 +38,7 @@ struct DenyingCap {
 };
 
 /// The answer to one call. Numbers are in the limit's credit, prices and overhead in runes;
-/// what does not apply is empty. Converts to bool: allowed or not. spec: decision.md
+/// what does not apply is empty. Converts to bool: allowed or not. See docs/calls.md, The decision.
 struct Decision {
   bool allowed = false;
   bool repeated = false;                       ///< An earlier answer to the same request ID.

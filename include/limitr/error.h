@@ -27,7 +27,7 @@ std::string_view to_string(ErrorCode code) noexcept;
 struct Error {
   ErrorCode code;
   std::string message;     ///< Lower case where the wording is ours, input in backticks or quotes.
-  std::string where = {};  ///< A path (policy.plans.pro...), a file position, or empty.
+  std::string where = {};  ///< A path (policy.plans.pro...), a place (line:column), both, or empty.
 
   /// "where: message", or just the message where there is no place.
   std::string to_string() const { return where.empty() ? message : where + ": " + message; }

@@ -12,7 +12,7 @@
 
 namespace limitr {
 
-/// Something that happened. spec: events.md has every type and its payload.
+/// Something that happened. docs/events.md has every type and its payload.
 ///
 /// `customer`, `caller` in the payload are the customer's identity (id, plan, type, label, refs,
 /// alt_ids, metadata), in events about a customer the whole record; `plan` is {name, label};
@@ -35,7 +35,7 @@ using Handler = std::function<void(const Event&)>;
 /// What a policy cannot say in data, by the names it uses. Costs and rates are asked for once per
 /// call, before it is decided; notifications once per event; all outside every lock. One that
 /// throws, or returns a number that is not finite, is logged and the policy's own figure is used.
-/// spec: events.md, Host functions
+/// See docs/events.md, Host functions.
 struct HostFunctions {
   /// A credit's `overhead_fn`: units used and event data (null if none) to runes.
   std::map<std::string, std::function<double(double units, const Json& event_data)>> overhead = {};

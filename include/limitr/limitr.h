@@ -65,7 +65,7 @@ private:
 /// request_window and request_limit: one that was denied or found nothing is decided anew.
 /// Errors: invalid_argument, for what cannot be an ID; request_mismatch, when the ID came with
 /// another call or other arguments before: take a new one; record_invalid, when the first answer
-/// was loaded and cannot be read. spec: state.md, Exactly once
+/// was loaded and cannot be read. See docs/state.md, Exactly once.
 class Limitr {
 public:
   /// An engine for a policy text, or a policy given as an object.
@@ -81,7 +81,7 @@ public:
   Limitr& operator=(Limitr&&) noexcept;
   ~Limitr();
 
-  // Calls. spec: decision.md
+  // Calls. See docs/calls.md.
 
   /// Decides a call and, when allowed, applies all of its changes together.
   /// Errors: invalid_value (not finite, or the unit does not fit), invalid_argument (a cap's or the
@@ -113,7 +113,7 @@ public:
   Result<Decision> check(const Handle& handle, Value value = 0,
                          const CallOptions& options = default_call_options);
 
-  // Reservations and estimates. spec: reservations.md
+  // Reservations and estimates. See docs/reservations.md.
 
   /// Holds room for a call whose size is known only afterwards: a hold's ID, or none when check()
   /// would not allow it now or the entitlement has no limit. Errors: as allow().
@@ -133,10 +133,11 @@ public:
   Result<bool> observe(std::string_view customer, std::string_view entitlement, Value value,
                        const EstimateOptions& options = {});
 
-  // Customers. spec: customers.md
+  // Customers. See docs/customers.md.
 
-  /// Creates a customer, or updates plan, type, label, refs and metadata of a known one.
-  /// Errors: no_plan, invalid_argument.
+  /// Creates a customer, or updates plan, type, label, refs and metadata of a known one. An
+  /// alternate ID that is another customer's is left out, and logged; those of a known customer
+  /// stay as they are (set_alt_customer_id() adds one). Errors: no_plan, invalid_argument.
   Result<void> create_customer(std::string_view id, const NewCustomer& customer = {});
   /// True when the customer was created; a known one is left alone. Safe on every request.
   Result<bool> ensure_customer(std::string_view id, const NewCustomer& customer = {});
@@ -162,7 +163,8 @@ public:
   /// False when the plan is unknown or already in effect.
   Result<bool> set_customer_plan(std::string_view id, std::string_view plan,
                                  bool overwrite_meters = false, const ChangeOptions& options = {});
-  /// False when customer, entitlement or credit is unknown or both reset forms are given.
+  /// Replaces an earlier override. False when customer, entitlement or credit is unknown or both
+  /// reset forms are given. Errors: invalid_value, invalid_argument.
   Result<bool> create_customer_override(std::string_view id, std::string_view entitlement,
                                         const OverrideOptions& options);
   Result<bool> remove_customer_override(std::string_view id, std::string_view entitlement,
@@ -174,7 +176,7 @@ public:
   /// Increments the plan's subscription once, after the trial; true only then.
   Result<bool> ensure_plan_subscription(std::string_view id, const ChangeOptions& options = {});
 
-  // Snapshot and load. spec: state.md
+  // Snapshot and load. See docs/state.md.
 
   /// Every customer's record as one JSON object, ID -> record: a consistent cut, taken while calls
   /// go on.
@@ -188,7 +190,7 @@ public:
   /// `{format, customers, estimates, requests}`. load_customers() takes it back.
   Result<std::string> export_state();
 
-  // Spend caps and margins. spec: pricing.md
+  // Spend caps and margins. See docs/calls.md, Spend caps, and docs/reads.md, Margins.
 
   /// The new cap's ID; none when the ID is taken, the credit unknown, both reset forms are given,
   /// or the cap would have to convert through stairstep prices.
@@ -210,7 +212,7 @@ public:
                                                   std::string_view measurement,
                                                   const ChangeOptions& options = {});
 
-  // Reads: the current period, rounded to nine decimals. spec: reads.md
+  // Reads: the current period, rounded to nine decimals. See docs/reads.md.
 
   Read<double> value(std::string_view customer, std::string_view entitlement, bool percent = false,
                      bool grants = true);
@@ -243,7 +245,7 @@ public:
   Read<Millis> plan_trial_period(std::string_view id);
   Read<std::string> plan_subscription_entitlement(std::string_view id);
 
-  // Policy. Calls go on while it changes; each call sees one policy. spec: reads.md, policy.md
+  // Policy. Calls go on while it changes; each call sees one policy. See docs/policy.md.
 
   Result<void> set_policy(std::string_view policy, Format format);
   template <std::same_as<Json> J>
@@ -258,7 +260,7 @@ public:
   /// The running policy's document.
   Json policy() const;
 
-  // Events. spec: events.md
+  // Events. See docs/events.md.
 
   /// Registers a handler; one of that name is replaced, in its place.
   void add_handler(std::string_view name, Handler handler);

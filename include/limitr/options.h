@@ -26,7 +26,7 @@ struct Options {
   std::function<void(std::string_view message)> log = {};  ///< Empty: standard error.
 };
 
-/// A cap that counts for one call only. spec: pricing.md, Spend caps
+/// A cap that counts for one call only. See docs/calls.md, Spend caps.
 struct CallCap {
   std::string credit = "rune";
   double value = 0;  ///< The ceiling, in `credit`.
@@ -37,7 +37,7 @@ struct CallCap {
   bool hard_trailing = false;
 };
 
-/// What a call may say besides who, what and how much. spec: decision.md
+/// What a call may say besides who, what and how much. See docs/calls.md.
 struct CallOptions {
   bool event = true;                    ///< Off: the call sends no events.
   std::optional<Json> event_data = {};  ///< An object; on the events, and given to cost functions.
@@ -63,18 +63,19 @@ struct ChangeOptions {
   std::string_view request = {};  ///< The call counts once under this ID. Empty: none.
 };
 
-/// What a new customer is given. spec: customers.md
+/// What a new customer is given. See docs/customers.md.
 struct NewCustomer {
   std::string_view plan = {};  ///< Empty: inherited through refs, else the default plan.
   std::string_view type = "user";
   std::string_view label = "User";
   std::optional<std::vector<std::string>> refs = {};  ///< Unset: none, or unchanged for a known ID.
-  std::vector<std::string> alts = {};
-  std::optional<Json> metadata = {};  ///< Unset: none, or unchanged for a known ID.
-  std::string_view request = {};      ///< Remembered on the customer made or updated.
+  std::vector<std::string> alts = {};                 ///< Those of other customers are left out.
+  std::optional<Json> metadata = {};                  ///< Unset: none, or unchanged for a known ID.
+  std::string_view request = {};  ///< Remembered on the customer made or updated.
 };
 
-/// A customer's own limit: what is unset copies the present limit. spec: customers.md
+/// A customer's own limit: what is unset copies the present limit, but that a reset form that is
+/// given takes the place of the other one. See docs/customers.md, Overrides.
 struct OverrideOptions {
   std::optional<Value> value = {};
   std::optional<Timestamp> expires = {};
@@ -87,7 +88,7 @@ struct OverrideOptions {
   std::string_view request = {};
 };
 
-/// A spend cap on a customer. spec: pricing.md, Spend caps
+/// A spend cap on a customer. See docs/calls.md, Spend caps.
 struct CapOptions {
   std::string_view cap = {};  ///< Its ID; empty: one is made.
   std::string_view credit = "rune";
@@ -109,7 +110,7 @@ struct CapOptions {
   std::string_view request = {};
 };
 
-/// What a hold is made of. spec: reservations.md
+/// What a hold is made of. See docs/reservations.md.
 struct ReserveOptions {
   std::optional<Value> value = {};   ///< Unset: the estimate, else the limit's increment.
   std::optional<Json> context = {};  ///< Event data.
@@ -139,7 +140,7 @@ struct EstimateOptions {
   std::string_view request = {};        ///< For observe().
 };
 
-/// What one call of this size is expected to use. spec: reservations.md, Estimates
+/// What one call of this size is expected to use. See docs/reservations.md, Estimates.
 struct Estimate {
   double value = 0;
   double overhead = 0;
@@ -148,7 +149,7 @@ struct Estimate {
   std::string scope = {};   ///< "customer" or "policy".
 };
 
-/// What one entitlement earned and cost this period, in runes. spec: pricing.md, Margins
+/// What one entitlement earned and cost this period, in runes. See docs/reads.md, Margins.
 struct EntitlementMargin {
   std::string entitlement = {};
   double cost = 0;
@@ -188,7 +189,7 @@ struct MeasuredMargin {
   double raw_margin = 0;  ///< charged - costs.
 };
 
-/// What load_customers() did. spec: state.md
+/// What load_customers() did. See docs/state.md, Loading.
 struct LoadReport {
   struct Refused {
     std::string id = {};  ///< Its place in the list where it names none; empty for the rest of a

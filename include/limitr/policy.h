@@ -16,7 +16,7 @@ namespace limitr {
 enum class Format : std::uint8_t { yaml, json, toml };
 
 /// What a policy document may cost to read. What is over a bound is refused with
-/// ErrorCode::document_too_large, which names the bound. spec: policy.md
+/// ErrorCode::document_too_large, which names the bound. See docs/policy.md, Bounds.
 struct DocumentBounds {
   std::size_t max_bytes = std::size_t{16} << 20U;
   std::size_t max_nodes = 1'000'000;
@@ -39,8 +39,9 @@ struct Issue {
 };
 
 /// Every problem of a policy document, errors and warnings, in the order of the document.
-/// Empty: the policy is good. A text that cannot be read at all is one issue.
-/// Threads: any. spec: policy.md, Validation
+/// Empty: the policy is good. Of a text that cannot be read the issues are what keeps it from being
+/// read: keys that are there twice and numbers that are not finite, or where its syntax breaks.
+/// Threads: any. See docs/policy.md, Validation.
 std::vector<Issue> validate_policy(std::string_view text, Format format,
                                    const DocumentBounds& bounds = {});
 

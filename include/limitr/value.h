@@ -10,7 +10,7 @@ namespace limitr {
 
 /// How much a call uses: a number in the credit's unit, or text with a unit ("2GB", "-3 MiB",
 /// "1_000"). Negative values give usage back. The text is not copied: it must outlive the call.
-/// spec: policy.md, Numbers with units
+/// See docs/policy.md, Numbers with units.
 class Value {
 public:
   template <typename T>

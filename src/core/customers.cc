@@ -163,6 +163,9 @@ Result<bool> override_limit(const policy::Policy& policy, const Family& family, 
     limit.increment = present->increment;
     limit.increment_text = present->increment_text;
     limit.reset = present->reset;
+    // A form that is given alone takes the place of the other one.
+    if (options.reset_inc && !options.reset_sch) limit.reset.schedule.reset();
+    if (options.reset_sch && !options.reset_inc) limit.reset.inc.reset();
     limit.override_expires_on = present->override_expires_on;
   }
   if (options.credit) limit.credit = policy.names->find(*options.credit);

@@ -59,15 +59,25 @@ Result<void> check_new(std::string_view id, const NewCustomer& given) {
                .where = "metadata"};
 }
 
-// Takes over those alternate IDs that are nobody else's.
-void take_alts(Engine& engine, Locked& locked, Customer& draft,
-               const std::vector<std::string>& alts) {
+// Takes over those alternate IDs that are nobody else's; what there is to log of the others.
+std::vector<std::string> take_alts(Engine& engine, Locked& locked, Customer& draft,
+                                   const std::vector<std::string>& alts) {
+  std::vector<std::string> left_out;
   for (const std::string& alt : alts) {
     locked.locks().add(Engine::shard_of(alt));
     std::vector<std::string>& taken = draft.own_rest().alt_ids;
     const bool twice = std::find(taken.begin(), taken.end(), alt) != taken.end();
-    if (!twice && alt != draft.id && !engine.owner_of(alt)) taken.push_back(alt);
+    if (twice || alt == draft.id) continue;
+    if (const auto owner = engine.owner_of(alt)) {
+      left_out.push_back(
+          fmt::format("customer `{}` is made without the alternate ID `{}`, which "
+                      "belongs to customer `{}`",
+                      draft.id, alt, *owner));
+    } else {
+      taken.push_back(alt);
+    }
   }
+  return left_out;
 }
 
 enum class Created : bool { no, yes };
@@ -87,7 +97,7 @@ Result<Created> create(Engine& engine, const Once& once, std::string_view id,
     return std::move(settled).error();
   }
   core::begin(policy, locked.family(), draft, now, engine.ids());
-  take_alts(engine, locked, draft, given.alts);
+  const std::vector<std::string> left_out = take_alts(engine, locked, draft, given.alts);
   once.remember(locked, true);
   Slot& slot = engine.insert(std::move(draft));
   std::vector<Event> events;
@@ -95,6 +105,7 @@ Result<Created> create(Engine& engine, const Once& once, std::string_view id,
     events.push_back(engine::customer_set(slot.customer, engine.names(), now));
   }
   engine.send(locked, std::move(events));
+  for (const std::string& message : left_out) engine.log(message);
   return Created::yes;
 }
 

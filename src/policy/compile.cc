@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "policy/compile.h"
 
+#include <algorithm>
 #include <charconv>
 #include <cmath>
+#include <utility>
 
 #include <fmt/format.h>
 
@@ -50,6 +52,7 @@ void read_policy(Making& making, const Place& place) {
   read_length(fields, "hold_ttl", making.policy.hold_ttl);
   read_length(fields, "request_window", making.policy.request_window);
   read_count(fields, "request_limit", making.policy.request_limit);
+  fields.warn_of_typos();
 }
 
 void read_root(Making& making, const Node& document) {
@@ -96,10 +99,22 @@ Checked check(const Node& document, const std::shared_ptr<SymbolTable>& names, b
 // Where a document cannot be read, as the issue that a linter shows.
 Issue issue_of(const Error& error) {
   Issue issue{Issue::Severity::error, {}, error.message, 0, 0};
+  // "line:column: path"
   const char* end = error.where.data() + error.where.size();
   const auto line = std::from_chars(error.where.data(), end, issue.line);
-  if (line.ptr != end) std::from_chars(line.ptr + 1, end, issue.column);
+  if (line.ptr == end) return issue;
+  const auto column = std::from_chars(line.ptr + 1, end, issue.column);
+  if (end - column.ptr > 2) issue.path.assign(column.ptr + 2, end);
   return issue;
+}
+
+// Keys that are there twice and numbers that are none, then what keeps the rest from being read.
+std::vector<Issue> unreadable(std::vector<Issue> flaws, const Result<Node>& document) {
+  std::stable_sort(flaws.begin(), flaws.end(), [](const Issue& a, const Issue& b) {
+    return std::pair(a.line, a.column) < std::pair(b.line, b.column);
+  });
+  if (!document.ok()) flaws.push_back(issue_of(document.error()));
+  return flaws;
 }
 
 }  // namespace
@@ -139,8 +154,9 @@ std::string Issue::to_string() const {
 
 std::vector<Issue> validate_policy(std::string_view text, Format format,
                                    const DocumentBounds& bounds) {
-  const Result<policy::Node> document = policy::parse_document(text, format, bounds);
-  if (!document.ok()) return {policy::issue_of(document.error())};
+  std::vector<Issue> flaws;
+  const Result<policy::Node> document = policy::parse_document(text, format, bounds, &flaws);
+  if (!document.ok() || !flaws.empty()) return policy::unreadable(std::move(flaws), document);
   return policy::check(*document, std::make_shared<SymbolTable>(), true).issues;
 }
 

@@ -482,6 +482,110 @@ TEST(Validation, ConditionsAndFunctionsAreWarnedOf) {
   EXPECT_EQ(result.policy->notifications.at(0).condition, "x < 1");
 }
 
+TEST(Validation, AListedCustomersAlternateIdsAreItsOwn) {
+  begins(problem_of("policy: {customers: {ann: {alt_ids: [a, bob]}, bob: {alt_ids: [b]}}}"),
+         "policy.customers.ann.alt_ids[1]: the ID \"bob\" belongs to customer \"bob\" already");
+  begins(problem_of("policy: {customers: {ann: {alt_ids: [a]}, bob: {alt_ids: [a]}}}"),
+         "policy.customers.bob.alt_ids[0]: the ID \"a\" belongs to customer \"ann\" already");
+  begins(problem_of("policy: {customers: {ann: {alt_ids: a}}}"),
+         "policy.customers.ann.alt_ids: `alt_ids` must be a list");
+  valid("policy: {customers: {ann: {alt_ids: [a, a, ann]}, bob: {alt_ids: [b]}}}");
+}
+
+// The one issue of a policy that is valid all the same.
+Issue warning_of(const std::string& text) {
+  const Compiled result = compiled(text);
+  EXPECT_TRUE(result.policy) << "warnings keep no policy out";
+  EXPECT_EQ(result.issues.size(), 1U) << text;
+  if (result.issues.empty()) return {};
+  EXPECT_EQ(result.issues[0].severity, Issue::Severity::warning);
+  return result.issues[0];
+}
+
+TEST(Validation, TiersThatNothingUsesAreWarnedOf) {
+  const std::string tiers = "tiers: [{price: {amount: 1}}]";
+  const Issue issue = warning_of(with_credit(tiers));
+  EXPECT_EQ(issue.to_string(),
+            "1:24: policy.credits.c.tiers: `tiers` are not used by the flat pricing model: set "
+            "`pricing_model`");
+  EXPECT_EQ(warning_of(with_credit("price: {amount: 2}, " + tiers)).path, issue.path);
+  valid(with_credit("price: {amount: 2}, tiers: []"));
+  begins(problem_of(with_credit("pricing_model: auction, " + tiers)),
+         "policy.credits.c.pricing_model: 'auction' is not");
+}
+
+TEST(Validation, NotificationsNamedLikeEventsAreWarnedOf) {
+  EXPECT_EQ(warning_of("policy:\n  notifications:\n    meter-limit: {events: [meter-changed]}\n")
+                .to_string(),
+            "3:5: policy.notifications.meter-limit: \"meter-limit\" is an event's own name: "
+            "handlers cannot tell what this notification sends from the event");
+}
+
+TEST(Validation, KeysThatLookLikeOneThatIsMissingAreWarnedOf) {
+  EXPECT_EQ(warning_of("policy:\n  plans:\n    p:\n      entitlements:\n        e:\n"
+                       "          limit:\n            credit: c\n            valeu: 5\n"
+                       "  credits: {c: {}}\n")
+                .to_string(),
+            "8:13: policy.plans.p.entitlements.e.limit.valeu: unknown key `valeu`: did you mean "
+            "`value`?");
+  struct Case {
+    const char* text;
+    const char* path;
+  };
+  for (const Case& c : std::initializer_list<Case>{
+           {"policy: {credit: {}}", "policy.credit"},
+           {"policy: {credits: {c: {overhed_cost: 1}}}", "policy.credits.c.overhed_cost"},
+           {"policy: {credits: {c: {price: {amount: 1, idd: x}}}}", "policy.credits.c.price.idd"},
+           {"policy: {credits: {c: {pricing_model: tiered, tiers: [{upto: 5, price: {amount: "
+            "1}}]}}}",
+            "policy.credits.c.tiers[0].upto"},
+           {"policy: {exchange: {eur: {valu: 2}}}", "policy.exchange.eur.valu"},
+           {"policy: {plans: {p: {defualt: true}}}", "policy.plans.p.defualt"},
+           {"policy: {plans: {p: {entitlements: {e: {limits: {credit: c}}}}}}",
+            "policy.plans.p.entitlements.e.limits"},
+           {"policy: {credits: {c: {}}, plans: {p: {topups: {t: {credit: c, include: true}}}}}",
+            "policy.plans.p.topups.t.include"},
+           {"policy: {notifications: {n: {events: [meter-changed], fm: x}}}",
+            "policy.notifications.n.fm"},
+           {"policy: {customers: {ann: {alt_id: [a]}}}", "policy.customers.ann.alt_id"}}) {
+    SCOPED_TRACE(c.text);
+    EXPECT_EQ(warning_of(c.text).path, c.path);
+  }
+}
+
+TEST(Validation, YourOwnKeysAreNobodysBusiness) {
+  valid("policy: {mine: 1, credits: {c: {stripe: x, names: []}}}");
+  valid(with_limit("value: 5, valeu: 6"));  // Nothing is missing.
+  valid(with_limit("level: 5, valid: true"));
+}
+
+TEST(Validation, AnAmountIsLookedAtWithoutItsCreditToo) {
+  const auto found = problems(
+      "policy: {plans: {p: {entitlements: {e: {limit: {credit: x, value: 5 parsecs, minimum: "
+      "2GB}}}, topups: {t: {credit: x, value: -1}}}}}");
+  ASSERT_EQ(found.size(), 4U) << ::testing::PrintToString(found);
+  begins(found[0], "policy.plans.p.entitlements.e.limit.credit: A credit named \"x\"");
+  begins(found[1], "policy.plans.p.entitlements.e.limit.value: Cannot use \"5 parsecs\"");
+  begins(found[2], "policy.plans.p.topups.t.credit: A credit named \"x\"");
+  begins(found[3], "policy.plans.p.topups.t.value: Top-up value must be positive");
+}
+
+TEST(Validation, AllDuplicateKeysAndNumbersThatAreNoneAreListed) {
+  std::vector<std::string> found;
+  for (const Issue& issue :
+       validate_policy("policy:\n  hold_ttl: .nan\n  credits:\n    c: {}\n    c: {price: {amount: "
+                       ".inf}}\n  hold_ttl: [1, .nan]\n  x: [\n",
+                       Format::yaml)) {
+    found.push_back(issue.to_string());
+  }
+  ASSERT_EQ(found.size(), 5U) << ::testing::PrintToString(found);
+  EXPECT_EQ(found[0], "2:13: policy.hold_ttl: `.nan` is not a finite number");
+  EXPECT_EQ(found[1], "5:5: policy.credits.c: the key `c` is there twice");
+  EXPECT_EQ(found[2], "5:25: policy.credits.c.price.amount: `.inf` is not a finite number");
+  EXPECT_EQ(found[3], "6:17: policy.hold_ttl[1]: `.nan` is not a finite number");
+  EXPECT_EQ(found[4].substr(0, 2), "8:") << "and what keeps the rest from being read: " << found[4];
+}
+
 TEST(Validation, IssuesHaveTheirPlace) {
   const auto issues = validate_policy("policy:\n  hold_ttl: 0\n", Format::yaml);
   ASSERT_EQ(issues.size(), 1U);
@@ -501,6 +605,12 @@ TEST(Validation, HostileNamesAndCountsStayBounded) {
   ASSERT_EQ(issues.size(), 1001U);
   EXPECT_LT(issues[0].path.size(), 300U);
   EXPECT_EQ(issues.back().message, "4000 more problems are not listed");
+}
+
+TEST(Validation, HostileFlawsStayBounded) {
+  std::string text = "policy:\n x:\n";
+  for (int i = 0; i < 5000; ++i) text += " - {a: .nan}\n";
+  EXPECT_EQ(validate_policy(text, Format::yaml).size(), 1001U);
 }
 
 TEST(Validation, LongExchangeChainsAreFollowedOnce) {

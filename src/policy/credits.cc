@@ -30,6 +30,7 @@ std::optional<Band> read_tier(const Place& place, Issues& issues) {
   const double up_to = fields.number("up_to").value_or(no_bound);
   const bool has_price = fields.find("price").has_value();
   const auto amount = read_price(fields, "price");
+  fields.warn_of_typos();
   if (!has_price) {
     issues.breaks_rule(fields.at("price"), "a price tier requires a price ('price' field)");
   }
@@ -68,7 +69,8 @@ PriceCurve read_curve(const Fields& fields) {
   PriceCurve curve;
   Issues& issues = fields.issues();
   const std::string model = fields.text_or("pricing_model", "flat");
-  if (const auto known = chosen(pricing_models, model)) {
+  const auto known = chosen(pricing_models, model);
+  if (known) {
     curve.model = *known;
   } else {
     issues.breaks_rule(fields.at("pricing_model"),
@@ -79,6 +81,10 @@ PriceCurve read_curve(const Fields& fields) {
   const auto amount = read_price(fields, "price");
   const auto tiers = fields.list("tiers");
   if (curve.model == PricingModel::flat) {
+    if (known && tiers && !tiers->node->as_sequence()->empty()) {
+      issues.warn(tiers->at_key(),
+                  "`tiers` are not used by the flat pricing model: set `pricing_model`");
+    }
     curve.amount = amount;
     return curve;
   }
@@ -105,6 +111,7 @@ std::optional<double> read_price(const Fields& fields, std::string_view key) {
   const Fields price(*place, fields.issues());
   price.text("id");
   const auto amount = price.number("amount");
+  price.warn_of_typos();
   if (!price.find("amount")) {
     fields.issues().breaks_rule(price.at("amount"), "a price requires an amount ('amount' field)");
   }
@@ -142,6 +149,7 @@ void read_credits(Making& making, const Place& section) {
           fmt::format("Credit \"{}\" cannot have a negative overhead cost", shown(credit.label)));
     }
     credit.price = read_curve(fields);
+    fields.warn_of_typos();
 
     making.units.emplace(place.key, credit.stof_units);
     making.priced.emplace(place.key, credit.price.priced());

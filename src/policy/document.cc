@@ -2,6 +2,7 @@
 #include "policy/document.h"
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 
 #include <absl/container/flat_hash_set.h>
@@ -16,8 +17,39 @@ namespace {
 
 constexpr std::string_view byte_order_mark = "\xEF\xBB\xBF";
 
-std::string place(Position at) {
-  return at.line == 0 ? std::string() : fmt::format("{}:{}", at.line, at.column);
+// More flaws than anyone reads.
+constexpr std::size_t most_flaws = 1000;
+
+std::string place(Position at, std::string_view path = {}) {
+  if (at.line == 0) return std::string(path);
+  return fmt::format("{}:{}{}{}", at.line, at.column, path.empty() ? "" : ": ", path);
+}
+
+bool is_continuation(char byte) { return (static_cast<unsigned char>(byte) & 0xC0U) == 0x80U; }
+
+bool is_valid_utf8(std::string_view text) {
+  return simdjson::validate_utf8(text.data(), text.size());
+}
+
+// The bytes of the character that the text begins with; 0 where it begins with none.
+std::size_t first_character(std::string_view text) {
+  for (std::size_t size = 1; size <= std::min<std::size_t>(4, text.size()); ++size) {
+    if (is_valid_utf8(text.substr(0, size))) return size;
+  }
+  return 0;
+}
+
+// How much of the text is UTF-8. Looks at each byte a few times at most, however it is made.
+std::size_t utf8_prefix(std::string_view text) {
+  std::size_t good = 0;
+  for (std::size_t step = std::bit_floor(text.size()); step >= 16; step /= 2) {
+    std::size_t end = std::min(good + step, text.size());
+    // Not in the middle of a character, which has up to three bytes behind its first.
+    for (int i = 0; i < 3 && end < text.size() && is_continuation(text[end]); ++i) --end;
+    if (is_valid_utf8(text.substr(good, end - good))) good = end;
+  }
+  while (const std::size_t size = first_character(text.substr(good))) good += size;
+  return good;
 }
 
 Error too_large(std::string message, Position at) {
@@ -53,7 +85,7 @@ const Node::Member* duplicate_in(const Node::Mapping& members) {
 // Copies a JSON value into the tree. Recurses no deeper than the builder lets it.
 class JsonCopier {
 public:
-  explicit JsonCopier(const DocumentBounds& bounds) : bounds_(bounds), tree_(bounds) {}
+  explicit JsonCopier(const DocumentBounds& bounds) : bounds_(bounds), tree_(bounds, nullptr) {}
 
   Result<Node> copy(const Json& json) {
     if (!value(json)) return tree_.error();
@@ -69,7 +101,7 @@ private:
       case Json::value_t::number_unsigned: return tree_.add(Node{json.get<double>()});
       case Json::value_t::number_float: {
         const auto number = json.get<double>();
-        if (!std::isfinite(number)) return tree_.fail(not_finite({}, fmt::format("{}", number)));
+        if (!std::isfinite(number)) return refused(not_finite(fmt::format("{}", number)));
         return tree_.add(Node{number});
       }
       case Json::value_t::string: {
@@ -78,8 +110,12 @@ private:
       }
       case Json::value_t::array: return sequence(json);
       case Json::value_t::object: return mapping(json);
-      default: return tree_.fail(syntax_error({}, "binary data has no place in a document"));
+      default: return refused("binary data has no place in a document");
     }
+  }
+
+  bool refused(std::string message) {
+    return tree_.fail(syntax_error({}, std::move(message), tree_.path()));
   }
 
   bool sequence(const Json& json) {
@@ -101,8 +137,7 @@ private:
   bool takes(const std::string& text) {
     bytes_ += text.size();
     if (bytes_ > bounds_.max_bytes) return tree_.fail(too_many_bytes(bounds_));
-    if (simdjson::validate_utf8(text.data(), text.size())) return true;
-    return tree_.fail(syntax_error({}, "the document is not valid UTF-8"));
+    return is_valid_utf8(text) || refused("the document is not valid UTF-8");
   }
 
   const DocumentBounds& bounds_;
@@ -112,6 +147,15 @@ private:
 
 }  // namespace
 
+Position position_in(std::string_view text, std::size_t byte) {
+  const std::string_view before = text.substr(0, byte);
+  const auto lines = std::count(before.begin(), before.end(), '\n');
+  const std::string_view line = before.substr(before.rfind('\n') + 1);
+  const auto inside = std::count_if(line.begin(), line.end(), is_continuation);
+  return {static_cast<std::uint32_t>(lines + 1),
+          static_cast<std::uint32_t>(line.size() - static_cast<std::size_t>(inside) + 1)};
+}
+
 std::string shown(std::string_view text) {
   constexpr std::size_t longest = 120;
   if (text.size() <= longest) return std::string(text);
@@ -120,8 +164,8 @@ std::string shown(std::string_view text) {
   return std::string(text.substr(0, end)) + "...";
 }
 
-Error syntax_error(Position at, std::string message) {
-  return Error{ErrorCode::policy_invalid, std::move(message), place(at)};
+Error syntax_error(Position at, std::string message, std::string_view path) {
+  return Error{ErrorCode::policy_invalid, std::move(message), place(at, path)};
 }
 
 Error too_deep(const DocumentBounds& bounds, Position at) {
@@ -138,13 +182,38 @@ Error too_many_nodes(const DocumentBounds& bounds, Position at) {
                    at);
 }
 
-Error not_finite(Position at, std::string_view written) {
-  return syntax_error(at, fmt::format("`{}` is not a finite number", shown(written)));
+std::string not_finite(std::string_view written) {
+  return fmt::format("`{}` is not a finite number", shown(written));
 }
 
 bool TreeBuilder::fail(Error error) {
   error_ = std::move(error);
   return false;
+}
+
+bool TreeBuilder::flaw(Position at, std::string message, std::string_view path) {
+  if (flaws_ == nullptr || flaws_->size() == most_flaws) {
+    return fail(syntax_error(at, std::move(message), path));
+  }
+  flaws_->push_back(
+      {Issue::Severity::error, std::string(path), std::move(message), at.line, at.column});
+  return true;
+}
+
+std::string TreeBuilder::path() const {
+  std::string path;
+  for (const Open& open : open_) {
+    const bool is_innermost = open.node == open_.back().node;
+    if (const Node::Mapping* members = open.node->as_mapping()) {
+      if (is_innermost && open.expects_key) break;
+      if (!path.empty()) path += '.';
+      path += shown(members->back().key);
+    } else {
+      const std::size_t size = open.node->as_sequence()->size();
+      path += fmt::format("[{}]", is_innermost ? size : size - 1);
+    }
+  }
+  return path;
 }
 
 bool TreeBuilder::count(std::size_t nodes, Position at) {
@@ -186,13 +255,18 @@ bool TreeBuilder::open(Node node) {
 }
 
 bool TreeBuilder::close() {
-  const Node* node = open_.back().node;
-  open_.pop_back();
-  const Node::Mapping* members = node->as_mapping();
+  const Node::Mapping* members = open_.back().node->as_mapping();
   const Node::Member* duplicate = members == nullptr ? nullptr : duplicate_in(*members);
-  if (duplicate == nullptr) return true;
-  return fail(syntax_error(duplicate->key_position,
-                           fmt::format("the key `{}` is there twice", shown(duplicate->key))));
+  bool goes_on = true;
+  if (duplicate != nullptr) {
+    std::string path = this->path();
+    if (!path.empty()) path += '.';
+    goes_on = flaw(duplicate->key_position,
+                   fmt::format("the key `{}` is there twice", shown(duplicate->key)),
+                   path + shown(duplicate->key));
+  }
+  open_.pop_back();
+  return goes_on;
 }
 
 std::vector<std::uint32_t> TreeBuilder::next_path() const {
@@ -234,18 +308,19 @@ std::string_view Node::kind_name() const {
   return as_bool() ? "true or false" : "nothing";
 }
 
-Result<Node> parse_document(std::string_view text, Format format, const DocumentBounds& bounds) {
+Result<Node> parse_document(std::string_view text, Format format, const DocumentBounds& bounds,
+                            std::vector<Issue>* flaws) {
   // A text without a byte may point nowhere, which libyaml does not take.
   if (text.empty()) text = "";
   if (text.size() > bounds.max_bytes) return too_many_bytes(bounds);
-  if (!simdjson::validate_utf8(text.data(), text.size())) {
-    return syntax_error({}, "the document is not valid UTF-8");
-  }
   if (text.starts_with(byte_order_mark)) text.remove_prefix(byte_order_mark.size());
+  if (!is_valid_utf8(text)) {
+    return syntax_error(position_in(text, utf8_prefix(text)), "the document is not valid UTF-8");
+  }
   switch (format) {
-    case Format::yaml: return parse_yaml(text, bounds);
-    case Format::json: return parse_json(text, bounds);
-    case Format::toml: return parse_toml(text, bounds);
+    case Format::yaml: return parse_yaml(text, bounds, flaws);
+    case Format::json: return parse_json(text, bounds, flaws);
+    case Format::toml: return parse_toml(text, bounds, flaws);
   }
   return syntax_error({}, "unknown format");
 }

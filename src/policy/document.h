@@ -54,10 +54,13 @@ struct Node::Member {
 /// expansion as they grow. Duplicate keys, NaN, infinities, invalid UTF-8, cyclic anchors, more
 /// than one YAML document and numbers beyond the range of a double are refused.
 /// Errors: document_too_large (names the bound and the option that raises it), policy_invalid
-/// (syntax; `where` is line:column where the format tells it).
-Result<Node> parse_document(std::string_view text, Format format, const DocumentBounds& bounds);
+/// (syntax). `where` is "line:column: path", what is known of it.
+/// Where `flaws` are given, a duplicate key (the first of its mapping) or a number that is none is
+/// added to them instead and reading goes on: the tree is then of no use, but all are found.
+Result<Node> parse_document(std::string_view text, Format format, const DocumentBounds& bounds,
+                            std::vector<Issue>* flaws = nullptr);
 
-/// The same from a JSON value, under the same bounds.
+/// The same from a JSON value, under the same bounds; `where` is the path.
 Result<Node> to_node(const Json& json, const DocumentBounds& bounds);
 
 /// The node as a JSON value.

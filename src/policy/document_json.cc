@@ -69,11 +69,71 @@ private:
   Position here_ = {1, 1};
 };
 
+// Counts the values of a text before any of them is kept. All but the outermost come behind an
+// opening bracket or a comma, so of a JSON text the count is exact, and what is no JSON is refused
+// in any case.
+class Count {
+public:
+  Count(std::string_view text, const DocumentBounds& bounds) : text_(text), bounds_(bounds) {}
+
+  // Where there are too many; none where there are not, or where the text nests too deep before:
+  // the parser then comes no further.
+  std::optional<std::size_t> find_excess() {
+    for (; at_ < text_.size() && depth_ <= bounds_.max_depth; ++at_) {
+      step(text_[at_]);
+      if (values_ > bounds_.max_nodes) return at_;
+    }
+    return std::nullopt;
+  }
+
+private:
+  void step(char c) {
+    switch (c) {
+      case ' ':
+      case '\t':
+      case '\r':
+      case '\n': return;
+      case ']':
+      case '}':
+        awaits_ = false;
+        depth_ -= depth_ > 0 ? 1 : 0;
+        return;
+      case '[':
+      case '{':
+        begin();
+        awaits_ = true;
+        ++depth_;
+        return;
+      case ',': awaits_ = true; return;
+      case '"': skip_text(); [[fallthrough]];
+      default: begin();
+    }
+  }
+
+  void begin() {
+    values_ += awaits_ ? 1 : 0;
+    awaits_ = false;
+  }
+
+  void skip_text() {
+    for (++at_; at_ < text_.size() && text_[at_] != '"'; ++at_) {
+      if (text_[at_] == '\\') ++at_;
+    }
+  }
+
+  std::string_view text_;
+  const DocumentBounds& bounds_;
+  std::size_t at_ = 0;
+  std::size_t values_ = 0;
+  std::size_t depth_ = 0;
+  bool awaits_ = true;  // A value, or its key, unless a bracket closes.
+};
+
 // Takes the parser's events; false makes it stop.
 class Events : public Json::json_sax_t {
 public:
-  Events(std::string_view text, const DocumentBounds& bounds)
-      : text_(text), cursor_(text), tree_(bounds) {}
+  Events(std::string_view text, const DocumentBounds& bounds, std::vector<Issue>* flaws)
+      : text_(text), cursor_(text), tree_(bounds, flaws) {}
 
   bool null() override { return tree_.add(Node{nullptr, cursor_.next()}); }
   bool boolean(bool flag) override { return tree_.add(Node{flag, cursor_.next()}); }
@@ -110,7 +170,7 @@ public:
       message = message.substr(0, message.find("; last read"));
     }
     const Position at = Cursor(text_).at_most(offset == 0 ? 0 : offset - 1);
-    return tree_.fail(syntax_error(at, shown(message)));
+    return tree_.fail(syntax_error(at, shown(message), tree_.path()));
   }
 
   TreeBuilder& tree() { return tree_; }
@@ -128,8 +188,12 @@ private:
 
 }  // namespace
 
-Result<Node> parse_json(std::string_view text, const DocumentBounds& bounds) {
-  Events events(text, bounds);
+Result<Node> parse_json(std::string_view text, const DocumentBounds& bounds,
+                        std::vector<Issue>* flaws) {
+  if (const auto excess = Count(text, bounds).find_excess()) {
+    return too_many_nodes(bounds, position_in(text, *excess));
+  }
+  Events events(text, bounds, flaws);
   if (!Json::sax_parse(text.begin(), text.end(), &events)) return events.tree().error();
   return events.tree().take();
 }

@@ -15,24 +15,32 @@
 // without a byte order mark.
 namespace limitr::policy {
 
-Result<Node> parse_yaml(std::string_view text, const DocumentBounds& bounds);
-Result<Node> parse_json(std::string_view text, const DocumentBounds& bounds);
-Result<Node> parse_toml(std::string_view text, const DocumentBounds& bounds);
+Result<Node> parse_yaml(std::string_view text, const DocumentBounds& bounds,
+                        std::vector<Issue>* flaws);
+Result<Node> parse_json(std::string_view text, const DocumentBounds& bounds,
+                        std::vector<Issue>* flaws);
+Result<Node> parse_toml(std::string_view text, const DocumentBounds& bounds,
+                        std::vector<Issue>* flaws);
 
 /// The text as messages quote it: whole where it is short enough to be read.
 std::string shown(std::string_view text);
 
 /// The document does not follow its format, or says what no policy can hold.
-Error syntax_error(Position at, std::string message);
+Error syntax_error(Position at, std::string message, std::string_view path = {});
 Error too_deep(const DocumentBounds& bounds, Position at);
 Error too_many_nodes(const DocumentBounds& bounds, Position at);
-Error not_finite(Position at, std::string_view written);
+/// The line and the column, in characters, of a byte of a text.
+Position position_in(std::string_view text, std::size_t byte);
+/// "`nan` is not a finite number"
+std::string not_finite(std::string_view written);
 
 /// Puts a tree together while its text is read, and refuses it as soon as it passes a bound.
 /// Calls return false where the document is refused; error() says why, and reading must end.
 class TreeBuilder {
 public:
-  explicit TreeBuilder(const DocumentBounds& bounds) : bounds_(bounds) {}
+  /// `flaws` as for parse_document(); null: the first one refuses the document.
+  TreeBuilder(const DocumentBounds& bounds, std::vector<Issue>* flaws)
+      : bounds_(bounds), flaws_(flaws) {}
 
   /// The key of the member whose value comes next. REQUIRES: expects_key().
   bool key(std::string name, Position at);
@@ -46,10 +54,15 @@ public:
   /// Counts `nodes` toward the bound.
   bool count(std::size_t nodes, Position at);
   bool fail(Error error);
+  /// What stands at the path is no part of any policy, though its format is right.
+  bool flaw(Position at, std::string message, std::string_view path);
 
   bool expects_key() const { return !open_.empty() && open_.back().expects_key; }
   std::size_t depth() const { return open_.size(); }
   std::size_t nodes() const { return nodes_; }
+  /// policy.credits.tokens.tiers[2]: of the value that comes next, or of the mapping whose key
+  /// does.
+  std::string path() const;
   /// Where the value that comes next will stand: its index in each collection from the root on.
   std::vector<std::uint32_t> next_path() const;
   /// The node at such a path. REQUIRES: it is there.
@@ -71,6 +84,7 @@ private:
   Node& place(Node node);
 
   const DocumentBounds& bounds_;
+  std::vector<Issue>* flaws_;
   Node root_;
   std::vector<Open> open_;
   std::size_t nodes_ = 0;

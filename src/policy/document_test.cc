@@ -298,11 +298,44 @@ TEST(Bounds, DuplicateKeysAreRefused) {
   for (const Format format : {Format::yaml, Format::json}) {
     const Error error = refused("{\"a\": 1,\n \"b\": 2, \"a\": 3}", format);
     EXPECT_TRUE(contains(error, "`a`")) << error.message;
-    EXPECT_EQ(error.where, "2:10");
+    EXPECT_EQ(error.where, "2:10: a");
+    EXPECT_EQ(refused("{\"x\": [{}, {\"a\": 1, \"a\": 3}]}", format).where, "1:21: x[1].a");
     const Error many = refused(around("{", numbered("\"k", "\": 1, ", 100), "\"k7\": 2}"), format);
     EXPECT_TRUE(contains(many, "`k7`")) << many.message;
   }
   EXPECT_EQ(refused("a = 1\na = 2\n", Format::toml).where.substr(0, 2), "2:");
+}
+
+TEST(Document, WhatIsWrongHasItsPlaceAndItsPath) {
+  EXPECT_EQ(refused("a:\n  b: [1, {c: .nan}]\n", Format::yaml).where, "2:14: a.b[1].c");
+  EXPECT_EQ(refused("a: 1\nb: {c: 1e999}\n", Format::yaml).where, "2:8: b.c");
+  EXPECT_EQ(refused("{\"a\": {\"b\": [1, NaN]}}", Format::json).where, "1:17: a.b[1]");
+  EXPECT_EQ(refused("a = 1\n[b]\nc = [1, nan]\n", Format::toml).where, "3:9: b.c[1]");
+  const Json json = {{"policy", {{"plans", {{"p", {1, std::nan("")}}}}}}};
+  EXPECT_EQ(to_node(json, {}).error().where, "policy.plans.p[1]");
+  EXPECT_EQ(to_node(Json{{"a", "\xC3\x28"}}, {}).error().where, "a");
+}
+
+TEST(Bounds, InvalidUtf8IsRefusedWhereItIs) {
+  struct Case {
+    const char* why;
+    std::string before;
+    const char* wrong;
+    const char* where;
+  };
+  for (const Case& c : std::initializer_list<Case>{
+           {"at the start", "", "\xFF", "1:1"},
+           {"characters count, not bytes", "a: 1\nb: \xC3\xA9\xE2\x82\xAC", "\xC3\x28", "2:6"},
+           {"a surrogate", "a: ", "\xED\xA0\x80", "1:4"},
+           {"cut off", "a: ", "\xF0\x9F\x98", "1:4"},
+           {"far behind", repeated("\xF0\x9F\x98\x80", 10'000) + "\n\n" + std::string(100, 'x'),
+            "\x80", "3:101"},
+           {"behind many lines", repeated("\xC3\xA9\n", 99'999), "\xC0\x80", "100000:1"}}) {
+    SCOPED_TRACE(c.why);
+    EXPECT_EQ(refused(c.before + c.wrong, Format::yaml).where, c.where);
+    EXPECT_EQ(refused(around(c.before, c.wrong, repeated("x", 1000)), Format::yaml).where, c.where);
+  }
+  EXPECT_EQ(refused(std::string(4'000'000, '\x80'), Format::json).where, "1:1");
 }
 
 TEST(Bounds, InvalidUtf8IsRefused) {
@@ -431,6 +464,28 @@ TEST(Hostile, YamlThatIsOnlyLargeIsRead) {
   read(around("a: x", std::string(4'000'000, '\n'), "b: y"), Format::yaml);
   read(numbered("- &a", " x\n", 100'000), Format::yaml);
   read(numbered("k", ": 1\n", 100'000), Format::yaml);
+}
+
+TEST(Bounds, JsonValuesAreCountedAsTheTreeHasThem) {
+  DocumentBounds bounds;
+  for (const char* text : {"1", "[]", "{}", "[ ]", "[1]", "[[], {}]", "{\"a\": {}}",
+                           "[[[1, 2], [3]], \"a, [b\\\", c\"]",
+                           "{\"a\": [1, {\"b\": null}], \"c\": \"\", \"d,e\": {\"f\": [ \n]}}"}) {
+    SCOPED_TRACE(text);
+    const auto nodes = [](const auto& self, const Json& json) -> std::size_t {
+      std::size_t count = 1;
+      if (json.is_structured()) {
+        for (const Json& member : json) count += self(self, member);
+      }
+      return count;
+    };
+    bounds.max_nodes = nodes(nodes, Json::parse(text));
+    read(text, Format::json, bounds);
+    --bounds.max_nodes;
+    EXPECT_TRUE(contains(refused(text, Format::json, bounds), "--max-nodes"));
+  }
+  bounds.max_nodes = 2;
+  EXPECT_EQ(refused("[1,\n\xC3\xA9, 2]", Format::json, bounds).where, "2:1");
 }
 
 TEST(Hostile, JsonBombsAreRefused) {

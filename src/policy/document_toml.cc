@@ -167,7 +167,7 @@ bool is_before(Position a, Position b) {
 // Copies what toml++ read. Recurses no deeper than the builder lets it.
 class Copier {
 public:
-  explicit Copier(const DocumentBounds& bounds) : tree_(bounds) {}
+  Copier(const DocumentBounds& bounds, std::vector<Issue>* flaws) : tree_(bounds, flaws) {}
 
   Result<Node> copy(const toml::table& root) {
     if (!table(root, {1, 1})) return tree_.error();
@@ -217,7 +217,8 @@ private:
     }
     if (const auto* number = from.as_floating_point()) {
       if (std::isfinite(number->get())) return tree_.add(Node{number->get(), at});
-      return tree_.fail(not_finite(at, fmt::format("{}", number->get())));
+      return tree_.flaw(at, not_finite(fmt::format("{}", number->get())), tree_.path()) &&
+             tree_.add(Node{nullptr, at});
     }
     std::ostringstream text;  // A date or a time, as it was written.
     if (const auto* date = from.as_date()) text << date->get();
@@ -231,10 +232,11 @@ private:
 
 }  // namespace
 
-Result<Node> parse_toml(std::string_view text, const DocumentBounds& bounds) {
+Result<Node> parse_toml(std::string_view text, const DocumentBounds& bounds,
+                        std::vector<Issue>* flaws) {
   if (auto error = Scan(text, bounds).run()) return *std::move(error);
   try {
-    return Copier(bounds).copy(toml::parse(text));
+    return Copier(bounds, flaws).copy(toml::parse(text));
   } catch (const toml::parse_error& error) {
     return syntax_error(position_of(error.source().begin), shown(error.description()));
   }

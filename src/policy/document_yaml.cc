@@ -114,8 +114,8 @@ struct Extent {
 
 class Reader {
 public:
-  Reader(std::string_view text, const DocumentBounds& bounds)
-      : text_(text), bounds_(bounds), tree_(bounds) {
+  Reader(std::string_view text, const DocumentBounds& bounds, std::vector<Issue>* flaws)
+      : text_(text), bounds_(bounds), tree_(bounds, flaws) {
     yaml_parser_initialize(&parser_);
     const auto* bytes = reinterpret_cast<const unsigned char*>(text.data());
     yaml_parser_set_input_string(&parser_, bytes, text.size());
@@ -147,11 +147,7 @@ private:
     }
     const char* problem = parser_.problem == nullptr ? "unknown problem" : parser_.problem;
     if (parser_.error == YAML_READER_ERROR) {
-      const std::string_view before = text_.substr(0, parser_.problem_offset);
-      const auto line = 1 + std::count(before.begin(), before.end(), '\n');
-      const std::size_t column = before.size() - (before.rfind('\n') + 1) + 1;
-      return syntax_error({static_cast<std::uint32_t>(line), static_cast<std::uint32_t>(column)},
-                          problem);
+      return syntax_error(position_in(text_, parser_.problem_offset), problem);
     }
     const std::string context =
         parser_.context == nullptr ? std::string() : fmt::format(" {}", parser_.context);
@@ -184,7 +180,7 @@ private:
   }
 
   bool fail(Position at, std::string message) {
-    return tree_.fail(syntax_error(at, std::move(message)));
+    return tree_.fail(syntax_error(at, std::move(message), tree_.path()));
   }
 
   bool open(std::string_view anchor, std::string_view tag, std::string_view kind, Position at) {
@@ -239,7 +235,10 @@ private:
       if (const auto flag = flag_in(text)) return Node{*flag, at};
     }
     if (any || type == "int" || type == "float") {
-      if (is_not_finite(text)) return tree_.fail(not_finite(at, text)), std::nullopt;
+      if (is_not_finite(text)) {
+        if (!tree_.flaw(at, not_finite(text), tree_.path())) return std::nullopt;
+        return Node{nullptr, at};
+      }
       if (const auto number = number_in(text)) {
         if (std::isfinite(*number)) return Node{*number, at};
         return refused(fmt::format("`{}` is beyond the range of a double", shown(text)));
@@ -338,12 +337,13 @@ bool has_too_many_tag_directives(std::string_view text) {
 
 }  // namespace
 
-Result<Node> parse_yaml(std::string_view text, const DocumentBounds& bounds) {
+Result<Node> parse_yaml(std::string_view text, const DocumentBounds& bounds,
+                        std::vector<Issue>* flaws) {
   if (has_too_many_tag_directives(text)) {
     return syntax_error(
         {}, fmt::format("the document has more than {} %TAG directives", most_tag_directives));
   }
-  return Reader(text, bounds).read();
+  return Reader(text, bounds, flaws).read();
 }
 
 }  // namespace limitr::policy

@@ -46,6 +46,7 @@ std::optional<ExchangePair> read_pair(Making& making, const Place& place) {
                               "Credit exchange mapping cannot have a negative value");
   }
   const std::string currency = fields.text_or("currency", usd);
+  fields.warn_of_typos();
   if (place.key == rune) {
     making.issues.breaks_rule(place, "`rune` is the base of every exchange and cannot be a pair");
     return std::nullopt;

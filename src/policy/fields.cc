@@ -6,6 +6,7 @@
 #include <fmt/format.h>
 
 #include "policy/document_reader.h"
+#include "policy/typos.h"
 
 namespace limitr::policy {
 namespace {
@@ -29,6 +30,12 @@ Place Place::member(const Node::Member& member, std::size_t position_in_order) c
 
 Place Place::element(const Node& element, std::size_t position_in_order) const {
   return {this, {}, static_cast<std::uint32_t>(position_in_order), &element, element.position};
+}
+
+Place Place::at_key() const {
+  Place at_key = *this;
+  at_key.position = (*parent->node->as_mapping())[index].key_position;
+  return at_key;
 }
 
 std::string Place::path() const {
@@ -71,6 +78,7 @@ std::vector<Issue> Issues::take() {
 }
 
 std::optional<Place> Fields::find(std::string_view key) const {
+  asked_.push_back(key);
   const Node::Mapping& members = *place_.node->as_mapping();
   for (std::size_t i = 0; i < members.size(); ++i) {
     if (members[i].key != key) continue;
@@ -81,6 +89,7 @@ std::optional<Place> Fields::find(std::string_view key) const {
 }
 
 Place Fields::at(std::string_view key) const {
+  asked_.push_back(key);
   const Node::Mapping& members = *place_.node->as_mapping();
   for (std::size_t i = 0; i < members.size(); ++i) {
     if (members[i].key == key) return place_.member(members[i], i);
@@ -91,6 +100,25 @@ Place Fields::at(std::string_view key) const {
 void Fields::wrong_type(const Place& field, std::string_view expected) const {
   issues_.wrong(field, fmt::format("`{}` must be {}, not {}", shown(field.key), expected,
                                    field.node->kind_name()));
+}
+
+void Fields::warn_of_typos() const {
+  const Node::Mapping& members = *place_.node->as_mapping();
+  std::sort(asked_.begin(), asked_.end());
+  asked_.erase(std::unique(asked_.begin(), asked_.end()), asked_.end());
+  std::vector<std::string_view> absent = asked_;
+  std::vector<std::size_t> unknown;
+  for (std::size_t i = 0; i < members.size(); ++i) {
+    const bool is_known = std::binary_search(asked_.begin(), asked_.end(), members[i].key);
+    if (is_known) std::erase(absent, members[i].key);
+    if (!is_known) unknown.push_back(i);
+  }
+  for (const std::size_t i : unknown) {
+    const std::string_view meant = meant_by(members[i].key, absent);
+    if (meant.empty()) continue;
+    issues_.warn(place_.member(members[i], i).at_key(),
+                 fmt::format("unknown key `{}`: did you mean `{}`?", shown(members[i].key), meant));
+  }
 }
 
 std::optional<std::string> Fields::text(std::string_view key) const {
@@ -122,14 +150,18 @@ std::optional<double> Fields::number(std::string_view key) const {
   return std::nullopt;
 }
 
-std::optional<double> Fields::amount(std::string_view key, Unit unit, std::string_view what) const {
+std::optional<double> Fields::amount(std::string_view key, std::optional<Unit> unit,
+                                     std::string_view what) const {
   const auto field = find(key);
   if (!field) return std::nullopt;
   if (!is_quantity(*field->node)) {
     wrong_type(*field, "a number or text");
     return std::nullopt;
   }
-  const Result<double> amount = quantity(value_of(*field->node), unit);
+  const Value written = value_of(*field->node);
+  const Result<double> amount = unit                ? quantity(written, *unit)
+                                : written.is_text() ? quantity_as_written(written.text())
+                                                    : Result(written.number());
   if (amount.ok()) return *amount;
   issues_.wrong(*field,
                 fmt::format("Cannot use \"{}\" as a {} value - not a valid number/units: {}",

@@ -30,6 +30,8 @@ struct Place {
   Place element(const Node& element, std::size_t position_in_order) const;
   /// policy.credits.tokens.tiers[2].price
   std::string path() const;
+  /// The same, at its key instead of its value. REQUIRES: it is a member of a mapping.
+  Place at_key() const;
 };
 
 /// Collects issues. Rules can be switched off: what merely breaks one is then no issue, and the
@@ -68,7 +70,8 @@ private:
 };
 
 /// The fields of one mapping. A field that is null counts as absent; one of the wrong type is
-/// noted as an issue and counts as absent too. Unknown fields are nobody's business.
+/// noted as an issue and counts as absent too. Unknown fields are nobody's business, unless they
+/// look like a slip of the pen.
 class Fields {
 public:
   /// REQUIRES: `place` stands for a mapping, and outlives this.
@@ -85,8 +88,10 @@ public:
   std::string text_or(std::string_view key, std::string_view other) const;
   bool flag_or(std::string_view key, bool other) const;
   std::optional<double> number(std::string_view key) const;
-  /// A number or a quantity, in `unit`. `what` it is a value of is for the message.
-  std::optional<double> amount(std::string_view key, Unit unit, std::string_view what) const;
+  /// A number or a quantity, in `unit`, or as written where there is none. `what` it is a value of
+  /// is for the message.
+  std::optional<double> amount(std::string_view key, std::optional<Unit> unit,
+                               std::string_view what) const;
   std::optional<Millis> length(std::string_view key) const;
   std::vector<std::string> texts(std::string_view key) const;
   /// The field, where it is a mapping.
@@ -94,10 +99,14 @@ public:
   std::optional<Place> list(std::string_view key) const;
 
   void wrong_type(const Place& field, std::string_view expected) const;
+  /// Warns of fields that nobody asked for and that look like one that was asked for and is not
+  /// there. Comes when all others were read: what is asked for is what is known.
+  void warn_of_typos() const;
 
 private:
   const Place& place_;
   Issues& issues_;
+  mutable std::vector<std::string_view> asked_;  // Literals, all of them.
 };
 
 /// Calls `read` with each entry of a mapping of names: the place of one, which is a mapping. An

@@ -23,7 +23,8 @@ void read_mode(const Fields& fields, Limit& limit) {
   limit.hard_trailing = false;
 }
 
-void read_amounts(const Fields& fields, Unit unit, Limit& limit) {
+// Without its credit there is no unit to judge amounts by; they must be amounts all the same.
+void read_amounts(const Fields& fields, std::optional<Unit> unit, Limit& limit) {
   limit.value = fields.amount("value", unit, "limit").value_or(0);
   limit.minimum = MaybeAmount(fields.amount("minimum", unit, "limit"));
   const auto increment = fields.amount("increment", unit, "limit");
@@ -79,6 +80,10 @@ std::optional<std::string> read_credit_name(Making& making, const Fields& fields
   return std::nullopt;
 }
 
+std::optional<Unit> unit_of(const Making& making, const std::optional<std::string>& credit) {
+  return credit ? std::optional(making.units.at(*credit)) : std::nullopt;
+}
+
 Reset read_reset(const Fields& fields, std::string_view what) {
   Reset reset;
   Issues& issues = fields.issues();
@@ -111,8 +116,7 @@ std::optional<Limit> read_limit(Making& making, const Place& place) {
   Limit limit;
   const auto credit = read_credit_name(making, fields);
   read_mode(fields, limit);
-  // Without its credit there is no unit to judge amounts by.
-  if (credit) read_amounts(fields, making.units.at(*credit), limit);
+  read_amounts(fields, unit_of(making, credit), limit);
   limit.grants_apply = fields.flag_or("grants_apply", true);
   limit.reset = read_reset(fields, "Limit");
   fields.number("override_expires_on");
@@ -123,6 +127,7 @@ std::optional<Limit> read_limit(Making& making, const Place& place) {
                               "Limit ewma_alpha value must be between 0.0 and 1.0");
     limit.ewma_alpha = Limit().ewma_alpha;
   }
+  fields.warn_of_typos();
   if (!credit) return std::nullopt;
   limit.credit = making.intern(*credit);
   return limit;

@@ -31,6 +31,10 @@ constexpr std::array<std::string_view, 16> event_types = {
     "plan-removed",
 };
 
+bool is_event(std::string_view type) {
+  return std::find(event_types.begin(), event_types.end(), type) != event_types.end();
+}
+
 void read_events(const Fields& fields, Notification& notification) {
   const auto list = fields.list("events");
   if (!list || list->node->as_sequence()->empty()) {
@@ -43,10 +47,27 @@ void read_events(const Fields& fields, Notification& notification) {
   for (std::size_t i = 0; i < elements.size(); ++i) {
     const auto* type = elements[i].as_text();
     if (type == nullptr) continue;
-    if (std::find(event_types.begin(), event_types.end(), *type) != event_types.end()) continue;
+    if (is_event(*type)) continue;
     fields.issues().breaks_rule(list->element(elements[i], i),
                                 fmt::format("there is no event \"{}\" - only {}", shown(*type),
                                             fmt::join(event_types, ", ")));
+  }
+}
+
+// An ID names one customer, whether it is its own or an alternate one.
+void check_alternate_ids(const Fields& fields, TextMap<std::string_view>& owners) {
+  (void)fields.texts("alt_ids");
+  const auto list = fields.find("alt_ids");
+  if (!list || list->node->as_sequence() == nullptr) return;
+  const Node::Sequence& elements = *list->node->as_sequence();
+  for (std::size_t i = 0; i < elements.size(); ++i) {
+    const auto* alt = elements[i].as_text();
+    if (alt == nullptr) continue;
+    const std::string_view owner = owners.emplace(*alt, fields.place().key).first->second;
+    if (owner == fields.place().key) continue;
+    fields.issues().breaks_rule(
+        list->element(elements[i], i),
+        fmt::format("the ID \"{}\" belongs to customer \"{}\" already", shown(*alt), shown(owner)));
   }
 }
 
@@ -62,6 +83,12 @@ void read_notifications(Making& making, const Place& section) {
     const Fields fields(place, making.issues);
     Notification notification;
     notification.name = place.key;
+    if (is_event(place.key)) {
+      making.issues.warn(place.at_key(),
+                         fmt::format("\"{}\" is an event's own name: handlers cannot tell what "
+                                     "this notification sends from the event",
+                                     place.key));
+    }
     read_events(fields, notification);
     notification.fn = fields.text_or("fn", "");
     making.use_function(notification.fn);
@@ -70,6 +97,7 @@ void read_notifications(Making& making, const Place& section) {
       making.issues.warn(fields.at("condition"),
                          "conditions are kept but not evaluated; use a host function ('fn' field)");
     }
+    fields.warn_of_typos();
     making.policy.notifications.push_back(std::move(notification));
   });
 }
@@ -78,6 +106,8 @@ void check_customers(Making& making, const Place& section) {
   TextMap<bool> plans;
   for (const Plan& plan : making.policy.plans) plans.emplace(making.policy.text(plan.name), true);
   const Node::Mapping& members = *section.node->as_mapping();
+  TextMap<std::string_view> owners;  // Of IDs and of the alternate IDs met so far.
+  for (const Node::Member& member : members) owners.emplace(member.key, member.key);
   for (std::size_t i = 0; i < members.size(); ++i) {
     const Place place = section.member(members[i], i);
     if (place.key.empty()) making.issues.wrong(place, "a customer ID cannot be empty");
@@ -93,7 +123,8 @@ void check_customers(Making& making, const Place& section) {
           fmt::format("the customer's id \"{}\" is not the key that it stands under", shown(*id)));
     }
     for (const std::string_view key : {"type", "label"}) (void)fields.text(key);
-    for (const std::string_view key : {"refs", "alt_ids"}) (void)fields.texts(key);
+    (void)fields.texts("refs");
+    check_alternate_ids(fields, owners);
     (void)fields.mapping("metadata");
     const std::string plan = fields.text_or("plan", "");
     if (!plan.empty() && !plans.contains(plan)) {
@@ -101,6 +132,7 @@ void check_customers(Making& making, const Place& section) {
           fields.at("plan"),
           fmt::format("A plan named \"{}\" does not exist in this policy", shown(plan)));
     }
+    fields.warn_of_typos();
   }
 }
 

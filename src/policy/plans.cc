@@ -41,6 +41,7 @@ std::optional<Entitlement> read_entitlement(Making& making, const Place& place) 
     entitlement.renamed_from.push_back(making.intern(name));
   }
   const auto limit = fields.mapping("limit");
+  fields.warn_of_typos();
   if (!limit) return entitlement;
   entitlement.limit = read_limit(making, *limit);
   return entitlement.limit ? std::optional(std::move(entitlement)) : std::nullopt;
@@ -117,6 +118,7 @@ void read_plans(Making& making, const Place& section) {
         if (auto topup = read_topup(making, entry)) plan.topups.push_back(*std::move(topup));
       });
     }
+    fields.warn_of_typos();
     making.policy.plans.push_back(std::move(plan));
   });
 }

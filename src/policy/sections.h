@@ -40,6 +40,8 @@ std::optional<Topup> read_topup(Making& making, const Place& place);
 
 /// The credit that a limit or a topup names, or none, noted.
 std::optional<std::string> read_credit_name(Making& making, const Fields& fields);
+/// The unit that amounts in the credit are kept in; none where there is no credit.
+std::optional<Unit> unit_of(const Making& making, const std::optional<std::string>& credit);
 /// The amount of the Price under `key`, or none.
 std::optional<double> read_price(const Fields& fields, std::string_view key);
 /// `resets`, `reset_inc` and `reset_sch`; messages begin with `what`.

@@ -22,7 +22,8 @@ void read_reset_mode(const Fields& fields, Topup& topup) {
 }
 
 // An amount that may not be negative.
-std::optional<double> read_balance(const Fields& fields, std::string_view key, Unit unit) {
+std::optional<double> read_balance(const Fields& fields, std::string_view key,
+                                   std::optional<Unit> unit) {
   const auto amount = fields.amount(key, unit, "top-up");
   if (!amount || *amount >= 0) return amount;
   fields.issues().breaks_rule(
@@ -31,9 +32,10 @@ std::optional<double> read_balance(const Fields& fields, std::string_view key, U
 }
 
 // Where a credit counts whole numbers, only a new grant's balance is cut to one.
-std::optional<double> read_uncut(const Fields& fields, std::string_view key, Unit unit) {
+std::optional<double> read_uncut(const Fields& fields, std::string_view key,
+                                 std::optional<Unit> unit) {
   const auto amount = read_balance(fields, key, unit);
-  if (!amount || !unit.is_int()) return amount;
+  if (!amount || !unit || !unit->is_int()) return amount;
   const Node& written = *fields.find(key)->node;
   if (const double* number = written.as_number()) {
     if (*number < 0) return read_balance(fields, key, Unit());
@@ -42,9 +44,9 @@ std::optional<double> read_uncut(const Fields& fields, std::string_view key, Uni
   return *quantity_as_written(*written.as_text());
 }
 
-void read_amounts(const Fields& fields, Unit unit, Topup& topup) {
+void read_amounts(const Fields& fields, std::optional<Unit> unit, Topup& topup) {
   topup.starting_value = read_uncut(fields, "value", unit).value_or(0);
-  topup.value = unit.is_int() ? std::trunc(topup.starting_value) : topup.starting_value;
+  topup.value = unit && unit->is_int() ? std::trunc(topup.starting_value) : topup.starting_value;
   topup.rollover_min = MaybeAmount(read_uncut(fields, "rollover_min", unit));
   topup.rollover_max = MaybeAmount(read_uncut(fields, "rollover_max", unit));
   topup.max_balance = MaybeAmount(read_uncut(fields, "max_balance", unit));
@@ -71,7 +73,7 @@ std::optional<Topup> read_topup(Making& making, const Place& place) {
   Topup topup;
   topup.name = making.intern(place.key);
   const auto credit = read_credit_name(making, fields);
-  if (credit) read_amounts(fields, making.units.at(*credit), topup);
+  read_amounts(fields, unit_of(making, credit), topup);
   read_price(fields, "price");
   fields.text("description");
   topup.included = fields.flag_or("included", false);
@@ -93,6 +95,7 @@ std::optional<Topup> read_topup(Making& making, const Place& place) {
     topup.expires_after.reset();
   }
   topup.reset_catchup_cap = read_catchup_cap(fields);
+  fields.warn_of_typos();
   if (!credit) return std::nullopt;
   topup.credit = making.intern(*credit);
   return topup;
