@@ -31,6 +31,13 @@ Error too_many_bytes(const DocumentBounds& bounds) {
                    {});
 }
 
+std::optional<Error> bounds_error(const DocumentBounds& bounds) {
+  if (bounds.max_depth <= DocumentBounds::deepest) return std::nullopt;
+  return Error{ErrorCode::invalid_argument,
+               fmt::format("DocumentBounds::max_depth is {}, and can be {} at most",
+                           bounds.max_depth, DocumentBounds::deepest)};
+}
+
 // The later of two members of the same name, or null.
 const Node::Member* duplicate_in(const Node::Mapping& members) {
   constexpr std::size_t few = 12;
@@ -235,6 +242,7 @@ std::string_view Node::kind_name() const {
 }
 
 Result<Node> parse_document(std::string_view text, Format format, const DocumentBounds& bounds) {
+  if (auto wrong = bounds_error(bounds)) return *std::move(wrong);
   if (text.size() > bounds.max_bytes) return too_many_bytes(bounds);
   if (!simdjson::validate_utf8(text.data(), text.size())) {
     return syntax_error({}, "the document is not valid UTF-8");
@@ -249,6 +257,7 @@ Result<Node> parse_document(std::string_view text, Format format, const Document
 }
 
 Result<Node> to_node(const Json& json, const DocumentBounds& bounds) {
+  if (auto wrong = bounds_error(bounds)) return *std::move(wrong);
   return JsonCopier(bounds).copy(json);
 }
 

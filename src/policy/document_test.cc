@@ -290,6 +290,19 @@ TEST(Bounds, DuplicateKeysAreRefused) {
   EXPECT_EQ(refused("a = 1\na = 2\n", Format::toml).where.substr(0, 2), "2:");
 }
 
+TEST(Bounds, WhatWouldOverflowTheStackIsNoBound) {
+  DocumentBounds bounds;
+  bounds.max_depth = DocumentBounds::deepest;
+  read("{}", Format::json, bounds);
+  ++bounds.max_depth;
+  for (const Format format : {Format::yaml, Format::json, Format::toml}) {
+    const Error error = refused("", format, bounds);
+    EXPECT_EQ(error.code, ErrorCode::invalid_argument);
+    EXPECT_TRUE(contains(error, "DocumentBounds::max_depth")) << error.message;
+  }
+  EXPECT_FALSE(to_node(Json::object(), bounds).ok());
+}
+
 TEST(Bounds, InvalidUtf8IsRefused) {
   for (const Format format : {Format::yaml, Format::json, Format::toml}) {
     EXPECT_TRUE(contains(refused("\"\xC3\x28\"", format), "UTF-8"));
