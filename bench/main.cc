@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <charconv>
 
+#include "base/json_writer.h"
 #include "benches.h"
 
 namespace limitr::bench {
@@ -66,7 +67,7 @@ struct Command {
 
 constexpr std::string_view usage =
     "usage: limitr bench [--json] [--quick | --strict] [--list] [NAME...]\n"
-    "  --json    the results as one JSON object\n"
+    "  --json    the results as one JSON object, or the list as JSON\n"
     "  --quick   tiny sizes: compares the answers, the times mean nothing\n"
     "  --strict  exit code 1 also when a goal is missed\n"
     "  --list    the names, and what each measures\n";
@@ -121,11 +122,18 @@ std::optional<Command> command_from(const std::vector<std::string_view>& argumen
 }
 
 void print_list(const Command& command) {
+  std::string text;
+  JsonWriter json(text);
+  json.begin_array();
   for (const Bench& bench : catalogue()) {
     for (const Bench::Named& row : bench.rows) {
-      if (command.wants(row.name)) fmt::print("{:<16} {}\n", row.name, row.what);
+      if (!command.wants(row.name)) continue;
+      if (!command.json) fmt::print("{:<16} {}\n", row.name, row.what);
+      json.begin_object().field("name", row.name).field("what", row.what).end_object();
     }
   }
+  json.end_array();
+  if (command.json) fmt::print("{}\n", text);
 }
 
 // Runs what the command wants, prints each row of the table as soon as it is there. Exit code.

@@ -69,7 +69,8 @@ private:
 class Limitr {
 public:
   /// An engine for a policy text, or a policy given as an object.
-  /// Errors: policy_invalid (the first problem; validate_policy() lists all), document_too_large.
+  /// Errors: policy_invalid (the first problem; validate_policy() lists all), document_too_large,
+  /// invalid_argument (a bound of the options that cannot be).
   static Result<Limitr> open(std::string_view policy, Options options = {});
   template <std::same_as<Json> J>
   static Result<Limitr> open(const J& policy, Options options = {}) {

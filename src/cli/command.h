@@ -37,6 +37,7 @@ int diff(const DiffOptions& options);
 
 struct TestOptions {
   std::vector<std::string> files;  ///< Folders too.
+  DocumentBounds bounds;           ///< Of policies that say nothing else, and of what holds them.
   bool check_first = true;
   bool verbose = false;
   bool json = false;
@@ -47,6 +48,7 @@ struct RunOptions {
   std::string file;
   std::string customers;  ///< A snapshot to load first, or empty.
   std::string save;       ///< Where the state goes at the end, or empty.
+  DocumentBounds bounds;  ///< As for test().
   bool json = false;
 };
 int run(const RunOptions& options);
@@ -54,7 +56,8 @@ int run(const RunOptions& options);
 /// Becomes the limitr-bench program. Returns only when there is none.
 int bench(const std::vector<std::string>& arguments);
 
-/// Names the problem on standard error. Returns exit_trouble.
-int trouble(const std::string& problem);
+/// Names the problem on standard error, and on a line of its own what to do about it. Returns
+/// exit_trouble.
+int trouble(const std::string& problem, const std::string& advice = {});
 
 }  // namespace limitr::cli

@@ -4,7 +4,9 @@
 #include "base/json_writer.h"
 #include "cli/command.h"
 #include "cli/policy_file.h"
+#include "cli/scenario/text_file.h"
 #include "cli/terminal.h"
+#include "policy/document.h"
 
 namespace limitr::cli {
 namespace {
@@ -18,7 +20,7 @@ std::string_view name(Difference::Kind kind) {
   return "changed";
 }
 
-void print(const Difference& difference, const Style& style) {
+void show(const Difference& difference, const Style& style) {
   const auto text = [](const std::optional<Json>& side) {
     return side ? to_json_text(*side) : std::string();
   };
@@ -26,14 +28,13 @@ void print(const Difference& difference, const Style& style) {
   const std::string after = text(difference.after);
   switch (difference.kind) {
     case Difference::Kind::added:
-      fmt::print("{}\n", style.good(fmt::format("+ {}: {}", difference.path, after)));
+      print("{}\n", style.good(fmt::format("+ {}: {}", difference.path, after)));
       break;
     case Difference::Kind::removed:
-      fmt::print("{}\n", style.bad(fmt::format("- {}: {}", difference.path, before)));
+      print("{}\n", style.bad(fmt::format("- {}: {}", difference.path, before)));
       break;
     case Difference::Kind::changed:
-      fmt::print("{}\n",
-                 style.caution(fmt::format("~ {}: {} -> {}", difference.path, before, after)));
+      print("{}\n", style.caution(fmt::format("~ {}: {} -> {}", difference.path, before, after)));
       break;
   }
 }
@@ -49,7 +50,21 @@ void print_json(const std::vector<Difference>& differences) {
     out.end_object();
   }
   out.end_array();
-  fmt::print("{}\n", json);
+  print("{}\n", json);
+}
+
+/// A side of the comparison. An error names its file; what is no mapping is none, or every key of
+/// the other side would be a difference.
+Result<PolicyFile> read_side(const std::string& file, const DiffOptions& options) {
+  auto read = read_policy(file, options.format, options.bounds);
+  if (!read.ok()) return read;
+  const auto document = policy::parse_document(read->text, read->format, options.bounds);
+  if (!document.ok()) return scenario::in_file(document.error(), file);
+  if (document->as_mapping()) return read;
+  return Error{.code = ErrorCode::policy_invalid,
+               .message = fmt::format("a policy document is a mapping, not {}",
+                                      document->is_null() ? "empty" : document->kind_name()),
+               .where = scenario::shown_name(file)};
 }
 
 }  // namespace
@@ -57,9 +72,9 @@ void print_json(const std::vector<Difference>& differences) {
 int diff(const DiffOptions& options) {
   if (options.before == "-" && options.after == "-")
     return trouble("only one of the two policies can be standard input");
-  const auto before = read_policy(options.before, options.format, options.bounds);
+  const auto before = read_side(options.before, options);
   if (!before.ok()) return trouble(before.error().to_string());
-  const auto after = read_policy(options.after, options.format, options.bounds);
+  const auto after = read_side(options.after, options);
   if (!after.ok()) return trouble(after.error().to_string());
   const auto differences =
       diff_policies(before->text, before->format, after->text, after->format, options.bounds);
@@ -68,7 +83,7 @@ int diff(const DiffOptions& options) {
     print_json(*differences);
   } else {
     const Style style;
-    for (const Difference& difference : *differences) print(difference, style);
+    for (const Difference& difference : *differences) show(difference, style);
   }
   return differences->empty() ? exit_fine : exit_negative;
 }

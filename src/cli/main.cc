@@ -1,20 +1,23 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <map>
+#include <charconv>
 #include <string>
 #include <string_view>
+#include <system_error>
 
 #include <fmt/format.h>
 #include <CLI/CLI.hpp>
 
 #include <limitr/limitr.h>
 #include "cli/command.h"
+#include "cli/terminal.h"
 
 namespace limitr::cli {
 
-int trouble(const std::string& problem) {
+int trouble(const std::string& problem, const std::string& advice) {
   // What is printed so far comes first, also where both streams end in one file.
   std::fflush(stdout);
-  fmt::print(stderr, "limitr: {}\n", problem);
+  print_to(stderr, "limitr: {}\n", problem);
+  if (!advice.empty()) print_to(stderr, "{}\n", advice);
   return exit_trouble;
 }
 
@@ -24,7 +27,7 @@ constexpr std::string_view exit_codes = R"(
 Exit codes, of every command:
   0  fine
   1  done, and the answer is no: a policy is invalid, two differ, a test failed
-  2  not done: wrong usage, or input that cannot be read
+  2  not done: wrong usage, input that cannot be read, or output that cannot be written
 
 Output is coloured on a terminal only, and never when NO_COLOR is set.
 `limitr help COMMAND` shows a command's options and examples.
@@ -64,6 +67,9 @@ Examples:
   limitr test chat.yaml --verbose         each step with its answer and events
   limitr test tests/ --json | jq '.scenarios[] | select(.passed | not)'
 
+The bounds are for policies, where a test's `options` name none, and for the nesting and the values
+of the test files themselves.
+
 Exit code: 0 all passed, 1 some failed, 2 some could not be read.
 )";
 
@@ -75,15 +81,28 @@ Examples:
   limitr run day1.yaml --save state.json
   limitr run day2.yaml --customers state.json --save state.json
 
-The state is saved in one step: after a crash the file is the old one or the new one.
-Exit code: 0 every call was answered (denied is an answer), 1 a call failed, 2 trouble.
+The state is saved in one step: after a crash the file is the old one or the new one. It is not
+saved when a record of --customers was refused, since it would be missing then.
+
+Exit code: 0 every call was answered (denied is an answer), 1 a call failed or a record was
+refused, 2 trouble.
 )";
 
 constexpr std::string_view bench_examples = R"(
+What follows is for the benchmark program:
+
+  NAME...    only these benchmarks
+  --list     the names, and what each measures
+  --json     the results, or the list, as JSON
+  --quick    tiny sizes: compares the answers, the times mean nothing
+  --strict   exit code 1 also when a goal is missed
+
 Examples:
   limitr bench                            every benchmark
-  limitr bench allow snapshot             only those
-  limitr bench -- --help                  what the benchmark program takes
+  limitr bench allow_1k snapshot_1m       only those
+  limitr bench --list
+
+Exit code: 0 fine, 1 answers disagree or, with --strict, a goal is missed, 2 wrong usage.
 )";
 
 std::string text(std::string_view constant) {
@@ -99,27 +118,66 @@ struct CommandLine {
   std::string help_topic;
 };
 
+/// An option whose value `read` takes, or says what is wrong with it.
+template <typename Read>
+CLI::Option* add_read_option(CLI::App& command, const std::string& name, const std::string& what,
+                             Read read) {
+  return command.add_option_function<std::string>(
+      name,
+      [name, read](const std::string& written) {
+        const std::string problem = read(written);
+        // This is how the parser learns of it; start() catches it.
+        if (!problem.empty()) throw CLI::ValidationError(name, problem);
+      },
+      what);
+}
+
 void add_format(CLI::App& command, std::optional<Format>& format) {
-  static const std::map<std::string, Format> formats = {
-      {"yaml", Format::yaml}, {"json", Format::json}, {"toml", Format::toml}};
-  command.add_option("--format", format, "Of the policy; else by the file's ending, YAML for -")
-      ->transform(CLI::CheckedTransformer(formats).description(""))
+  add_read_option(command, "--format", "Of the policy; else by the file's ending, YAML for -",
+                  [&format](const std::string& name) -> std::string {
+                    if (name == "yaml") format = Format::yaml;
+                    if (name == "json") format = Format::json;
+                    if (name == "toml") format = Format::toml;
+                    if (format) return {};
+                    return fmt::format("there is no format `{}`: yaml, json or toml", name);
+                  })
       ->type_name("yaml|json|toml");
 }
 
 void add_bounds(CLI::App& command, DocumentBounds& bounds) {
-  const auto add = [&](const char* name, std::size_t& bound, const char* what) {
-    command.add_option(name, bound, fmt::format("{} (default {})", what, bound))->type_name("N");
+  constexpr std::size_t no_limit = std::size_t{1} << 53U;
+  const auto add = [&](const char* name, std::size_t& bound, std::size_t most, const char* what) {
+    add_read_option(command, name, fmt::format("{} (default {})", what, bound),
+                    [&bound, most](const std::string& written) -> std::string {
+                      const char* last = written.data() + written.size();
+                      const auto [end, failed] = std::from_chars(written.data(), last, bound);
+                      if (failed == std::errc() && end == last && bound <= most) return {};
+                      return fmt::format("`{}` is no whole number from 0 to {}", written, most);
+                    })
+        ->type_name("N");
   };
-  add("--max-bytes", bounds.max_bytes, "Refuse a document that is larger");
-  add("--max-nodes", bounds.max_nodes, "Refuse one of more values");
-  add("--max-depth", bounds.max_depth, "Refuse one that is nested deeper");
+  add("--max-bytes", bounds.max_bytes, no_limit, "Refuse a document that is larger");
+  add("--max-nodes", bounds.max_nodes, no_limit, "Refuse one of more values");
+  add("--max-depth", bounds.max_depth, DocumentBounds::deepest, "Refuse one that is nested deeper");
+  add("--max-alias-factor", bounds.max_alias_factor, no_limit,
+      "Refuse one whose aliases add more than this per value written");
+}
+
+/// A file's name: it cannot be empty, and to leave the option away says more.
+const CLI::Validator& is_named() {
+  static const CLI::Validator validator(
+      [](const std::string& name) -> std::string {
+        return name.empty() ? "the name of a file is empty" : "";
+      },
+      "");
+  return validator;
 }
 
 CLI::App& add_validate(CLI::App& app, ValidateOptions& options) {
   CLI::App& command = *app.add_subcommand("validate", "Check policies: every problem, with place");
   command.add_option("policy", options.files, "Policy files; - is standard input")
       ->required()
+      ->check(is_named())
       ->type_name("POLICY");
   add_format(command, options.format);
   add_bounds(command, options.bounds);
@@ -132,8 +190,12 @@ CLI::App& add_diff(CLI::App& app, DiffOptions& options) {
   CLI::App& command = *app.add_subcommand("diff", "Show what a policy change changes");
   command.add_option("old", options.before, "The policy as it was; - is standard input")
       ->required()
+      ->check(is_named())
       ->type_name("POLICY");
-  command.add_option("new", options.after, "The policy as it is")->required()->type_name("POLICY");
+  command.add_option("new", options.after, "The policy as it is")
+      ->required()
+      ->check(is_named())
+      ->type_name("POLICY");
   add_format(command, options.format);
   add_bounds(command, options.bounds);
   command.add_flag("--json", options.json, "Print JSON");
@@ -145,7 +207,9 @@ CLI::App& add_test(CLI::App& app, TestOptions& options) {
   CLI::App& command = *app.add_subcommand("test", "Run policy tests");
   command.add_option("file", options.files, "Test files, or folders of them")
       ->required()
+      ->check(is_named())
       ->type_name("FILE");
+  add_bounds(command, options.bounds);
   command.add_flag("--check,!--no-check", options.check_first,
                    "Call check before each allow, and compare the two (default)");
   command.add_flag("--verbose,-v", options.verbose, "Show every step, answer and event");
@@ -158,38 +222,47 @@ CLI::App& add_run(CLI::App& app, RunOptions& options) {
   CLI::App& command = *app.add_subcommand("run", "Play a test file and show every decision");
   command.add_option("file", options.file, "A file with one scenario")
       ->required()
+      ->check(is_named())
       ->type_name("FILE");
   command.add_option("--customers", options.customers, "Load this state first")
+      ->check(is_named())
       ->type_name("IN.json");
-  command.add_option("--save", options.save, "Save the state at the end")->type_name("OUT.json");
+  command.add_option("--save", options.save, "Save the state at the end")
+      ->check(is_named())
+      ->type_name("OUT.json");
+  add_bounds(command, options.bounds);
   command.add_flag("--json", options.json, "Print JSON");
   command.footer(text(run_examples));
   return command;
 }
 
+int no_command(const std::string& name) {
+  return trouble(fmt::format("there is no command `{}`", name), "Try `limitr help`.");
+}
+
 int usage_error(const CLI::App& app, const std::string& problem) {
   const auto used = app.get_subcommands();
   const std::string topic = used.empty() ? "" : " " + used.front()->get_name();
-  return trouble(fmt::format("{}\nTry `limitr help{}`.", problem, topic));
+  return trouble(problem, fmt::format("Try `limitr help{}`.", topic));
 }
 
 int help(const CLI::App& app, const std::string& overview, const std::string& topic) {
   if (topic.empty()) {
-    fmt::print("{}", overview);
+    print("{}", Shown{overview});
     return exit_fine;
   }
   for (const CLI::App* command : app.get_subcommands({})) {
     if (command->get_name() != topic) continue;
-    fmt::print("{}", command->help("limitr"));
+    print("{}", Shown{command->help("limitr")});
     return exit_fine;
   }
-  return trouble(fmt::format("there is no command `{}`\nTry `limitr help`.", topic));
+  return no_command(topic);
 }
 
 int dispatch(const CLI::App& app, const std::string& overview, const CommandLine& line) {
   const auto used = app.get_subcommands();
   if (used.empty()) {
-    fmt::print(stderr, "{}", overview);
+    print_to(stderr, "{}", Shown{overview});
     return exit_trouble;
   }
   const std::string& name = used.front()->get_name();
@@ -199,7 +272,7 @@ int dispatch(const CLI::App& app, const std::string& overview, const CommandLine
   if (name == "run") return run(line.run);
   if (name == "bench") return bench(used.front()->remaining());
   if (name == "help") return help(app, overview, line.help_topic);
-  fmt::print("limitr {}\n", Limitr::version());
+  print("limitr {}\n", Limitr::version());
   return exit_fine;
 }
 
@@ -230,15 +303,26 @@ int start(int argc, char** argv) {
     return help(app, overview,
                 app.get_subcommands().empty() ? "" : app.get_subcommands().front()->get_name());
   } catch (const CLI::CallForVersion& version) {
-    fmt::print("{}\n", version.what());
+    print("{}\n", version.what());
     return exit_fine;
+  } catch (const CLI::ExtrasError& wrong) {
+    const auto words = app.remaining();
+    const bool is_command = app.get_subcommands().empty() && !words.front().starts_with('-');
+    return is_command ? no_command(words.front()) : usage_error(app, wrong.what());
   } catch (const CLI::ParseError& wrong) {
     return usage_error(app, wrong.what());
   }
   return dispatch(app, overview, line);
 }
 
+int run_program(int argc, char** argv) {
+  begin_output();
+  const int code = start(argc, argv);
+  const std::string problem = output_problem();
+  return problem.empty() ? code : trouble("cannot write the output: " + problem);
+}
+
 }  // namespace
 }  // namespace limitr::cli
 
-int main(int argc, char** argv) { return limitr::cli::start(argc, argv); }
+int main(int argc, char** argv) { return limitr::cli::run_program(argc, argv); }

@@ -15,7 +15,7 @@ struct PolicyFile {
 };
 
 /// A policy named on the command line; "-" is standard input. One that is over the bound is refused
-/// without being read. Errors: io_failed, document_too_large.
+/// without being read. Errors: io_failed, document_too_large, with the file in front.
 Result<PolicyFile> read_policy(const std::string& file, std::optional<Format> format,
                                const DocumentBounds& bounds);
 

@@ -1,4 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+#include <csignal>
+
 #include <fmt/format.h>
 
 #include "base/json_writer.h"
@@ -7,6 +10,7 @@
 #include "cli/scenario/text_file.h"
 #include "cli/scenario/time_text.h"
 #include "cli/terminal.h"
+#include "env/atomic_file.h"
 
 namespace limitr::cli {
 namespace {
@@ -96,27 +100,52 @@ void write(JsonWriter& out, const Played& played) {
   out.end_array().end_object();
 }
 
-Result<void> load(Session& session, const std::string& file) {
+/// Loads a snapshot. Each record that was refused is named; the answer is how many there were.
+Result<std::size_t> load(Session& session, const std::string& file) {
+  const std::string name = scenario::shown_name(file);
   const auto text = scenario::read_text_file(file, max_snapshot_bytes);
   if (!text.ok()) return text.error();
   const auto loaded = session.engine().load_customers(*text);
-  if (!loaded.ok()) return loaded.error();
-  for (const auto& [id, error] : loaded->refused)
-    fmt::print(stderr, "limitr: {}: customer {} was refused: {}\n", file, id, error.to_string());
-  for (const auto& [customer, entitlement] : loaded->unmapped)
-    fmt::print(stderr, "limitr: {}: customer {} has a meter `{}` that no plan has today\n", file,
-               customer, entitlement);
-  return {};
+  if (!loaded.ok()) return scenario::in_file(loaded.error(), file);
+  for (const auto& [id, error] : loaded->refused) {
+    // Without an ID it is the text itself that could not be read on.
+    const std::string what = id.empty() ? "the rest" : "customer " + id;
+    trouble(fmt::format("{}: {} was refused: {}", name, what, error.to_string()));
+  }
+  for (const auto& [customer, entitlement] : loaded->unmapped) {
+    trouble(fmt::format("{}: customer {} has a meter `{}` that no plan has today", name, customer,
+                        entitlement));
+  }
+  return loaded->refused.size();
 }
+
+/// Signals that ask the program to end wait until this is gone: a save is then whole or undone.
+class SignalsWait {
+public:
+  SignalsWait() {
+    sigset_t ending;
+    sigemptyset(&ending);
+    for (const int signal : {SIGINT, SIGTERM, SIGHUP, SIGQUIT}) sigaddset(&ending, signal);
+    ::pthread_sigmask(SIG_BLOCK, &ending, &before_);
+  }
+  SignalsWait(const SignalsWait&) = delete;
+  SignalsWait& operator=(const SignalsWait&) = delete;
+  ~SignalsWait() { ::pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
+
+private:
+  sigset_t before_{};
+};
 
 Result<void> save(Session& session, const std::string& file) {
   const auto text = session.engine().export_state();
   if (!text.ok()) return text.error();
-  return scenario::write_text_file(file, *text);
+  const SignalsWait wait;
+  return env::replace_file(file, *text);
 }
 
-/// Plays the steps and prints them. True: no call failed that should not.
-bool play(Session& session, const Scenario& one, bool as_json) {
+/// Plays the steps and prints them: exit_fine, exit_negative where a call failed that should not,
+/// exit_trouble where one could not read its file.
+int play(Session& session, const Scenario& one, bool as_json) {
   Table table({{"time"},
                {"call"},
                {"customer"},
@@ -129,36 +158,56 @@ bool play(Session& session, const Scenario& one, bool as_json) {
   std::string json;
   JsonWriter out(json);
   out.begin_array();
-  bool all_answered = true;
+  int code = exit_fine;
   static_cast<void>(scenario::play(session, one, {.compare = false}, [&](const Played& played) {
-    if (played.answer.error && played.step.error.empty()) all_answered = false;
+    if (scenario::is_unreadable(played.step, played.answer)) {
+      code = trouble(played.answer.error->to_string());
+    } else if (played.answer.error && played.step.error.empty()) {
+      code = std::max<int>(code, exit_negative);
+    }
     as_json ? write(out, played) : table.add(cells(played));
   }));
   out.end_array();
-  fmt::print("{}", as_json ? json + "\n" : table.text(Style()));
-  return all_answered;
+  if (as_json) {
+    print("{}\n", json);
+  } else {
+    print("{}", table.text(Style()));
+  }
+  return code;
 }
 
 }  // namespace
 
 int run(const RunOptions& options) {
-  const scenario::ReadFile read = scenario::read_scenarios(options.file);
+  const scenario::ReadFile read = scenario::read_scenarios(options.file, options.bounds);
   for (const Error& problem : read.problems) trouble(problem.to_string());
   if (!read.problems.empty()) return exit_trouble;
   if (read.scenarios.size() != 1)
-    return trouble(fmt::format("{}: holds {} scenarios, and run plays one", options.file,
-                               read.scenarios.size()));
+    return trouble(fmt::format("{}: holds {} scenarios, and run plays one",
+                               scenario::shown_name(options.file), read.scenarios.size()));
+  if (!options.save.empty())
+    if (auto can = env::check_replaceable(options.save); !can.ok())
+      return trouble(can.error().to_string());
   const Scenario& one = read.scenarios.front();
   const auto session = Session::open(one);
   if (!session.ok()) return trouble(session.error().to_string());
-  if (!options.customers.empty())
-    if (auto loaded = load(**session, options.customers); !loaded.ok())
-      return trouble(loaded.error().to_string());
-  const bool all_answered = play(**session, one, options.json);
-  if (!options.save.empty())
-    if (auto saved = save(**session, options.save); !saved.ok())
-      return trouble(saved.error().to_string());
-  return all_answered ? exit_fine : exit_negative;
+  std::size_t refused = 0;
+  if (!options.customers.empty()) {
+    const auto loaded = load(**session, options.customers);
+    if (!loaded.ok()) return trouble(loaded.error().to_string());
+    refused = *loaded;
+  }
+  int code = play(**session, one, options.json);
+  if (refused != 0) code = std::max<int>(code, exit_negative);
+  if (options.save.empty()) return code;
+  if (refused != 0) {
+    trouble(fmt::format("{} was not saved: what was refused of {} would be missing", options.save,
+                        scenario::shown_name(options.customers)));
+    return code;
+  }
+  if (auto saved = save(**session, options.save); !saved.ok())
+    return trouble(saved.error().to_string());
+  return code;
 }
 
 }  // namespace limitr::cli

@@ -35,19 +35,22 @@ public:
   }
 
   void play(const Scenario& played) {
-    if (options_.verbose && !options_.json) fmt::print("{}\n", style_.strong(played.name));
+    if (options_.verbose && !options_.json) print("{}\n", style_.strong(played.name));
     const auto failure = scenario::play(played, {.check_first = options_.check_first}, observer());
+    if (failure && failure->unreadable)
+      return unreadable(*failure->unreadable, place(played, *failure));
     failure ? ++failed_ : ++passed_;
     if (options_.json) {
       write(played, failure);
     } else if (failure) {
-      print(played, *failure);
+      show(played, *failure);
     }
   }
 
-  void unreadable(const Error& problem) {
+  /// `named_in`: the place in a scenario that names the file.
+  void unreadable(const Error& problem, const std::string& named_in = {}) {
     ++unreadable_;
-    trouble(problem.to_string());
+    trouble(named_in.empty() ? problem.to_string() : named_in + ": " + problem.to_string());
   }
 
   int finish() {
@@ -55,9 +58,9 @@ public:
     out_.field("passed", passed_).field("failed", failed_).field("unreadable", unreadable_);
     out_.end_object();
     if (options_.json) {
-      fmt::print("{}\n", json_);
+      print("{}\n", json_);
     } else {
-      fmt::print("{}\n", summary());
+      print("{}\n", summary());
     }
     if (unreadable_ != 0) return exit_trouble;
     return failed_ == 0 ? exit_fine : exit_negative;
@@ -70,25 +73,24 @@ private:
   }
 
   void trace(const scenario::Played& played) const {
-    fmt::print("  {:>3} {} {} -> {}\n", played.step.number,
-               style_.faint(scenario::iso_text(played.step.at)), scenario::call_text(played.step),
-               style_.strong(scenario::answer_text(played.answer)));
-    if (!played.step.why.empty()) fmt::print("        {}\n", style_.faint(played.step.why));
+    print("  {:>3} {} {} -> {}\n", played.step.number,
+          style_.faint(scenario::iso_text(played.step.at)), scenario::call_text(played.step),
+          style_.strong(scenario::answer_text(played.answer)));
+    if (!played.step.why.empty()) print("        {}\n", style_.faint(played.step.why));
     for (const Event& event : played.events)
-      fmt::print("        {} {}\n", style_.caution(event.type), style_.faint(event.payload));
-    for (const std::string& line : played.log) fmt::print("        log: {}\n", line);
+      print("        {} {}\n", style_.caution(event.type), style_.faint(event.payload));
+    for (const std::string& line : played.log) print("        log: {}\n", line);
   }
 
-  void print(const Scenario& played, const Failure& failure) const {
-    fmt::print("{} {}: {}\n", style_.bad("FAIL"), place(played, failure),
-               style_.strong(played.name));
+  void show(const Scenario& played, const Failure& failure) const {
+    print("{} {}: {}\n", style_.bad("FAIL"), place(played, failure), style_.strong(played.name));
     if (failure.step) {
-      fmt::print("  step {} at {}: {}\n", failure.step->number,
-                 scenario::iso_text(failure.step->at), scenario::call_text(*failure.step));
-      if (!failure.step->why.empty()) fmt::print("  {}\n", style_.faint(failure.step->why));
+      print("  step {} at {}: {}\n", failure.step->number, scenario::iso_text(failure.step->at),
+            scenario::call_text(*failure.step));
+      if (!failure.step->why.empty()) print("  {}\n", style_.faint(failure.step->why));
     }
-    fmt::print("    expected{}: {}\n", about(failure), style_.good(failure.mismatch.expected));
-    fmt::print("    got{}: {}\n", about(failure), style_.bad(failure.mismatch.got));
+    print("    expected{}: {}\n", about(failure), style_.good(failure.mismatch.expected));
+    print("    got{}: {}\n", about(failure), style_.bad(failure.mismatch.got));
   }
 
   void write(const Scenario& played, const std::optional<Failure>& failure) {
@@ -105,7 +107,7 @@ private:
     out_.end_object();
   }
 
-  std::string summary() const {
+  Shown summary() const {
     std::string text = fmt::format("{} passed, {} failed", passed_, failed_);
     if (unreadable_ != 0) text += fmt::format(", {} unreadable", unreadable_);
     return failed_ + unreadable_ == 0 ? style_.good(text) : style_.bad(text);
@@ -131,7 +133,7 @@ int test(const TestOptions& options) {
       continue;
     }
     for (const std::filesystem::path& file : *files) {
-      const scenario::ReadFile read = scenario::read_scenarios(file);
+      const scenario::ReadFile read = scenario::read_scenarios(file, options.bounds);
       for (const Error& problem : read.problems) report.unreadable(problem);
       for (const Scenario& one : read.scenarios) report.play(one);
     }

@@ -6,6 +6,7 @@
 #include "base/json_writer.h"
 #include "cli/command.h"
 #include "cli/policy_file.h"
+#include "cli/scenario/text_file.h"
 #include "cli/terminal.h"
 
 namespace limitr::cli {
@@ -14,6 +15,7 @@ namespace {
 struct Checked {
   std::string file;
   std::vector<Issue> issues;
+  bool is_readable = true;  ///< Else its one issue says why.
 
   std::size_t count(Issue::Severity severity) const {
     return static_cast<std::size_t>(
@@ -23,38 +25,37 @@ struct Checked {
   bool is_valid() const { return count(Issue::Severity::error) == 0; }
 };
 
-std::string_view name(Issue::Severity severity) {
-  return severity == Issue::Severity::error ? "error" : "warning";
+std::string_view severity_name(const Issue& issue) {
+  return issue.severity == Issue::Severity::error ? "error" : "warning";
 }
 
-Result<Checked> check(const std::string& file, const ValidateOptions& options) {
+Checked check(const std::string& file, const ValidateOptions& options) {
   const auto policy = read_policy(file, options.format, options.bounds);
-  if (policy.ok())
-    return Checked{file, validate_policy(policy->text, policy->format, options.bounds)};
-  if (policy.error().code != ErrorCode::document_too_large) return policy.error();
+  if (policy.ok()) return {file, validate_policy(policy->text, policy->format, options.bounds)};
   // Too large is something wrong with the policy, like any other bound that it passes.
-  return Checked{file,
-                 {{.path = "", .message = policy.error().message + "; --max-bytes raises it"}}};
+  return {file,
+          {{.message = policy.error().message}},
+          policy.error().code == ErrorCode::document_too_large};
 }
 
-void print(const Checked& checked, const Style& style) {
+void show(const Checked& checked, const Style& style) {
+  const std::string name = scenario::shown_name(checked.file);
   for (const Issue& issue : checked.issues) {
-    std::string place = checked.file == "-" ? "standard input" : checked.file;
+    std::string place = name;
     if (issue.line != 0) place += fmt::format(":{}:{}", issue.line, issue.column);
     const bool is_error = issue.severity == Issue::Severity::error;
-    const std::string severity =
-        is_error ? style.bad(name(issue.severity)) : style.caution(name(issue.severity));
-    fmt::print("{}: {}: {}{}\n", style.strong(place), severity,
-               issue.path.empty() ? "" : issue.path + ": ", issue.message);
+    print("{}: {}: {}{}\n", style.strong(place),
+          is_error ? style.bad(severity_name(issue)) : style.caution(severity_name(issue)),
+          issue.path.empty() ? "" : issue.path + ": ", issue.message);
   }
   const std::size_t errors = checked.count(Issue::Severity::error);
   const std::size_t warnings = checked.count(Issue::Severity::warning);
+  const Shown verdict = errors == 0 ? style.good("valid") : style.bad("invalid");
   if (errors == 0 && warnings == 0) {
-    fmt::print("{}: {}\n", checked.file, style.good("valid"));
+    print("{}: {}\n", name, verdict);
   } else {
-    fmt::print("{}: {}, {} error{}, {} warning{}\n", checked.file,
-               errors == 0 ? style.good("valid") : style.bad("invalid"), errors,
-               errors == 1 ? "" : "s", warnings, warnings == 1 ? "" : "s");
+    print("{}: {}, {} error{}, {} warning{}\n", name, verdict, errors, errors == 1 ? "" : "s",
+          warnings, warnings == 1 ? "" : "s");
   }
 }
 
@@ -63,7 +64,7 @@ void write(JsonWriter& out, const Checked& checked) {
   out.key("issues").begin_array();
   for (const Issue& issue : checked.issues) {
     out.begin_object()
-        .field("severity", name(issue.severity))
+        .field("severity", severity_name(issue))
         .field("path", issue.path)
         .field("message", issue.message)
         .field("line", issue.line)
@@ -82,20 +83,20 @@ int validate(const ValidateOptions& options) {
   JsonWriter out(json);
   out.begin_array();
   for (const std::string& file : options.files) {
-    const auto checked = check(file, options);
-    if (!checked.ok()) {
-      code = trouble(checked.error().to_string());
-      continue;
-    }
+    const Checked checked = check(file, options);
     if (options.json) {
-      write(out, *checked);
+      write(out, checked);
+    } else if (checked.is_readable) {
+      show(checked, style);
     } else {
-      print(*checked, style);
+      trouble(fmt::format("{}: {}", scenario::shown_name(file), checked.issues.front().message));
     }
-    if (!checked->is_valid()) code = std::max<int>(code, exit_negative);
+    code = std::max<int>(code, !checked.is_readable ? exit_trouble
+                               : checked.is_valid() ? exit_fine
+                                                    : exit_negative);
   }
   out.end_array();
-  if (options.json) fmt::print("{}\n", json);
+  if (options.json) print("{}\n", json);
   return code;
 }
 

@@ -586,9 +586,10 @@ double Decider::grants_remaining() {
 // A feature flag: allowed, and nothing is metered.
 void decide_unmetered(const Family& family, const CallInput& input, Decision& decision,
                       Outcome& out) {
-  const bool readable = !input.value.is_text() || quantity_as_written(input.value.text()).ok();
-  if (!readable || (!input.value.is_text() && !std::isfinite(input.value.number()))) {
-    out.error = invalid_value("the value is not a finite number");
+  const Result<double> value = input.value.is_text() ? quantity_as_written(input.value.text())
+                                                     : quantity(input.value, Unit());
+  if (!value.ok()) {
+    out.error = value.error();
     return;
   }
   standing_caps(family, input.now, /*own=*/false, out.upkeep);

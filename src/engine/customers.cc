@@ -21,10 +21,6 @@ using state::Family;
 
 namespace {
 
-Error empty_id() {
-  return {.code = ErrorCode::invalid_argument, .message = "a customer needs an ID"};
-}
-
 // The draft of a customer that nobody knows yet.
 Customer draft_of(std::string_view id, const NewCustomer& given, SymbolTable& names) {
   Customer draft;
@@ -38,17 +34,22 @@ Customer draft_of(std::string_view id, const NewCustomer& given, SymbolTable& na
 }
 
 // An ID that is not UTF-8 could not be told from another one once it was written.
-Result<void> check_id(std::string_view id) {
-  if (id.empty()) return empty_id();
+Result<void> check_id(std::string_view id, std::string_view if_empty) {
+  if (id.empty())
+    return Error{.code = ErrorCode::invalid_argument, .message = std::string(if_empty)};
   if (is_utf8(id)) return {};
   return Error{.code = ErrorCode::invalid_argument, .message = "an ID must be valid UTF-8"};
 }
 
+Result<void> check_alt(std::string_view alt) {
+  return check_id(alt, "an alternate ID cannot be empty");
+}
+
 Result<void> check_new(std::string_view id, const NewCustomer& given) {
-  if (auto valid = check_id(id); !valid.ok()) return valid;
+  if (auto valid = check_id(id, "a customer needs an ID"); !valid.ok()) return valid;
   if (auto wrong = engine::wrong_request(given.request)) return *std::move(wrong);
   for (const std::string& alt : given.alts) {
-    if (auto valid = check_id(alt); !valid.ok()) return valid;
+    if (auto valid = check_alt(alt); !valid.ok()) return valid;
   }
   if (!given.metadata || given.metadata->is_null()) return {};
   if (given.metadata->is_object() && !is_deeper_than(*given.metadata, max_json_depth)) return {};
@@ -279,7 +280,7 @@ Result<bool> Limitr::delete_customer(std::string_view id) {
 
 Result<bool> Limitr::set_alt_customer_id(std::string_view id, std::string_view alt,
                                          const ChangeOptions& options) {
-  if (auto valid = check_id(alt); !valid.ok()) return std::move(valid).error();
+  if (auto valid = check_alt(alt); !valid.ok()) return std::move(valid).error();
   const Timestamp now = engine_->now();
   const Once once(*engine_, options.request, "set_alt_customer_id", alt);
   Locked locked(*engine_);

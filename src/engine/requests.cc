@@ -8,6 +8,7 @@
 #include <fmt/format.h>
 
 #include "engine/engine.h"
+#include "policy/document_reader.h"
 
 namespace limitr::engine {
 namespace {
@@ -75,9 +76,9 @@ Result<T> read_answer(const RememberedRequest& known) {
   } else {
     T answer{};
     if (read(known.answer, answer)) return answer;
-    return Error{
-        .code = ErrorCode::record_invalid,
-        .message = fmt::format("the answer kept for request `{}` cannot be read", known.id)};
+    return Error{.code = ErrorCode::record_invalid,
+                 .message = fmt::format("the answer kept for request `{}` cannot be read",
+                                        policy::shown(known.id))};
   }
 }
 
@@ -120,9 +121,10 @@ std::optional<Result<T>> Once::repeated(const Locked& locked) const {
   for (const RememberedRequest& known : locked.family()[Family::caller].more().requests) {
     if (known.id != request_ || is_forgotten(known, now_, locked.policy())) continue;
     if (known.fingerprint == fingerprint_) return read_answer<T>(known);
-    return Result<T>(Error{
-        .code = ErrorCode::request_mismatch,
-        .message = fmt::format("request `{}` was made before with other arguments", known.id)});
+    return Result<T>(
+        Error{.code = ErrorCode::request_mismatch,
+              .message = fmt::format("request `{}` was made before with other arguments",
+                                     policy::shown(known.id))});
   }
   return std::nullopt;
 }

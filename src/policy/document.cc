@@ -63,6 +63,13 @@ Error too_many_bytes(const DocumentBounds& bounds) {
                    {});
 }
 
+std::optional<Error> bounds_error(const DocumentBounds& bounds) {
+  if (bounds.max_depth <= DocumentBounds::deepest) return std::nullopt;
+  return Error{ErrorCode::invalid_argument,
+               fmt::format("DocumentBounds::max_depth is {}, and can be {} at most",
+                           bounds.max_depth, DocumentBounds::deepest)};
+}
+
 // The later of two members of the same name, or null.
 const Node::Member* duplicate_in(const Node::Mapping& members) {
   constexpr std::size_t few = 12;
@@ -312,6 +319,7 @@ Result<Node> parse_document(std::string_view text, Format format, const Document
                             std::vector<Issue>* flaws) {
   // A text without a byte may point nowhere, which libyaml does not take.
   if (text.empty()) text = "";
+  if (auto wrong = bounds_error(bounds)) return *std::move(wrong);
   if (text.size() > bounds.max_bytes) return too_many_bytes(bounds);
   if (text.starts_with(byte_order_mark)) text.remove_prefix(byte_order_mark.size());
   if (!is_valid_utf8(text)) {
@@ -326,6 +334,7 @@ Result<Node> parse_document(std::string_view text, Format format, const Document
 }
 
 Result<Node> to_node(const Json& json, const DocumentBounds& bounds) {
+  if (auto wrong = bounds_error(bounds)) return *std::move(wrong);
   return JsonCopier(bounds).copy(json);
 }
 

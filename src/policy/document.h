@@ -54,7 +54,8 @@ struct Node::Member {
 /// expansion as they grow. Duplicate keys, NaN, infinities, invalid UTF-8, cyclic anchors, more
 /// than one YAML document and numbers beyond the range of a double are refused.
 /// Errors: document_too_large (names the bound and the option that raises it), policy_invalid
-/// (syntax). `where` is "line:column: path", what is known of it.
+/// (syntax; `where` is "line:column: path", what is known of it), invalid_argument (a bound that is
+/// none: beyond DocumentBounds::deepest).
 /// Where `flaws` are given, a duplicate key (the first of its mapping) or a number that is none is
 /// added to them instead and reading goes on: the tree is then of no use, but all are found.
 Result<Node> parse_document(std::string_view text, Format format, const DocumentBounds& bounds,

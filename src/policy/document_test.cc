@@ -338,6 +338,19 @@ TEST(Bounds, InvalidUtf8IsRefusedWhereItIs) {
   EXPECT_EQ(refused(std::string(4'000'000, '\x80'), Format::json).where, "1:1");
 }
 
+TEST(Bounds, WhatWouldOverflowTheStackIsNoBound) {
+  DocumentBounds bounds;
+  bounds.max_depth = DocumentBounds::deepest;
+  read("{}", Format::json, bounds);
+  ++bounds.max_depth;
+  for (const Format format : {Format::yaml, Format::json, Format::toml}) {
+    const Error error = refused("", format, bounds);
+    EXPECT_EQ(error.code, ErrorCode::invalid_argument);
+    EXPECT_TRUE(contains(error, "DocumentBounds::max_depth")) << error.message;
+  }
+  EXPECT_FALSE(to_node(Json::object(), bounds).ok());
+}
+
 TEST(Bounds, InvalidUtf8IsRefused) {
   for (const Format format : {Format::yaml, Format::json, Format::toml}) {
     EXPECT_TRUE(contains(refused("\"\xC3\x28\"", format), "UTF-8"));

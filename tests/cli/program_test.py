@@ -4,10 +4,14 @@
     tests/cli/program_test.py PROGRAM
 """
 
+import fcntl
 import json
 import os
 import pathlib
 import pty
+import signal
+import socket
+import stat
 import subprocess
 import sys
 import tempfile
@@ -99,6 +103,17 @@ class Usage(ProgramTest):
             ["validate", "--fast", "good.yaml"],
             ["validate", "--format", "xml", "good.yaml"],
             ["validate", "--max-depth", "deep", "good.yaml"],
+            ["validate", "--max-depth", "2001", "good.yaml"],
+            ["validate", "--max-bytes", "-1", "good.yaml"],
+            ["validate", "--max-nodes", "1.5", "good.yaml"],
+            ["validate", "--max-nodes", "18446744073709551616", "good.yaml"],
+            ["validate", "--max-alias-factor", "1e3", "good.yaml"],
+            ["validate", ""],
+            ["diff", "good.yaml", ""],
+            ["test", ""],
+            ["run", ""],
+            ["run", "day.yaml", "--save", ""],
+            ["run", "day.yaml", "--customers", ""],
             ["diff", "good.yaml"],
             ["run"],
             ["help", "valdate"],
@@ -107,6 +122,28 @@ class Usage(ProgramTest):
                 out, err = self.limitr(*arguments, code=2)
                 self.assertEqual(out, "")
                 self.assertNotEqual(err, "")
+
+    def test_an_unknown_command_is_called_one_everywhere(self):
+        _, err = self.limitr("nonsense", code=2)
+        self.assertEqual(err, "limitr: there is no command `nonsense`\nTry `limitr help`.\n")
+        self.assertEqual(self.limitr("help", "nonsense", code=2)[1], err)
+
+    def test_an_unknown_format_is_named(self):
+        _, err = self.limitr("validate", "--format", "xml", "good.yaml", code=2)
+        self.assertIn("there is no format `xml`: yaml, json or toml", err)
+
+    def test_help_of_bench_names_what_there_is(self):
+        text, _ = self.limitr("help", "bench")
+        for option in ("--list", "--json", "--quick", "--strict"):
+            self.assertIn(option, text)
+        if not (pathlib.Path(PROGRAM).parent / "limitr-bench").exists():
+            self.skipTest("built without the benches")
+        known = {bench["name"] for bench in self.as_json("bench", "--list")}
+        examples = [line.split("  ")[1].split() for line in text.splitlines()
+                    if line.startswith("  limitr bench")]
+        named = {word for words in examples for word in words[2:] if not word.startswith("-")}
+        self.assertTrue(named)
+        self.assertLessEqual(named, known)
 
     def test_version(self):
         out, _ = self.limitr("version")
@@ -157,6 +194,48 @@ class Validate(ProgramTest):
         self.write("deep.yaml", deep)
         self.limitr("validate", "deep.yaml", code=1)
         self.limitr("validate", "--max-depth", "100", "deep.yaml")
+        wide = "a: &a [" + "1, " * 50 + "]\npolicy: {" + ", ".join(f"k{i}: *a" for i in range(50)) + "}\n"
+        self.write("wide.yaml", wide)
+        out, _ = self.limitr("validate", "wide.yaml", code=1)
+        self.assertIn("--max-alias-factor", out)
+        out, _ = self.limitr("validate", "--max-alias-factor", "100", "wide.yaml", code=1)
+        self.assertNotIn("--max-alias-factor", out)
+
+    def test_every_command_has_the_bounds_that_messages_name(self):
+        deep = "policy: " + "{ a: " * 80 + "{}" + " }" * 80
+        self.write("deep.yaml", deep)
+        self.write("deep_day.yaml", "policy: deep.yaml\nsteps: []\n")
+        self.write("deep_file.yaml", f"policy: {{ {deep} }}\nsteps: []\n")
+        for arguments, refused, code in (
+            (["diff", "deep.yaml", "good.yaml"], 2, 1),
+            (["test", "deep_day.yaml"], 1, 0),
+            (["test", "deep_file.yaml"], 2, 0),
+            (["run", "deep_day.yaml"], 2, 0),
+        ):
+            with self.subTest(arguments):
+                self.assertIn("--max-depth", "".join(self.limitr(*arguments, code=refused)))
+                self.limitr(*arguments, "--max-depth", "100", code=code)
+
+    def test_the_deepest_documents_are_safe(self):
+        depth = 1_990  # The rest of the 2,000 stands around it.
+        self.write("deep.json", '{"policy":' + '{"a":' * depth + "1" + "}" * depth + "}")
+        self.write("other.json", '{"policy":' + '{"a":' * depth + "2" + "}" * depth + "}")
+        self.write("list.json", '{"policy":{"a":' + "[" * depth + "]" * depth + "}}")
+        keys = ".".join(["policy"] + ["a"] * depth)
+        self.write("deep.toml", keys + " = 1\n")
+        half = depth // 2
+        deep = "policy: { a: &deep " + "{ a: " * half + "1" + " }" * half
+        self.write("deep.yaml", deep + ", b: " + "[" * half + "*deep" + "]" * half + "}\n")
+        bounds = ["--max-depth", "2000"]
+        for file in ("deep.json", "list.json", "deep.toml", "deep.yaml"):
+            self.limitr("validate", file, *bounds)
+        self.limitr("diff", "deep.json", "deep.toml", *bounds)
+        self.limitr("diff", "deep.json", "other.json", *bounds, code=1)
+        self.limitr("diff", "deep.json", "list.json", *bounds, code=1)
+        for file in ("deep.json", "list.json", "deep.toml", "deep.yaml"):
+            step = f"{{ call: set_policy, args: {{ policy: {file} }} }}"
+            self.write("day.yaml", f"policy: {file}\nsteps: [{step}, {{ call: policy }}]\n")
+            self.limitr("test", "day.yaml", *bounds)
 
     def test_an_oversize_file_is_refused_without_being_read(self):
         huge = self.folder / "huge.yaml"
@@ -169,6 +248,16 @@ class Validate(ProgramTest):
         out, err = self.limitr("validate", "none.yaml", "bad.yaml", ".", code=2)
         self.assertIn("none.yaml", err)
         self.assertIn("bad.yaml: invalid", out)
+        files = self.as_json("validate", "none.yaml", "good.yaml", code=2)
+        self.assertEqual([file["file"] for file in files], ["none.yaml", "good.yaml"])
+        self.assertEqual([file["valid"] for file in files], [False, True])
+        self.assertIn("cannot open", files[0]["issues"][0]["message"])
+
+    def test_standard_input_has_one_name(self):
+        out, _ = self.limitr("validate", "-", stdin=BAD, code=1)
+        self.assertNotIn("-:", out)
+        self.assertIn("standard input:6:", out)
+        self.assertIn("standard input: invalid", out)
 
 
 class Diff(ProgramTest):
@@ -213,6 +302,20 @@ class Diff(ProgramTest):
         self.limitr("diff", "good.yaml", "broken.yaml", code=2)
         self.limitr("diff", "-", "-", code=2)
 
+    def test_trouble_names_the_file(self):
+        self.write("broken.yaml", "a: [")
+        for arguments in (["broken.yaml", "good.yaml"], ["good.yaml", "broken.yaml"]):
+            _, err = self.limitr("diff", *arguments, code=2)
+            self.assertRegex(err, r"limitr: broken\.yaml:\d+:\d+: ")
+
+    def test_what_is_no_mapping_is_no_policy(self):
+        for text in ("", "just text", "[1, 2]", "# nothing\n"):
+            with self.subTest(text):
+                self.write("odd.yaml", text)
+                _, err = self.limitr("diff", "good.yaml", "odd.yaml", code=2)
+                self.assertIn("odd.yaml: ", err)
+                self.limitr("diff", "odd.yaml", "odd.yaml", code=2)
+
 
 class Test(ProgramTest):
     def test_passing_is_0(self):
@@ -241,7 +344,9 @@ class Test(ProgramTest):
             ("args: { id: ann }, expect: true", "args: { id: ann }, error: no"),
             ("args: { id: ann }, expect: true", "args: { id: ann }, expect: false"),
             ("policy: good.yaml", "policy: bad.yaml"),
-            ("policy: good.yaml", "policy: none.yaml"),
+            ("type: meter-limit,", "type: meter-limit, mter: null,"),
+            ("meter: { invalid: 13 }", "meter: { invlid: null }"),
+            ("{ value: 4 } } } }\n", "{ value: 4, stated: null } } } }\n"),
         ):
             with self.subTest(bad):
                 self.assertIn(good, SCENARIO)
@@ -263,6 +368,70 @@ class Test(ProgramTest):
         self.assertIn("make_customer", err)
         self.assertIn("0 passed, 0 failed, 1 unreadable", out)
         self.limitr("test", "none.yaml", code=2)
+
+    def test_a_field_that_no_answer_has_is_a_mistake_of_the_file(self):
+        call = "call: allow, args: { id: ann, entitlement: chat, value: 4 }, expect: "
+        for expected in (
+            "{ alowed: null }",
+            "{ allowed: true, cap: { idd: null } }",
+        ):
+            with self.subTest(expected):
+                self.write("day.yaml", SCENARIO.replace(call + "{ value: 4 }", call + expected))
+                _, err = self.limitr("test", "day.yaml", code=2)
+                self.assertIn("unknown field", err)
+        for call, expected in (
+            ("estimate, args: { id: ann, entitlement: chat }", "{ vlue: null }"),
+            ("customer_margin, args: { id: ann }", "{ entitlements: { chat: { prce: null } } }"),
+            ("restart", "{ unmaped: null }"),
+            ("allow_many, args: { calls: [] }", "[{ eror: null }]"),
+        ):
+            with self.subTest(expected):
+                self.write("day.yaml", f"policy: good.yaml\nsteps: [{{ call: {call}, expect: {expected} }}]")
+                self.assertIn("unknown field", self.limitr("test", "day.yaml", code=2)[1])
+
+    def test_null_is_met_by_what_is_known_but_not_there(self):
+        self.write("day.yaml", SCENARIO.replace("type: meter-limit,", "type: meter-limit, overage_price: null,"))
+        self.limitr("test", "day.yaml")
+        self.write("day.yaml", SCENARIO.replace("value: 4 } } } }\n", "value: 4, holds: null, held: 0 } } } }\n"))
+        self.limitr("test", "day.yaml")
+        steps = "[{ call: plan, args: { id: pro }, expect: { trial_period: null } }]"
+        self.write("day.yaml", f"policy: good.yaml\nsteps: {steps}")
+        self.limitr("test", "day.yaml")
+
+    def test_a_named_file_that_cannot_be_read_is_2(self):
+        step = "\n  - { call: set_policy, args: { policy: none.yaml } }\nstate:"
+        for text in (
+            SCENARIO.replace("policy: good.yaml", "policy: none.yaml"),
+            SCENARIO.replace("policy: good.yaml", "policy: ."),
+            SCENARIO + "customers: none.json\n",
+            SCENARIO.replace("\nstate:", step),
+        ):
+            with self.subTest(text):
+                self.write("day.yaml", text)
+                out, err = self.limitr("test", "day.yaml", code=2)
+                self.assertRegex(err, r"limitr: day\.yaml.*: (none\.|\.: cannot)")
+                self.assertEqual(out, "0 passed, 0 failed, 1 unreadable\n")
+                self.limitr("run", "day.yaml", code=2)
+
+    def test_problems_name_the_file_and_the_customer(self):
+        self.write("day.yaml", SCENARIO.replace("good.yaml", "bad.yaml"))
+        self.assertIn("bad.yaml: policy.plans.pro", self.limitr("test", "day.yaml", code=1)[0])
+        self.assertIn("bad.yaml: policy.plans.pro", self.limitr("run", "day.yaml", code=2)[1])
+        self.write("state.json", '{"bob": {"id": "bob", "meters": {"chat": {"value": "no"}}}}')
+        self.write("day.yaml", SCENARIO + "customers: state.json\n")
+        out, _ = self.limitr("test", "day.yaml", code=1)
+        self.assertIn("state.json: customer bob: meters.chat.value", out)
+        self.write("day.yaml", SCENARIO.replace("policy: good.yaml", "policy: { policy: { plans: 1 } }"))
+        self.assertRegex(self.limitr("run", "day.yaml", code=2)[1], r"day\.yaml: policy\.plans: ")
+
+    def test_an_empty_error_is_a_mistake_of_the_file(self):
+        self.write("day.yaml", SCENARIO.replace("expect: true }", "error: '' }"))
+        self.assertIn("steps[0].error", self.limitr("test", "day.yaml", code=2)[1])
+
+    def test_bounds_of_a_scenario_are_whole_numbers(self):
+        for bound in ("max_bytes: -1", "max_depth: 1.5", "max_nodes: 1e300"):
+            self.write("day.yaml", SCENARIO + f"options: {{ bounds: {{ {bound} }} }}\n")
+            self.assertIn("options.bounds.max_", self.limitr("test", "day.yaml", code=2)[1])
 
     def test_json(self):
         self.write("fails.yaml", SCENARIO.replace("invalid: 13", "invalid: 12"))
@@ -317,6 +486,80 @@ class Run(ProgramTest):
         self.limitr("run", "day.yaml", "--save", "none/state.json", code=2)
         self.limitr("run", "day.yaml", "--customers", "none.json", code=2)
 
+    def test_saving_follows_links_and_keeps_the_mode(self):
+        (self.folder / "kept").mkdir()
+        target = self.write("kept/state.json", "old")
+        target.chmod(0o640)
+        (self.folder / "state.json").symlink_to("kept/state.json")
+        self.limitr("run", "day.yaml", "--save", "state.json")
+        self.assertTrue((self.folder / "state.json").is_symlink())
+        self.assertEqual(json.loads(target.read_text())["format"], 1)
+        self.assertEqual(stat.S_IMODE(target.stat().st_mode), 0o640)
+
+    def test_only_a_regular_file_is_saved_over(self):
+        os.mkfifo(self.folder / "fifo")
+        with socket.socket(socket.AF_UNIX) as listener:
+            here = os.getcwd()
+            os.chdir(self.folder)  # A socket's path has to be short.
+            self.addCleanup(os.chdir, here)
+            listener.bind("socket")
+            (self.folder / "link").symlink_to("fifo")
+            (self.folder / "taken").mkdir()
+            for name in ("fifo", "socket", "link", "taken"):
+                with self.subTest(name):
+                    before = os.lstat(self.folder / name)
+                    out, err = self.limitr("run", "day.yaml", "--save", name, code=2)
+                    self.assertEqual(out, "", "nothing is played")
+                    self.assertIn("not a regular file", err)
+                    self.assertEqual(os.lstat(self.folder / name).st_ino, before.st_ino)
+
+    def test_a_signal_during_a_save_leaves_nothing_behind(self):
+        # Whoever holds this lock is writing: the program waits for it in the middle of its save.
+        scratch = self.write("state.json.new", "")
+        with scratch.open("r+") as writer:
+            fcntl.flock(writer, fcntl.LOCK_EX)
+            with subprocess.Popen(
+                [PROGRAM, "run", "day.yaml", "--save", "state.json"],
+                cwd=self.folder,
+                stdout=subprocess.DEVNULL,
+            ) as program:
+                try:
+                    while not self.blocks(program.pid, signal.SIGTERM):
+                        self.assertIsNone(program.poll(), "it was never in its save")
+                    program.send_signal(signal.SIGTERM)
+                finally:
+                    fcntl.flock(writer, fcntl.LOCK_UN)
+                self.assertEqual(program.wait(timeout=60), -signal.SIGTERM)
+        self.assertEqual([f.name for f in self.folder.glob("state*")], ["state.json"])
+        self.assertEqual(json.loads((self.folder / "state.json").read_text())["format"], 1)
+
+    @staticmethod
+    def blocks(pid, number):
+        status = pathlib.Path(f"/proc/{pid}/status").read_text()
+        blocked = next(line for line in status.splitlines() if line.startswith("SigBlk:"))
+        return bool(int(blocked.split()[1], 16) & 1 << (number - 1))
+
+    def test_refused_records_are_not_saved_away(self):
+        good = '"ann": {"id": "ann", "plan": "pro"}'
+        bad = '"bob": {"id": "bob", "meters": {"chat": {"value": "no"}}}'
+        step = "{ call: customer, args: { id: ann } }"
+        self.write("day.yaml", f"policy: good.yaml\nsteps: [{step}]\n")
+        for text in ("{" + good + "," + bad + "}", "{" + good + ', "eve": ?}'):
+            with self.subTest(text):
+                self.write("state.json", text)
+                out, err = self.limitr("run", "day.yaml", "--customers", "state.json", code=1)
+                self.assertIn("ann", out)
+                self.assertIn("state.json: ", err)
+                self.assertNotIn("customer  was", err)
+                _, err = self.limitr(
+                    "run", "day.yaml", "--customers", "state.json", "--save", "state.json", code=1
+                )
+                self.assertIn("state.json was not saved", err)
+                self.assertEqual((self.folder / "state.json").read_text(), text)
+        self.write("state.json", "nothing")
+        _, err = self.limitr("run", "day.yaml", "--customers", "state.json", code=2)
+        self.assertIn("limitr: state.json: ", err)
+
     def test_json(self):
         steps = self.as_json("run", "day.yaml")
         self.assertEqual([step["call"] for step in steps], ["create_customer", "allow", "allow"])
@@ -345,6 +588,56 @@ class Colour(ProgramTest):
         self.assertIn(b"\x1b[", self.on_a_terminal())
         self.assertNotIn(b"\x1b[", self.on_a_terminal(NO_COLOR="1"))
         self.assertNotIn("\x1b[", self.limitr("validate", "good.yaml")[0])
+
+
+class Output(ProgramTest):
+    def test_what_cannot_be_written_is_2(self):
+        for redirection in (">/dev/full", ">&-"):
+            for command in ("validate good.yaml", "run day.yaml", "run day.yaml --json", "help"):
+                with self.subTest(command + redirection):
+                    done = subprocess.run(
+                        f'"{PROGRAM}" {command} {redirection}',
+                        shell=True,
+                        cwd=self.folder,
+                        stderr=subprocess.PIPE,
+                        text=True,
+                        timeout=60,
+                        check=False,
+                    )
+                    self.assertEqual(done.returncode, 2, done.stderr)
+                    self.assertIn("cannot write the output", done.stderr)
+
+    def test_a_closed_stream_does_not_end_up_in_a_file(self):
+        subprocess.run(
+            f'"{PROGRAM}" run day.yaml --save state.json >&-',
+            shell=True, cwd=self.folder, stderr=subprocess.DEVNULL, timeout=60, check=False,
+        )
+        self.assertEqual(json.loads((self.folder / "state.json").read_text())["format"], 1)
+
+    def test_control_characters_are_spelled_out(self):
+        name = "a\\u001b]0;b\\u0007\\u009b2J\\u007f\\r\\n"
+        policy = '{"policy": {"credits": {"%s": 1}}}' % name
+        self.write("odd.json", policy)
+        self.write("other.json", '{"policy": {}}')
+        call = '{"call": "allow", "args": {"id": "%s", "entitlement": "e"}, "expect": true}' % name
+        self.write("odd_day.json", '{"policy": "good.yaml", "name": "%s", "steps": [%s]}' % (name, call))
+        self.write("odd_call.json", '{"policy": "good.yaml", "steps": [{"call": "%s"}]}' % name)
+        for arguments, code in (
+            (["validate", "odd.json"], 1),
+            (["diff", "odd.json", "other.json"], 1),
+            (["test", "odd_day.json"], 1),
+            (["test", "odd_day.json", "--verbose"], 1),
+            (["test", "odd_call.json"], 2),
+            (["run", "odd_day.json"], 0),
+            (["run", "odd_day.json", "--json"], 0),
+            (["validate", "\x1b[2J"], 2),
+        ):
+            with self.subTest(arguments):
+                text = "".join(self.limitr(*arguments, code=code))
+                self.assertIn("\\u001b", text)
+                for character in text:
+                    is_control = ord(character) < 0x20 or 0x7F <= ord(character) < 0xA0
+                    self.assertFalse(is_control and character != "\n", text)
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@
 namespace limitr::scenario {
 
 class Session;
+struct Shape;
 
 /// What a call of a scenario returned.
 struct Answer {
@@ -39,6 +40,7 @@ struct CallKind {
   std::string_view name;
   std::span<const Parameter> parameters;
   Answer (*play)(Session& session, const Arguments& arguments);
+  const Shape* answers = nullptr;  ///< What is known of its answer.
 };
 
 /// The call of that name, by the spec's name or one also accepted in scenarios; null if none.

@@ -106,13 +106,15 @@ bool equal_leaf(const Node& expected, const Json& actual, const std::string& pat
 }
 
 std::optional<Mismatch> compare_sequence(const Node::Sequence& expected, const Json& actual,
-                                         const std::string& path) {
+                                         const Shape* shape, const std::string& path) {
   if (expected.size() != actual.size()) {
     return Mismatch{path, fmt::format("a list of {}", expected.size()),
                     fmt::format("a list of {}: {}", actual.size(), to_json_text(actual))};
   }
   for (std::size_t i = 0; i < expected.size(); ++i)
-    if (auto found = compare(expected[i], &actual[i], fmt::format("{}[{}]", path, i))) return found;
+    if (auto found = compare(expected[i], &actual[i], shape_below(shape, {}),
+                             fmt::format("{}[{}]", path, i)))
+      return found;
   return std::nullopt;
 }
 
@@ -133,8 +135,8 @@ std::optional<Mismatch> compare_keys(const Node::Mapping& expected, const Json& 
 /// Each expected grant is one of the actual ones, in any order. The most exacting choose first,
 /// so that one that names few fields does not take the only grant that fits another.
 std::optional<Mismatch> compare_grants(const Node::Sequence& expected, const Json& actual,
-                                       const std::string& path) {
-  if (expected.size() != actual.size()) return compare_sequence(expected, actual, path);
+                                       const Shape* shape, const std::string& path) {
+  if (expected.size() != actual.size()) return compare_sequence(expected, actual, shape, path);
   std::vector<const Node*> wanted;
   for (const Node& grant : expected) wanted.push_back(&grant);
   std::sort(wanted.begin(), wanted.end(), [](const Node* a, const Node* b) {
@@ -145,7 +147,7 @@ std::optional<Mismatch> compare_grants(const Node::Sequence& expected, const Jso
   for (const Json& grant : actual) left.push_back(&grant);
   for (const Node* grant : wanted) {
     const auto found = std::find_if(left.begin(), left.end(), [&](const Json* candidate) {
-      return !compare(*grant, candidate, path);
+      return !compare(*grant, candidate, shape_below(shape, {}), path);
     });
     if (found == left.end())
       return Mismatch{path, "a grant " + node_text(*grant), to_json_text(actual)};
@@ -156,13 +158,14 @@ std::optional<Mismatch> compare_grants(const Node::Sequence& expected, const Jso
 
 std::optional<Mismatch> compare_part(const Node::Member& part, const Json* actual,
                                      const std::string& path) {
+  const Shape* shape = shape_below(&customer_shape, part.key);
   const bool is_object = actual && actual->is_object();
   if (part.key == "grants" && part.value.as_sequence() && actual && actual->is_array())
-    return compare_grants(*part.value.as_sequence(), *actual, path);
+    return compare_grants(*part.value.as_sequence(), *actual, shape, path);
   const bool complete = part.key == "meters" || part.key == "overrides" || part.key == "caps";
   if (complete && part.value.as_mapping() && is_object)
     if (auto found = compare_keys(*part.value.as_mapping(), *actual, path)) return found;
-  return compare(part.value, actual, path);
+  return compare(part.value, actual, shape, path);
 }
 
 std::optional<Mismatch> compare_customer(const Node& expected, const Json& actual,
@@ -206,17 +209,21 @@ std::string node_text(const Node& node) {
   return text;
 }
 
-std::optional<Mismatch> compare(const Node& expected, const Json* actual, const std::string& path) {
+std::optional<Mismatch> compare(const Node& expected, const Json* actual, const Shape* shape,
+                                const std::string& path) {
   if (const auto* mapping = expected.as_mapping(); mapping && actual && actual->is_object()) {
     for (const auto& [key, position, value] : *mapping) {
       const auto field = actual->find(key);
       const Json* got = field == actual->end() ? nullptr : &*field;
-      if (auto found = compare(value, got, joined(path, key))) return found;
+      if (!got && !knows(shape, key))
+        return Mismatch{joined(path, key), node_text(value), "no field of that name"};
+      if (auto found = compare(value, got, shape_below(shape, key), joined(path, key)))
+        return found;
     }
     return std::nullopt;
   }
   if (const auto* sequence = expected.as_sequence(); sequence && actual && actual->is_array())
-    return compare_sequence(*sequence, *actual, path);
+    return compare_sequence(*sequence, *actual, shape, path);
   const bool is_equal = actual ? equal_leaf(expected, *actual, path) : expected.is_null();
   if (is_equal) return std::nullopt;
   return Mismatch{path, shown(expected, path), shown(actual, path)};

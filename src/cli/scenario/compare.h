@@ -6,6 +6,7 @@
 #include <string_view>
 
 #include <limitr/json.h>
+#include "cli/scenario/shapes.h"
 #include "policy/document.h"
 
 // What a scenario expects, held against what happened.
@@ -22,10 +23,11 @@ struct Mismatch {
 
 /// Compares on the fields that are given. Numbers agree within 1e-9, relative or absolute, times
 /// exactly, and may be expected as ISO dates. Lists are complete. Text expected of an object is
-/// its ID or name; nothing (null) expected is also met by a field that is not there.
+/// its ID or name; nothing (null) expected is also met by a field that is not there, if `shape`,
+/// which may be null, knows of it: any other is misspelled.
 /// `actual` may be null: the field is not there. `path` is where both stand.
 std::optional<Mismatch> compare(const policy::Node& expected, const Json* actual,
-                                const std::string& path);
+                                const Shape* shape, const std::string& path);
 
 /// Compares the final state: every customer that is expected and no other. The meters, overrides,
 /// grants and caps of each are complete where they are given. `actual` is a snapshot, ID -> record.

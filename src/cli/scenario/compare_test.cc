@@ -14,7 +14,7 @@ policy::Node node(std::string_view json) {
 
 std::optional<Mismatch> compared(std::string_view expected, std::string_view actual) {
   const Json json = Json::parse(actual);
-  return compare(node(expected), &json, "");
+  return compare(node(expected), &json, &decision_shape, "");
 }
 
 std::optional<Mismatch> compared_state(std::string_view expected, std::string_view actual,
@@ -33,7 +33,8 @@ struct Case {
 TEST(Compare, TakesWhatAgrees) {
   for (const Case& c : {
            Case{"fields that are not given do not count", R"({"a":1})", R"({"a":1,"b":2})"},
-           Case{"nothing is also a field that is not there", R"({"a":null})", R"({})"},
+           Case{"nothing is also a known field that is not there", R"({"cap":null})", R"({})"},
+           Case{"nothing that is there", R"({"a":null})", R"({"a":null})"},
            Case{"an object by its ID", R"({"customer":"ann"})", R"({"customer":{"id":"ann"}})"},
            Case{"an object by its name", R"({"plan":"pro"})", R"({"plan":{"name":"pro"}})"},
            Case{"small numbers within 1e-9", R"({"value":0.1})", R"({"value":0.1000000009})"},
@@ -52,6 +53,8 @@ TEST(Compare, TakesWhatAgrees) {
 TEST(Compare, FindsWhatDiffers) {
   for (const Case& c : {
            Case{"a field that is not there", R"({"a":1})", R"({})"},
+           Case{"nothing expected of a field that nobody knows", R"({"alowed":null})", R"({})"},
+           Case{"the same inside", R"({"cap":{"idd":null}})", R"({"cap":{"id":"a"}})"},
            Case{"small numbers by more than 1e-9", R"({"value":0.1})", R"({"value":0.100000002})"},
            Case{"large numbers by more than 1e-9 of them", R"({"value":1e12})",
                 R"({"value":1000000002000})"},
@@ -88,6 +91,16 @@ TEST(CompareState, HoldsCustomersAndMetersComplete) {
     SCOPED_TRACE(c.why);
     EXPECT_TRUE(compared_state(c.expected, actual));
   }
+}
+
+TEST(CompareState, KnowsTheFieldsOfRecords) {
+  constexpr auto actual = R"({"ann":{"meters":{"chat":{"value":1}},"caps":{},
+                                     "grants":{"x":{"value":1,"mine":null}}}})";
+  EXPECT_FALSE(compared_state(R"({"ann":{"meters":{"chat":{"holds":null}}}})", actual));
+  EXPECT_FALSE(compared_state(R"({"ann":{"grants":[{"mine":null,"topup":null}]}})", actual))
+      << "a field that the record has is one, also where we do not know it";
+  EXPECT_TRUE(compared_state(R"({"ann":{"meters":{"chat":{"hold":null}}}})", actual));
+  EXPECT_TRUE(compared_state(R"({"ann":{"grants":[{"topp":null}]}})", actual));
 }
 
 TEST(CompareState, SumsHolds) {

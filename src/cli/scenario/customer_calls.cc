@@ -7,6 +7,7 @@
 #include "cli/scenario/calls.h"
 #include "cli/scenario/compare.h"
 #include "cli/scenario/session.h"
+#include "cli/scenario/shapes.h"
 
 namespace limitr::scenario {
 namespace {
@@ -168,7 +169,7 @@ constexpr std::array calls = {
     CallKind{"ensure_customer", create_takes, ensure_customer},
     CallKind{"set_customer", set_takes, set_customer},
     CallKind{"ensure_set_customer", ensure_set_takes, ensure_set_customer},
-    CallKind{"customer", id_only, with_id<&Limitr::customer>},
+    CallKind{"customer", id_only, with_id<&Limitr::customer>, &customer_shape},
     CallKind{"customer_refs", id_only, with_id<&Limitr::customer_refs>},
     CallKind{"customer_metadata", id_only, with_id<&Limitr::customer_metadata>},
     CallKind{"set_customer_refs", refs_takes, set_customer_refs},
@@ -181,10 +182,10 @@ constexpr std::array calls = {
     CallKind{"apply_customer_topup", topup_takes, apply_customer_topup},
     CallKind{"ensure_included_topups", ensure_takes, ensure<&Limitr::ensure_included_topups>},
     CallKind{"ensure_plan_subscription", ensure_takes, ensure<&Limitr::ensure_plan_subscription>},
-    CallKind{"customers", {}, customers},
-    CallKind{"export_state", {}, export_state},
-    CallKind{"load_customers", load_takes, load_customers},
-    CallKind{"restart", restart_takes, restart},
+    CallKind{"customers", {}, customers, &customers_shape},
+    CallKind{"export_state", {}, export_state, &export_shape},
+    CallKind{"load_customers", load_takes, load_customers, &load_report_shape},
+    CallKind{"restart", restart_takes, restart, &load_report_shape},
 };
 
 }  // namespace

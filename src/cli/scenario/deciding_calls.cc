@@ -5,6 +5,7 @@
 #include "cli/scenario/answers.h"
 #include "cli/scenario/calls.h"
 #include "cli/scenario/session.h"
+#include "cli/scenario/shapes.h"
 
 namespace limitr::scenario {
 namespace {
@@ -212,19 +213,21 @@ Answer observe(Session& s, const Arguments& a) {
 }
 
 constexpr std::array calls = {
-    CallKind{"allow", allow_takes, allow},
-    CallKind{"check", allow_takes, check},
-    CallKind{"set", set_takes, set},
-    CallKind{"increment", increment_takes, by_increment<&Limitr::increment>},
-    CallKind{"decrement", increment_takes, by_increment<&Limitr::decrement>},
-    CallKind{"check_increment", increment_takes, by_increment<&Limitr::check_increment>},
-    CallKind{"check_decrement", increment_takes, by_increment<&Limitr::check_decrement>},
-    CallKind{"allow_many", allow_many_takes, allow_many},
+    CallKind{"allow", allow_takes, allow, &decision_shape},
+    CallKind{"check", allow_takes, check, &decision_shape},
+    CallKind{"set", set_takes, set, &decision_shape},
+    CallKind{"increment", increment_takes, by_increment<&Limitr::increment>, &decision_shape},
+    CallKind{"decrement", increment_takes, by_increment<&Limitr::decrement>, &decision_shape},
+    CallKind{"check_increment", increment_takes, by_increment<&Limitr::check_increment>,
+             &decision_shape},
+    CallKind{"check_decrement", increment_takes, by_increment<&Limitr::check_decrement>,
+             &decision_shape},
+    CallKind{"allow_many", allow_many_takes, allow_many, &decisions_shape},
     CallKind{"reserve", reserve_takes, reserve},
-    CallKind{"settle", settle_takes, settle},
+    CallKind{"settle", settle_takes, settle, &decision_shape},
     CallKind{"release", release_takes, release},
     CallKind{"held", held_takes, held},
-    CallKind{"estimate", estimate_takes, estimate},
+    CallKind{"estimate", estimate_takes, estimate, &estimate_shape},
     CallKind{"observe", observe_takes, observe},
 };
 

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 #include <memory>
 #include <stdexcept>
 #include <vector>
@@ -48,6 +49,11 @@ constexpr std::array bound_fields = {
     Parameter{"max_bytes", Kind::number}, Parameter{"max_nodes", Kind::number},
     Parameter{"max_depth", Kind::number}, Parameter{"max_alias_factor", Kind::number}};
 
+bool is_bound(double number) {
+  constexpr double most = 9007199254740992;  // 2^53: below it every whole number is exact.
+  return number >= 0 && number <= most && number == std::trunc(number);
+}
+
 void read_bound(const Arguments& bounds, std::string_view name, std::size_t& bound) {
   if (const auto number = bounds.maybe_number(name)) bound = static_cast<std::size_t>(*number);
 }
@@ -83,8 +89,9 @@ std::optional<FormatProblem> check_host(const Node& host) {
   return std::nullopt;
 }
 
-Options engine_options(const Node* options) {
+Options engine_options(const Node* options, const DocumentBounds& otherwise) {
   Options made;
+  made.bounds = otherwise;
   if (!options) return made;
   const Arguments fields(options->as_mapping(), Timestamp{});
   made.validate = fields.flag("validate", true);
@@ -106,7 +113,16 @@ std::optional<FormatProblem> check_options(const Node& options) {
     return found;
   const Node* bounds = options.find("bounds");
   if (!bounds || bounds->is_null()) return std::nullopt;
-  return check_arguments(bounds->as_mapping(), bound_fields, bounds->position, "options.bounds");
+  if (!bounds->as_mapping())
+    return FormatProblem{bounds->position, "options.bounds",
+                         fmt::format("expected a mapping, found {}", bounds->kind_name())};
+  if (auto found =
+          check_arguments(bounds->as_mapping(), bound_fields, bounds->position, "options.bounds"))
+    return found;
+  for (const auto& [name, position, number] : *bounds->as_mapping())
+    if (!number.is_null() && !is_bound(*number.as_number()))
+      return FormatProblem{number.position, "options.bounds." + name, "expected a whole number"};
+  return std::nullopt;
 }
 
 }  // namespace limitr::scenario

@@ -41,14 +41,14 @@ std::optional<Mismatch> compare_events(const Node::Sequence& expected,
   for (std::size_t i = 0; i < expected.size(); ++i) {
     const Json got = event_json(events[i]);
     const std::string path = fmt::format("events[{}] {}", i, events[i].type);
-    if (auto found = compare(expected[i], &got, path)) return found;
+    if (auto found = compare(expected[i], &got, &event_shape, path)) return found;
   }
   return std::nullopt;
 }
 
 std::optional<Mismatch> compare_decision(const Node& expected, const Decision& decision) {
   const Json whole = Json::parse(to_json(decision), nullptr, false);
-  if (expected.as_mapping()) return compare(expected, &whole, "decision");
+  if (expected.as_mapping()) return compare(expected, &whole, &decision_shape, "decision");
   if (expected.as_bool() && *expected.as_bool() == decision.allowed) return std::nullopt;
   return Mismatch{"answer", node_text(expected),
                   answer_text({.form = Answer::Form::decision, .decision = decision})};
@@ -59,7 +59,7 @@ std::optional<Mismatch> compare_id(const Node& expected, const Answer& answer) {
   const bool is_there = !answer.value.is_null();
   if (const bool* wanted = expected.as_bool(); wanted && *wanted == is_there) return std::nullopt;
   if (answer.form == Answer::Form::hold && expected.as_text() && is_there) return std::nullopt;
-  return compare(expected, &answer.value, "answer");
+  return compare(expected, &answer.value, nullptr, "answer");
 }
 
 bool is_true_or_nothing(const Node& expected) {
@@ -72,8 +72,8 @@ std::optional<Mismatch> compare_answer(const Step& step, const Answer& answer) {
     case Answer::Form::decision: return compare_decision(expected, *answer.decision);
     case Answer::Form::hold:
     case Answer::Form::created: return compare_id(expected, answer);
-    case Answer::Form::moment: return compare(expected, &answer.value, "resets");
-    case Answer::Form::value: return compare(expected, &answer.value, "answer");
+    case Answer::Form::moment: return compare(expected, &answer.value, nullptr, "resets");
+    case Answer::Form::value: return compare(expected, &answer.value, step.call->answers, "answer");
     case Answer::Form::nothing:
       if (is_true_or_nothing(expected)) return std::nullopt;
       return Mismatch{"answer", node_text(expected), "true"};
@@ -114,8 +114,10 @@ public:
       : session_(session), scenario_(scenario), options_(options), observer_(observer) {}
 
   std::optional<Failure> play() {
-    for (const Step& step : scenario_.steps)
-      if (auto found = play_step(step)) return Failure{&step, std::move(*found)};
+    for (const Step& step : scenario_.steps) {
+      auto found = play_step(step);
+      if (found) return Failure{&step, std::move(*found), std::move(unreadable_)};
+    }
     if (!options_.compare || !scenario_.state) return std::nullopt;
     auto found = compare_end();
     return found ? std::optional(Failure{nullptr, std::move(*found)}) : std::nullopt;
@@ -134,6 +136,7 @@ private:
       session_.name_hold(*step.expect->as_text(), answer.value.get<std::string>());
     if (observer_) observer_({step, answer, events, log});
     if (!options_.compare) return std::nullopt;
+    if (is_unreadable(step, answer)) unreadable_ = answer.error;
     if (auto found = compare_step(step, answer, events)) return found;
     return checked ? compare_check(*checked, answer) : std::nullopt;
   }
@@ -189,6 +192,7 @@ private:
   const Scenario& scenario_;
   const PlayOptions& options_;
   const Observer& observer_;
+  std::optional<Error> unreadable_;
 };
 
 }  // namespace
@@ -201,9 +205,18 @@ std::optional<Failure> play(Session& session, const Scenario& scenario, const Pl
 std::optional<Failure> play(const Scenario& scenario, const PlayOptions& options,
                             const Observer& observer) {
   const auto session = Session::open(scenario);
-  if (!session.ok())
-    return Failure{nullptr, {"opening the engine", "no error", session.error().to_string()}};
+  if (!session.ok()) {
+    const Error& error = session.error();
+    Failure failure{nullptr, {"opening the engine", "no error", error.to_string()}};
+    if (error.code == ErrorCode::io_failed) failure.unreadable = error;
+    return failure;
+  }
   return play(**session, scenario, options, observer);
+}
+
+bool is_unreadable(const Step& step, const Answer& answer) {
+  // The engine itself opens no file.
+  return step.error.empty() && answer.error && answer.error->code == ErrorCode::io_failed;
 }
 
 std::string answer_text(const Answer& answer) {

@@ -35,6 +35,8 @@ using Observer = std::function<void(const Played&)>;
 struct Failure {
   const Step* step = nullptr;  ///< Null: opening the engine, or the state at the end.
   Mismatch mismatch;           ///< `path` says what was compared: answer, events, state.
+  /// A file that the scenario names and that cannot be read: then nothing was found out.
+  std::optional<Error> unreadable = {};
 };
 
 /// Plays a scenario from its first step to the first that fails. Nothing: all is as expected.
@@ -45,6 +47,10 @@ std::optional<Failure> play(const Scenario& scenario, const PlayOptions& options
 /// The same on a session that is already open, for whoever wants the engine afterwards.
 std::optional<Failure> play(Session& session, const Scenario& scenario, const PlayOptions& options,
                             const Observer& observer = {});
+
+/// Whether a call failed because of a file that the scenario names, and no such failure is
+/// expected.
+bool is_unreadable(const Step& step, const Answer& answer);
 
 /// What a call returned, for people: "true", "false (limit)", "120", "error: ...".
 std::string answer_text(const Answer& answer);

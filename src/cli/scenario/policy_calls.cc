@@ -5,6 +5,7 @@
 #include "cli/scenario/answers.h"
 #include "cli/scenario/calls.h"
 #include "cli/scenario/session.h"
+#include "cli/scenario/shapes.h"
 
 namespace limitr::scenario {
 namespace {
@@ -44,7 +45,7 @@ constexpr std::array calls = {
     CallKind{"set_plan", set_plan_takes, set_plan},
     CallKind{"delete_plan", delete_plan_takes, delete_plan},
     CallKind{"set_notifications", notifications_takes, set_notifications},
-    CallKind{"policy", {}, policy},
+    CallKind{"policy", {}, policy, &policy_shape},
 };
 
 }  // namespace

@@ -6,6 +6,7 @@
 #include "cli/scenario/answers.h"
 #include "cli/scenario/calls.h"
 #include "cli/scenario/session.h"
+#include "cli/scenario/shapes.h"
 
 namespace limitr::scenario {
 namespace {
@@ -147,14 +148,15 @@ Answer capture_margin_measurement(Session& s, const Arguments& a) {
 
 constexpr std::array calls = {
     CallKind{"add_customer_cap", add_takes, add_customer_cap},
-    CallKind{"customer_cap", cap_takes, customer_cap},
+    CallKind{"customer_cap", cap_takes, customer_cap, &cap_shape},
     CallKind{"reset_customer_cap", cap_change_takes, change_cap<&Limitr::reset_customer_cap>},
     CallKind{"remove_customer_cap", cap_change_takes, change_cap<&Limitr::remove_customer_cap>},
-    CallKind{"customer_margin", id_only, customer_margin},
-    CallKind{"customer_local_margin_breakdown", id_only, customer_margin},
-    CallKind{"plan_margin", plan_margin_takes, plan_margin},
+    CallKind{"customer_margin", id_only, customer_margin, &margin_shape},
+    CallKind{"customer_local_margin_breakdown", id_only, customer_margin, &margin_shape},
+    CallKind{"plan_margin", plan_margin_takes, plan_margin, &margin_shape},
     CallKind{"start_margin_measurement", start_takes, start_margin_measurement},
-    CallKind{"capture_margin_measurement", capture_takes, capture_margin_measurement},
+    CallKind{"capture_margin_measurement", capture_takes, capture_margin_measurement,
+             &measured_margin_shape},
 };
 
 }  // namespace

@@ -11,6 +11,7 @@
 #include "cli/scenario/compare.h"
 #include "cli/scenario/host.h"
 #include "cli/scenario/scenario.h"
+#include "cli/scenario/shapes.h"
 #include "cli/scenario/text_file.h"
 #include "cli/scenario/time_text.h"
 
@@ -20,8 +21,12 @@ namespace {
 using policy::Node;
 using Found = std::optional<FormatProblem>;
 
-// Scenario files are ours or our users': the bound only keeps a mistake from filling the memory.
-constexpr std::size_t max_file_bytes = std::size_t{256} << 20U;
+/// The bounds of the files themselves. They are ours or our users': the size is only bounded to
+/// keep a mistake from filling the memory.
+DocumentBounds file_bounds(DocumentBounds bounds) {
+  bounds.max_bytes = std::max(bounds.max_bytes, std::size_t{256} << 20U);
+  return bounds;
+}
 
 Found unknown_key(const Node& node, const std::string& path,
                   std::initializer_list<std::string_view> known) {
@@ -73,10 +78,16 @@ Found read_expectations(const Node& node, const std::string& path, Step& step) {
   step.events = member(node, "events");
   if (auto found = read_text(node, "error", path, step.error)) return found;
   if (auto found = read_text(node, "why", path, step.why)) return found;
+  if (step.error.empty() && member(node, "error"))
+    return FormatProblem{node.find("error")->position, path + ".error",
+                         "any message has nothing as a part: give some of its words"};
   if (step.expect && !step.error.empty())
     return FormatProblem{
         step.expect->position, path,
         "`expect` and `error` exclude each other: a call that fails has no answer"};
+  if (step.expect)
+    if (auto found = check_expected(*step.expect, step.call->answers, path + ".expect"))
+      return found;
   if (!step.events) return std::nullopt;
   const auto* events = step.events->as_sequence();
   if (!events)
@@ -131,10 +142,9 @@ Found check_state(const Node& state) {
       return FormatProblem{
           customer.position, "state." + id,
           fmt::format("expected a customer's fields, found {}", customer.kind_name())};
-    auto found = unknown_key(customer, "state." + id,
-                             {"id", "plan", "type", "label", "refs", "alt_ids", "metadata",
-                              "meters", "overrides", "grants", "caps"});
-    if (found) return found;
+    for (const auto& [key, key_position, value] : *customer.as_mapping())
+      if (!knows(&customer_shape, key))
+        return FormatProblem{key_position, "state." + id, fmt::format("unknown key `{}`", key)};
   }
   return std::nullopt;
 }
@@ -173,7 +183,7 @@ Found read_scenario(const Node& node, Scenario& scenario) {
 /// Where a problem is: the file, the line and column where the format tells them, the scenario's
 /// name where a file holds many, and the path inside it.
 std::string place(const Scenario& scenario, const FormatProblem& problem) {
-  std::string text = scenario.file.string();
+  std::string text = shown_name(scenario.file);
   const std::size_t line = scenario.line != 0 ? scenario.line : problem.position.line;
   if (line != 0) text += fmt::format(":{}", line);
   if (line != 0 && problem.position.column != 0)
@@ -184,7 +194,8 @@ std::string place(const Scenario& scenario, const FormatProblem& problem) {
 
 class Reader {
 public:
-  explicit Reader(const std::filesystem::path& file) : file_(file) {}
+  Reader(const std::filesystem::path& file, const DocumentBounds& bounds)
+      : file_(file), bounds_(bounds) {}
 
   ReadFile take() { return std::move(read_); }
 
@@ -194,6 +205,7 @@ public:
     Scenario scenario;
     scenario.file = file_;
     scenario.line = line;
+    scenario.bounds = bounds_;
     scenario.document = std::move(document);
     if (const auto problem = read_scenario(node, scenario)) {
       read_.problems.push_back({.code = ErrorCode::invalid_argument,
@@ -206,7 +218,7 @@ public:
   }
 
   void add_document(std::string_view text, Format format, std::size_t line) {
-    auto parsed = policy::parse_document(text, format, {.max_bytes = max_file_bytes});
+    auto parsed = policy::parse_document(text, format, file_bounds(bounds_));
     if (!parsed.ok()) return add_unreadable(parsed.error(), line);
     const auto document = std::make_shared<const Node>(std::move(*parsed));
     const std::string stem = file_.stem().string();
@@ -228,16 +240,14 @@ public:
   }
 
   void add_unreadable(const Error& error, std::size_t line) {
-    Error problem = error;
-    const std::string file = file_.string();
-    problem.where = line != 0             ? fmt::format("{}:{}", file, line)
-                    : error.where.empty() ? file
-                                          : fmt::format("{}:{}", file, error.where);
+    Error problem = in_file(error, file_);
+    if (line != 0) problem.where = fmt::format("{}:{}", shown_name(file_), line);
     read_.problems.push_back(std::move(problem));
   }
 
 private:
   const std::filesystem::path& file_;
+  const DocumentBounds& bounds_;
   ReadFile read_;
 };
 
@@ -248,8 +258,9 @@ bool is_scenario_file(const std::filesystem::path& file) {
 
 }  // namespace
 
-ReadFile read_scenarios(std::string_view text, const std::filesystem::path& file) {
-  Reader reader(file);
+ReadFile read_scenarios(std::string_view text, const std::filesystem::path& file,
+                        const DocumentBounds& bounds) {
+  Reader reader(file, bounds);
   if (file.extension() == ".ndjson") {
     reader.add_lines(text);
   } else {
@@ -258,10 +269,10 @@ ReadFile read_scenarios(std::string_view text, const std::filesystem::path& file
   return reader.take();
 }
 
-ReadFile read_scenarios(const std::filesystem::path& file) {
-  const auto text = read_text_file(file, max_file_bytes);
+ReadFile read_scenarios(const std::filesystem::path& file, const DocumentBounds& bounds) {
+  const auto text = read_document(file, file_bounds(bounds));
   if (!text.ok()) return {.scenarios = {}, .problems = {text.error()}};
-  return read_scenarios(*text, file);
+  return read_scenarios(*text, file, bounds);
 }
 
 Result<std::vector<std::filesystem::path>> scenario_files(const std::filesystem::path& path) {

@@ -5,6 +5,7 @@
 #include "cli/scenario/answers.h"
 #include "cli/scenario/calls.h"
 #include "cli/scenario/session.h"
+#include "cli/scenario/shapes.h"
 
 namespace limitr::scenario {
 namespace {
@@ -74,13 +75,15 @@ constexpr std::array calls = {
              of_amount<&Limitr::projected_exhaustion, smoothed>},
     CallKind{"credit_exchange", exchange_takes, credit_exchange},
     CallKind{"credit_remaining", credit_remaining_takes, credit_remaining},
-    CallKind{"meter", id_and_entitlement, of_entitlement<&Limitr::meter>},
-    CallKind{"limit_object", id_and_entitlement, of_entitlement<&Limitr::limit_object>},
-    CallKind{"entitlement", id_and_entitlement, of_entitlement<&Limitr::entitlement>},
-    CallKind{"plan", id_only, of_id<&Limitr::plan>},
-    CallKind{"default_plan", {}, default_plan},
-    CallKind{"credit", credit_takes, credit},
-    CallKind{"credit_for", id_and_entitlement, of_entitlement<&Limitr::credit_for>},
+    CallKind{"meter", id_and_entitlement, of_entitlement<&Limitr::meter>, &meter_shape},
+    CallKind{"limit_object", id_and_entitlement, of_entitlement<&Limitr::limit_object>,
+             &limit_shape},
+    CallKind{"entitlement", id_and_entitlement, of_entitlement<&Limitr::entitlement>,
+             &entitlement_shape},
+    CallKind{"plan", id_only, of_id<&Limitr::plan>, &plan_shape},
+    CallKind{"default_plan", {}, default_plan, &plan_shape},
+    CallKind{"credit", credit_takes, credit, &credit_shape},
+    CallKind{"credit_for", id_and_entitlement, of_entitlement<&Limitr::credit_for>, &credit_shape},
     CallKind{"plan_period", id_only, of_id<&Limitr::plan_period>},
     CallKind{"plan_trial_period", id_only, of_id<&Limitr::plan_trial_period>},
     CallKind{"plan_subscription_entitlement", id_only,

@@ -9,6 +9,7 @@
 #include <string_view>
 #include <vector>
 
+#include <limitr/policy.h>
 #include <limitr/result.h>
 #include <limitr/time.h>
 #include "policy/document.h"
@@ -35,6 +36,7 @@ struct Scenario {
   std::filesystem::path file;
   std::string name;
   std::size_t line = 0;                     ///< In a file of one scenario per line, else 0.
+  DocumentBounds bounds;                    ///< Of its policies, where `options` name none.
   const policy::Node* policy = nullptr;     ///< A document, or the path of one.
   const policy::Node* customers = nullptr;  ///< A snapshot to start from, or null.
   const policy::Node* options = nullptr;    ///< Of the engine, or null.
@@ -54,11 +56,13 @@ struct ReadFile {
 
 /// Reads a scenario file: YAML or JSON (one scenario or a list of them), or NDJSON (one a line), by
 /// the file's ending. What the format does not know (a key, a call, an argument) is a problem with
-/// its place, found before anything is played.
-ReadFile read_scenarios(const std::filesystem::path& file);
+/// its place, found before anything is played. `bounds` are those of the policies and, but for its
+/// size, of the file itself.
+ReadFile read_scenarios(const std::filesystem::path& file, const DocumentBounds& bounds = {});
 
 /// The same for text that is already here: `file` gives the format, names and relative paths.
-ReadFile read_scenarios(std::string_view text, const std::filesystem::path& file);
+ReadFile read_scenarios(std::string_view text, const std::filesystem::path& file,
+                        const DocumentBounds& bounds = {});
 
 /// The scenario files that a path stands for: itself, or every one below it, sorted.
 /// Errors: io_failed.

@@ -50,16 +50,26 @@ Result<std::unique_ptr<Session>> Session::open(const Scenario& scenario) {
   session->policy_ = std::move(*text);
   if (auto started = session->start(); !started.ok()) return started.error();
   if (!scenario.customers) return session;
-  const auto records = session->records(*scenario.customers);
-  if (!records.ok()) return records.error();
-  const auto loaded = session->engine().load_customers(*records);
-  if (!loaded.ok()) return loaded.error();
-  if (!loaded->refused.empty()) return loaded->refused.front().error;
+  if (auto loaded = session->load(*scenario.customers); !loaded.ok()) return loaded.error();
   return session;
 }
 
+Result<void> Session::load(const policy::Node& customers) {
+  const auto text = records(customers);
+  if (!text.ok()) return text.error();
+  const std::string* path = customers.as_text();
+  const auto file = path ? scenario_.file.parent_path() / *path : scenario_.file;
+  const auto loaded = engine_->load_customers(*text);
+  if (!loaded.ok()) return in_file(loaded.error(), file);
+  if (loaded->refused.empty()) return {};
+  const auto& [id, refusal] = loaded->refused.front();
+  Error error = refusal;
+  if (!id.empty()) error.where = "customer " + id + (error.where.empty() ? "" : ": " + error.where);
+  return in_file(std::move(error), file);
+}
+
 Options Session::options() const {
-  Options options = engine_options(scenario_.options);
+  Options options = engine_options(scenario_.options, scenario_.bounds);
   options.format = policy_.format;
   options.host = host_;
   options.clock = clock_;
@@ -72,7 +82,7 @@ Options Session::options() const {
 
 Result<void> Session::start() {
   auto opened = Limitr::open(std::string_view(policy_.text), options());
-  if (!opened.ok()) return opened.error();
+  if (!opened.ok()) return in_policy(opened.error(), policy_);
   engine_.emplace(std::move(*opened));
   engine_->add_handler("scenario", [recorder = recorder_](const Event& event) {
     const std::lock_guard lock(recorder->mutex);
@@ -84,11 +94,21 @@ Result<void> Session::start() {
 Result<Session::PolicyText> Session::policy_text(const policy::Node& node) const {
   const std::string* path = node.as_text();
   // As text, not as a JSON value, which would lose the order of the document.
-  if (!path) return PolicyText{node_text(node), Format::json};
+  if (!path) return PolicyText{node_text(node), Format::json, {}};
   const auto file = scenario_.file.parent_path() / *path;
-  auto text = read_text_file(file, engine_options(scenario_.options).bounds.max_bytes);
+  auto text = read_document(file, engine_options(scenario_.options, scenario_.bounds).bounds);
   if (!text.ok()) return text.error();
-  return PolicyText{std::move(*text), policy::format_of(file.string()).value_or(Format::yaml)};
+  return PolicyText{std::move(*text), policy::format_of(file.string()).value_or(Format::yaml),
+                    file};
+}
+
+Error Session::in_policy(Error error, const PolicyText& policy) const {
+  if (!policy.file.empty()) return in_file(std::move(error), policy.file);
+  // It was written anew as JSON: the place in that text, "1:7" or "policy.plans (1:7)", says
+  // nothing.
+  if (error.where.ends_with(')')) error.where.resize(error.where.rfind(" ("));
+  if (error.where.find_first_not_of("0123456789:") == std::string::npos) error.where.clear();
+  return in_file(std::move(error), scenario_.file);
 }
 
 Result<std::string> Session::records(const policy::Node& node) const {
@@ -119,11 +139,12 @@ Result<void> Session::set_policy(const policy::Node& policy) {
   auto text = policy_text(policy);
   if (!text.ok()) return text.error();
   auto set = engine_->set_policy(text->text, text->format);
-  if (set.ok()) policy_ = std::move(*text);
-  return set;
+  if (!set.ok()) return in_policy(set.error(), *text);
+  policy_ = std::move(*text);
+  return {};
 }
 
-void Session::policy_changed() { policy_ = {to_json_text(engine_->policy()), Format::json}; }
+void Session::policy_changed() { policy_ = {to_json_text(engine_->policy()), Format::json, {}}; }
 
 std::vector<Event> Session::take_events() {
   const std::lock_guard lock(recorder_->mutex);

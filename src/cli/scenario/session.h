@@ -20,7 +20,8 @@ namespace limitr::scenario {
 class Session {
 public:
   /// Opens the scenario's policy and loads its customers. `scenario` must outlive the session.
-  /// Errors: those of Limitr::open() and load_customers(); io_failed, where a file is named.
+  /// Errors, with the file that they are about: those of Limitr::open(), load_customers() and its
+  /// first refused record; io_failed, where a file is named.
   static Result<std::unique_ptr<Session>> open(const Scenario& scenario);
   Session(const Session&) = delete;
   Session& operator=(const Session&) = delete;
@@ -53,11 +54,15 @@ private:
   struct PolicyText {
     std::string text;
     Format format;
+    std::filesystem::path file;  ///< Empty: it stands in the scenario, or was changed since.
   };
 
   explicit Session(const Scenario& scenario);
   Result<PolicyText> policy_text(const policy::Node& node) const;
+  /// An error of a policy, with the file in front that the policy stands in.
+  Error in_policy(Error error, const PolicyText& policy) const;
   Result<void> start();
+  Result<void> load(const policy::Node& customers);
   Options options() const;
 
   const Scenario& scenario_;

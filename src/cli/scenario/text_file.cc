@@ -2,7 +2,6 @@
 #include "cli/scenario/text_file.h"
 
 #include <cerrno>
-#include <cstring>
 #include <utility>
 
 #include <fcntl.h>
@@ -11,35 +10,23 @@
 
 #include <fmt/format.h>
 
+#include "env/descriptor.h"
+
 namespace limitr::scenario {
 namespace {
 
-/// An open file, closed at the end of its scope.
-class Descriptor {
-public:
-  explicit Descriptor(int number) : number_(number) {}
-  Descriptor(const Descriptor&) = delete;
-  Descriptor& operator=(const Descriptor&) = delete;
-  ~Descriptor() {
-    if (number_ > STDERR_FILENO) ::close(number_);
-  }
-  int number() const { return number_; }
-  bool is_open() const { return number_ >= 0; }
+using env::Descriptor;
 
-private:
-  int number_;
-};
+bool is_standard_input(const std::filesystem::path& file) { return file == "-"; }
 
 Error io_error(std::string_view what, const std::filesystem::path& file) {
-  return {.code = ErrorCode::io_failed,
-          .message = fmt::format("cannot {}: {}", what, std::strerror(errno)),
-          .where = file.string()};
+  return env::io_error(what, shown_name(file));
 }
 
 Error too_large(const std::filesystem::path& file, std::size_t max_bytes) {
   return {.code = ErrorCode::document_too_large,
-          .message = fmt::format("the file is larger than {} bytes (max_bytes)", max_bytes),
-          .where = file.string()};
+          .message = fmt::format("the file is larger than {} bytes", max_bytes),
+          .where = shown_name(file)};
 }
 
 Result<std::string> read_all(const Descriptor& in, const std::filesystem::path& file,
@@ -56,31 +43,25 @@ Result<std::string> read_all(const Descriptor& in, const std::filesystem::path& 
   }
 }
 
-Result<void> write_all(const Descriptor& out, std::string_view text,
-                       const std::filesystem::path& file) {
-  while (!text.empty()) {
-    const ssize_t count = ::write(out.number(), text.data(), text.size());
-    if (count < 0 && errno == EINTR) continue;
-    if (count < 0) return io_error("write", file);
-    text.remove_prefix(static_cast<std::size_t>(count));
-  }
-  if (::fsync(out.number()) != 0) return io_error("write", file);
-  return {};
-}
-
-/// The rename is only safe once the folder is: it is what remembers the name.
-Result<void> sync_folder(const std::filesystem::path& file) {
-  const auto folder = file.has_parent_path() ? file.parent_path() : std::filesystem::path(".");
-  const Descriptor opened(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  if (!opened.is_open() || ::fsync(opened.number()) != 0) return io_error("write", folder);
-  return {};
-}
-
 }  // namespace
 
+std::string shown_name(const std::filesystem::path& file) {
+  return is_standard_input(file) ? "standard input" : file.string();
+}
+
+Error in_file(Error error, const std::filesystem::path& file) {
+  const bool is_position = !error.where.empty() && error.where[0] >= '0' && error.where[0] <= '9';
+  if (error.where.empty()) {
+    error.where = shown_name(file);
+  } else {
+    error.where = fmt::format("{}:{}{}", shown_name(file), is_position ? "" : " ", error.where);
+  }
+  return error;
+}
+
 Result<std::string> read_text_file(const std::filesystem::path& file, std::size_t max_bytes) {
-  const bool is_stdin = file == "-";
-  const Descriptor in(is_stdin ? STDIN_FILENO : ::open(file.c_str(), O_RDONLY | O_CLOEXEC));
+  const Descriptor in(is_standard_input(file) ? STDIN_FILENO
+                                              : ::open(file.c_str(), O_RDONLY | O_CLOEXEC));
   if (!in.is_open()) return io_error("open", file);
   struct stat status = {};
   if (::fstat(in.number(), &status) != 0) return io_error("read", file);
@@ -89,25 +70,12 @@ Result<std::string> read_text_file(const std::filesystem::path& file, std::size_
   return read_all(in, file, max_bytes);
 }
 
-Result<void> write_text_file(const std::filesystem::path& file, std::string_view text) {
-  // Beside the file, since a rename does not cross file systems; named by the process, so that
-  // two of them do not write into one.
-  const std::string scratch = fmt::format("{}.{}.new", file.string(), ::getpid());
-  {
-    const Descriptor out(
-        ::open(scratch.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, S_IRUSR | S_IWUSR));
-    if (!out.is_open()) return io_error("write", file);
-    if (auto written = write_all(out, text, file); !written.ok()) {
-      ::unlink(scratch.c_str());
-      return written;
-    }
-  }
-  if (::rename(scratch.c_str(), file.c_str()) != 0) {
-    Error failure = io_error("write", file);
-    ::unlink(scratch.c_str());
-    return failure;
-  }
-  return sync_folder(file);
+Result<std::string> read_document(const std::filesystem::path& file, const DocumentBounds& bounds) {
+  auto text = read_text_file(file, bounds.max_bytes);
+  if (text.ok() || text.error().code != ErrorCode::document_too_large) return text;
+  Error error = text.error();
+  error.message += "; raise DocumentBounds::max_bytes (`--max-bytes`)";
+  return error;
 }
 
 }  // namespace limitr::scenario

@@ -4,18 +4,23 @@
 #include <cstddef>
 #include <filesystem>
 #include <string>
-#include <string_view>
 
+#include <limitr/policy.h>
 #include <limitr/result.h>
 
 namespace limitr::scenario {
+
+/// What messages call a file: "-" is standard input.
+std::string shown_name(const std::filesystem::path& file);
+
+/// An error of what a file holds, with the file in front of its place.
+Error in_file(Error error, const std::filesystem::path& file);
 
 /// The whole of a file; "-" is standard input. A file that is larger than `max_bytes` is refused
 /// without being read. Errors: io_failed, document_too_large.
 Result<std::string> read_text_file(const std::filesystem::path& file, std::size_t max_bytes);
 
-/// Puts `text` in place of a file in one step: after a crash at any moment the file is the old one
-/// or the new one, never a part. Errors: io_failed; the old file is then still there.
-Result<void> write_text_file(const std::filesystem::path& file, std::string_view text);
+/// The same for a document, whose bound the commands have an option for.
+Result<std::string> read_document(const std::filesystem::path& file, const DocumentBounds& bounds);
 
 }  // namespace limitr::scenario
