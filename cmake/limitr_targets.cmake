@@ -16,6 +16,11 @@ if(LIMITR_SANITIZE)
   add_link_options(-fsanitize=${LIMITR_SANITIZE})
 endif()
 
+# libFuzzer sees by this which code an input reaches.
+if(LIMITR_FUZZ)
+  add_compile_options(-fsanitize=fuzzer-no-link)
+endif()
+
 # gcc zeroes a few hundred bytes by an instruction that takes longer to start than a whole call
 # should; spelled out as stores it is several times faster.
 if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_SYSTEM_PROCESSOR STREQUAL "x86_64")

@@ -2,10 +2,21 @@
 #include <limitr/decision.h>
 
 #include <array>
+#include <cmath>
+#include <utility>
+
+#include <fmt/format.h>
 
 #include "base/json_writer.h"
 
 namespace limitr {
+namespace {
+
+Error no_decision(std::string message) {
+  return {.code = ErrorCode::invalid_argument, .message = std::move(message)};
+}
+
+}  // namespace
 
 std::string_view to_string(Reason reason) noexcept {
   switch (reason) {
@@ -66,29 +77,46 @@ std::string to_json(const Decision& decision) {
 
 Result<Decision> decision_from_json(std::string_view text) {
   const Json json = Json::parse(text, nullptr, /*allow_exceptions=*/false);
-  if (!json.is_object()) {
-    return Error{.code = ErrorCode::invalid_argument, .message = "a decision is a JSON object"};
-  }
-  const auto number = [&](const char* name) -> std::optional<double> {
-    const auto found = json.find(name);
-    return found != json.end() && found->is_number() ? std::optional(found->get<double>())
-                                                     : std::nullopt;
+  if (!json.is_object()) return no_decision("a decision is a JSON object");
+  std::string_view wrong;  // The last field that is of another type than it should be.
+  // Null where the field is absent; `of` is what to look in.
+  const auto field = [&](const Json& of, const char* name,
+                         bool (Json::*is_type)() const noexcept) -> const Json* {
+    const auto found = of.find(name);
+    if (found == of.end() || found->is_null()) return nullptr;
+    if (((*found).*is_type)()) return &*found;
+    wrong = name;
+    return nullptr;
+  };
+  const auto flag = [&](const char* name) {
+    const Json* found = field(json, name, &Json::is_boolean);
+    return found != nullptr && found->get<bool>();
+  };
+  const auto number = [&](const char* name) {
+    const Json* found = field(json, name, &Json::is_number);
+    return found != nullptr ? std::optional(found->get<double>()) : std::nullopt;
   };
   Decision decision;
-  decision.allowed = json.value("allowed", false);
-  decision.repeated = json.value("repeated", false);
-  if (const auto reason = json.find("reason"); reason != json.end() && reason->is_string()) {
+  decision.allowed = flag("allowed");
+  decision.repeated = flag("repeated");
+  if (const Json* reason = field(json, "reason", &Json::is_string)) {
     decision.reason = reason_from(reason->get_ref<const std::string&>());
   }
-  if (const auto cap = json.find("cap"); cap != json.end() && cap->is_object()) {
-    DenyingCap denying{.id = {}, .customer = cap->value("customer", "")};
-    if (cap->contains("id") && cap->at("id").is_string()) denying.id = cap->at("id");
+  if (const Json* cap = field(json, "cap", &Json::is_object)) {
+    DenyingCap denying;
+    if (const Json* id = field(*cap, "id", &Json::is_string)) denying.id = *id;
+    if (const Json* customer = field(*cap, "customer", &Json::is_string)) {
+      denying.customer = *customer;
+    }
     decision.cap = std::make_shared<const DenyingCap>(std::move(denying));
   }
   decision.value = number("value");
   decision.limit = number("limit");
   decision.remaining = number("remaining");
   if (const auto ms = number("resets")) {
+    if (std::fabs(*ms) > static_cast<double>(time_bound_ms)) {
+      return no_decision("`resets` is no time");
+    }
     decision.resets = timestamp_from_ms(static_cast<std::int64_t>(*ms));
   }
   decision.overage = number("overage");
@@ -96,6 +124,7 @@ Result<Decision> decision_from_json(std::string_view text) {
   decision.overhead = number("overhead");
   decision.price_diff = number("price_diff");
   decision.overage_price = number("overage_price");
+  if (!wrong.empty()) return no_decision(fmt::format("`{}` is of another type", wrong));
   return decision;
 }
 

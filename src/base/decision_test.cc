@@ -49,6 +49,35 @@ TEST(Decision, WritesWhatItHolds) {
   EXPECT_EQ(json["repeated"], true);
 }
 
+TEST(Decision, ReadsBackAsItWasWritten) {
+  Decision decision{.allowed = false, .repeated = true, .reason = Reason::cap};
+  decision.cap = std::make_shared<DenyingCap>(DenyingCap{"c1", "ann"});
+  decision.value = -0.0;
+  decision.limit = 1e300;
+  decision.resets = timestamp_from_ms(-86'400'000);
+  decision.overage_price = 0.1;
+  for (const std::string& text : {to_json(decision), to_json(Decision())}) {
+    const Result<Decision> read = decision_from_json(text);
+    ASSERT_TRUE(read.ok()) << read.error().message;
+    EXPECT_EQ(to_json(*read), text);
+  }
+  EXPECT_TRUE(decision_from_json("{}").ok()) << "what is absent does not apply";
+}
+
+// Goal: a text that is no decision is an error; nothing is thrown.
+TEST(Decision, IsNotReadFromWhatIsNone) {
+  for (const char* text :
+       {"", "[]", "null", "{", R"({"allowed":1})", R"({"repeated":"yes"})", R"({"reason":7})",
+        R"({"cap":"c1"})", R"({"cap":{"customer":7}})", R"({"cap":{"id":[]}})", R"({"value":"12"})",
+        R"({"limit":true})", R"({"value":1e999})", R"({"resets":1e300})", R"({"resets":-1e17})"}) {
+    SCOPED_TRACE(text);
+    const Result<Decision> read = decision_from_json(text);
+    ASSERT_FALSE(read.ok());
+    EXPECT_EQ(read.error().code, ErrorCode::invalid_argument);
+    EXPECT_FALSE(read.error().message.empty());
+  }
+}
+
 TEST(ErrorCode, HasAName) {
   EXPECT_EQ(to_string(ErrorCode::policy_invalid), "policy_invalid");
   EXPECT_EQ(to_string(ErrorCode::io_failed), "io_failed");

@@ -77,10 +77,10 @@ JsonWriter& JsonWriter::integer(std::int64_t number) {
 
 JsonWriter& JsonWriter::value(double number) {
   if (!std::isfinite(number)) return null();
+  // Readers take "-0" for a whole number, which has no negative zero.
+  if (number == 0 && std::signbit(number)) return raw("-0.0");
   const bool whole = std::fabs(number) < 1e15 && number == std::trunc(number);
-  if (whole && !(number == 0 && std::signbit(number))) {
-    return integer(static_cast<std::int64_t>(number));
-  }
+  if (whole) return integer(static_cast<std::int64_t>(number));
   std::array<char, 32> digits;
   const auto end = std::to_chars(digits.data(), digits.data() + digits.size(), number).ptr;
   return raw({digits.data(), static_cast<std::size_t>(end - digits.data())});

@@ -24,13 +24,15 @@ TEST(JsonWriter, NumbersReadBackAsTheSameDouble) {
     const char* text;
   };
   for (const Case& c :
-       {Case{0, "0"}, Case{-0.0, "-0"}, Case{0.1, "0.1"}, Case{1e14, "100000000000000"},
+       {Case{0, "0"}, Case{-0.0, "-0.0"}, Case{0.1, "0.1"}, Case{1e14, "100000000000000"},
         Case{-3, "-3"}, Case{1e300, "1e+300"}, Case{0.1 + 0.2, "0.30000000000000004"},
         Case{HUGE_VAL, "null"}, Case{std::numeric_limits<double>::quiet_NaN(), "null"}}) {
     SCOPED_TRACE(c.text);
     EXPECT_EQ(to_json_text(c.number), c.text);
     if (std::isfinite(c.number)) {
-      EXPECT_EQ(Json::parse(to_json_text(c.number)).get<double>(), c.number);
+      const auto again = Json::parse(to_json_text(c.number)).get<double>();
+      EXPECT_EQ(again, c.number);
+      EXPECT_EQ(std::signbit(again), std::signbit(c.number));
     }
   }
   EXPECT_EQ(to_json_text(std::numeric_limits<std::int64_t>::min()), "-9223372036854775808");

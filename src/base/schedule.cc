@@ -147,11 +147,15 @@ std::optional<sys_days> Schedule::start_in(year_month month) const {
 }
 
 Schedule::Period Schedule::period_at(Timestamp moment) const {
-  const sys_days today = std::chrono::floor<days>(moment);
+  const sys_days that_day = std::chrono::floor<days>(moment);
   if (kind_ == Kind::weekly) {
-    const days since = std::chrono::weekday(today) - std::chrono::weekday(weekday_);
-    return {.start = today - since, .next = today - since + days(7)};
+    const days since = std::chrono::weekday(that_day) - std::chrono::weekday(weekday_);
+    return {.start = that_day - since, .next = that_day - since + days(7)};
   }
+  // A calendar year holds fewer years than a moment does; every 400 years the calendar begins anew.
+  constexpr days cycle(146'097);
+  const days shift = cycle * (that_day.time_since_epoch() / cycle);
+  const sys_days today = that_day - shift;
   const year_month_day date(today);
   const year_month month = date.year() / date.month();
   // The start is this month's or an earlier one's, the next boundary this month's or a later one's.
@@ -160,7 +164,7 @@ Schedule::Period Schedule::period_at(Timestamp moment) const {
   if (start && *start > today) next = std::exchange(start, std::nullopt);
   for (months back{1}; !start; ++back) start = start_in(month - back);
   for (months ahead{1}; !next; ++ahead) next = start_in(month + ahead);
-  return {.start = *start, .next = *next};
+  return {.start = *start + shift, .next = *next + shift};
 }
 
 }  // namespace limitr

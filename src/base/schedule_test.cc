@@ -106,6 +106,26 @@ TEST(Schedule, MoreThanTheFourthWeekdayIsTheFourth) {
   EXPECT_EQ(Schedule::parse("nth_weekday:9:tue")->period_at(end).start, on(2026y / 3 / 24));
 }
 
+// Goal: a moment may lie further away than a calendar's year can say.
+TEST(Schedule, HoldsOverAllOfTime) {
+  for (const char* text : {"monthly:31", "monthly:last", "weekly:mon", "nth_weekday:2:tue",
+                           "yearly:2-29", "quarterly:15"}) {
+    SCOPED_TRACE(text);
+    const auto schedule = *Schedule::parse(text);
+    for (const std::int64_t ms : {time_bound_ms, -time_bound_ms}) {
+      const Timestamp moment = timestamp_from_ms(ms);
+      const auto period = schedule.period_at(moment);
+      EXPECT_LE(period.start, moment);
+      EXPECT_LT(moment, period.next);
+      EXPECT_LE(period.next - period.start, std::chrono::days(366));
+      EXPECT_EQ(schedule.period_at(period.next).start, period.next);
+    }
+  }
+  const auto january = Schedule::parse("yearly:1-1")->period_at(on(1970y / 6 / 1));
+  const auto later = Schedule::parse("yearly:1-1")->period_at(on(2370y / 6 / 1));
+  EXPECT_EQ(later.start - january.start, std::chrono::days(146'097));
+}
+
 TEST(Schedule, MomentsBefore1970Count) {
   const auto period = Schedule::parse("monthly:1")->period_at(on(1969y / 12 / 31) + 23h);
   EXPECT_EQ(period.start, on(1969y / 12 / 1));

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 #include "base/json_writer.h"
 
@@ -15,10 +16,19 @@ const Json* field_of(const Json* context, const std::string& name) {
   return found == context->end() || found->is_null() ? nullptr : &*found;
 }
 
+// Squares of large amounts are beyond a double, and what is not finite could not be saved.
+double finite(double x) {
+  constexpr double largest = std::numeric_limits<double>::max();
+  return std::clamp(x, -largest, largest);
+}
+
+// A record takes no more, and more would tell nothing new.
+constexpr std::uint64_t most_samples = 1'000'000'000'000'000;
+
 void observe(double& mean, double& variance, double weight, double x) {
-  const double diff = x - mean;
+  const double diff = finite(finite(x) - mean);
   mean += weight * diff;
-  variance = (1 - weight) * (variance + weight * diff * diff);
+  variance = (1 - weight) * finite(variance + weight * diff * diff);
 }
 
 }  // namespace
@@ -50,10 +60,10 @@ state::EstimateStats learn(const state::EstimateStats* known, const Sample& samp
   if (known != nullptr && known->per_basis == sample.per_basis) stats = *known;
   stats.segment = sample.segment;
   stats.per_basis = sample.per_basis;
-  stats.samples += 1;
+  if (stats.samples < most_samples) stats.samples += 1;
   stats.updated = now;
   const double scale = sample.per_basis ? sample.basis.value_or(1) : 1;
-  const double weight = std::max(stats.alpha, 1 / static_cast<double>(stats.samples));
+  const double weight = std::clamp(stats.alpha, 1 / static_cast<double>(stats.samples), 1.0);
   observe(stats.value_mean, stats.value_var, weight, value / scale);
   observe(stats.overhead_mean, stats.overhead_var, weight, overhead / scale);
   return stats;
@@ -62,13 +72,14 @@ state::EstimateStats learn(const state::EstimateStats* known, const Sample& samp
 state::EstimateStats merge(const state::EstimateStats& a, const state::EstimateStats& b) {
   if (a.per_basis != b.per_basis || a.samples == 0) return a.updated < b.updated ? b : a;
   state::EstimateStats sum = a;
-  sum.samples = a.samples + b.samples;
+  const std::uint64_t samples = a.samples + b.samples;
+  sum.samples = std::min(samples, most_samples);
   sum.updated = std::max(a.updated, b.updated);
-  const double share = static_cast<double>(b.samples) / static_cast<double>(sum.samples);
+  const double share = static_cast<double>(b.samples) / static_cast<double>(samples);
   const auto mix = [&](double x, double y) { return (1 - share) * x + share * y; };
   // The variance of a mixture: what each varies by itself, and what their means lie apart.
   const auto mixed_variance = [&](double var_a, double var_b, double apart) {
-    return mix(var_a, var_b) + share * (1 - share) * apart * apart;
+    return finite(mix(var_a, var_b) + share * (1 - share) * finite(apart * apart));
   };
   sum.value_var = mixed_variance(a.value_var, b.value_var, a.value_mean - b.value_mean);
   sum.overhead_var =
@@ -84,7 +95,7 @@ std::optional<Estimate> predict(const state::EstimateStats& stats, const Sample&
   const double scale = stats.per_basis ? *sample.basis : 1;
   const double z = normal_quantile(quantile);
   const auto at = [&](double mean, double variance) {
-    return amount::rounded(std::max(0.0, mean + z * std::sqrt(variance)) * scale);
+    return amount::rounded(finite(std::max(0.0, mean + z * std::sqrt(variance)) * scale));
   };
   return Estimate{.value = at(stats.value_mean, stats.value_var),
                   .overhead = at(stats.overhead_mean, stats.overhead_var),

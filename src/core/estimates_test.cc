@@ -73,6 +73,28 @@ TEST(Learn, WeighsByAlphaLater) {
   EXPECT_DOUBLE_EQ(stats.value_var, 0.9 * (3 + 0.1 * 100));
 }
 
+// Goal: what is not finite, or counted beyond what a record takes, could not be loaded again.
+TEST(Learn, StaysWithinWhatCanBeSaved) {
+  const auto is_finite = [](const EstimateStats& stats) {
+    return std::isfinite(stats.value_mean) && std::isfinite(stats.value_var) &&
+           std::isfinite(stats.overhead_mean) && std::isfinite(stats.overhead_var);
+  };
+  const EstimateStats large = learned({1e300, -1e308, 1e308});
+  EXPECT_TRUE(is_finite(large));
+  const Sample tiny{.segment = "all", .per_basis = true, .basis = 1e-300};
+  EXPECT_TRUE(is_finite(learn(nullptr, tiny, 1e300, 1e300, {})));
+  EXPECT_TRUE(is_finite(merge(large, learned({-1e308, -1e308}))));
+  EXPECT_TRUE(std::isfinite(predict(large, all, 0.9)->value));
+
+  EstimateStats many = learned({5});
+  many.samples = 9'000'000'000'000'000;
+  many.alpha = 1e308;
+  EXPECT_EQ(learn(&many, all, 7, 0, {}).samples, many.samples);
+  EXPECT_EQ(learn(&many, all, 7, 0, {}).value_mean, 7) << "a weight is no more than all of it";
+  EXPECT_LE(merge(many, many).samples, many.samples);
+  EXPECT_EQ(merge(many, many).value_mean, 5);
+}
+
 TEST(Learn, AChangeOfBasisModeStartsOver) {
   const EstimateStats plain = learned({100, 100});
   const Sample scaled{.segment = "all", .per_basis = true, .basis = 4};

@@ -110,7 +110,9 @@ std::optional<double> MeterReading::projected_exhaustion(bool smoothed, bool wit
   const double rate = smoothed ? meter_->ewma_rate.value_or(0) : meter_->history.rate();
   const double room = extended_limit(with_grants) - value_;
   if (rate <= 0 || room <= 0) return std::nullopt;
-  return rounded(room / rate);
+  const double length = room / rate;
+  // What lies beyond every number is as good as never.
+  return std::isfinite(length) ? std::optional(rounded(length)) : std::nullopt;
 }
 
 std::optional<double> margin_percent(double revenue, double cost) {

@@ -28,6 +28,14 @@ void warn_of_missing(const policy::Policy& policy, const Options& options) {
   }
 }
 
+// Whatever is wrong with a listed customer is wrong with the document.
+Error of_listed(const std::string& id, Error error) {
+  error.code = ErrorCode::policy_invalid;
+  error.where =
+      fmt::format("policy.customers.{}{}{}", id, error.where.empty() ? "" : ".", error.where);
+  return error;
+}
+
 // Creates the customers that the document lists and nobody knows yet. No event fires. A record
 // that comes with state is put in place as it is; any other starts like a new customer.
 Result<void> add_listed_customers(Limitr& limitr, SymbolTable& names, const Json& document) {
@@ -38,18 +46,12 @@ Result<void> add_listed_customers(Limitr& limitr, SymbolTable& names, const Json
     Json record = listed;
     record["id"] = id;
     const Result<state::Customer> read = state::read_customer(to_json_text(record), names);
-    if (!read.ok()) {
-      Error error = read.error();
-      error.code = ErrorCode::policy_invalid;
-      error.where =
-          fmt::format("policy.customers.{}{}{}", id, error.where.empty() ? "" : ".", error.where);
-      return error;
-    }
+    if (!read.ok()) return of_listed(id, read.error());
     const state::CustomerRest& rest = read->more();
     if (!read->meters.empty() || !rest.grants.empty() || !rest.caps.empty() ||
         !rest.overrides.empty()) {
       const Result<bool> put = limitr.ensure_set_customer(to_json_text(record));
-      if (!put.ok()) return put.error();
+      if (!put.ok()) return of_listed(id, put.error());
       continue;
     }
     NewCustomer customer{.plan = names.text(read->plan),
@@ -59,7 +61,7 @@ Result<void> add_listed_customers(Limitr& limitr, SymbolTable& names, const Json
                          .alts = rest.alt_ids,
                          .metadata = rest.metadata};
     const Result<bool> created = limitr.ensure_customer(id, customer);
-    if (!created.ok()) return created.error();
+    if (!created.ok()) return of_listed(id, created.error());
   }
   return {};
 }

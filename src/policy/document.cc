@@ -235,6 +235,8 @@ std::string_view Node::kind_name() const {
 }
 
 Result<Node> parse_document(std::string_view text, Format format, const DocumentBounds& bounds) {
+  // A text without a byte may point nowhere, which libyaml does not take.
+  if (text.empty()) text = "";
   if (text.size() > bounds.max_bytes) return too_many_bytes(bounds);
   if (!simdjson::validate_utf8(text.data(), text.size())) {
     return syntax_error({}, "the document is not valid UTF-8");

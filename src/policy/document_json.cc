@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
 
+#include <simdjson.h>
+
 #include "policy/document_reader.h"
 
 namespace limitr::policy {
@@ -102,6 +104,10 @@ public:
     if (const std::size_t place = message.find(": ");
         message.starts_with("parse error at") && place != std::string_view::npos) {
       message.remove_prefix(place + 2);
+    }
+    // What it read last may break off inside a character.
+    if (!simdjson::validate_utf8(message.data(), message.size())) {
+      message = message.substr(0, message.find("; last read"));
     }
     const Position at = Cursor(text_).at_most(offset == 0 ? 0 : offset - 1);
     return tree_.fail(syntax_error(at, shown(message)));

@@ -109,6 +109,12 @@ TEST(Document, AByteOrderMarkIsNoPartOfIt) {
             (Json{{"a", 1}}));
 }
 
+TEST(Document, MayBeEmptyAndPointNowhere) {
+  EXPECT_EQ(read(std::string_view(), Format::yaml), nullptr);
+  EXPECT_EQ(read(std::string_view(), Format::toml), Json::object());
+  EXPECT_FALSE(parse_document(std::string_view(), Format::json, {}).ok());
+}
+
 TEST(Document, FindsMembersAndNamesKinds) {
   const Node node =
       parse_document("{a: [], b: {}, c: x, d: 1, e: true, f: ~}", Format::yaml, {}).value();
@@ -239,6 +245,15 @@ TEST(JsonDocument, SyntaxErrorsSayWhere) {
   EXPECT_TRUE(contains(refused("", Format::json), "syntax error"));
   EXPECT_TRUE(contains(refused("[NaN]", Format::json), "syntax error"));
   EXPECT_EQ(refused("[1e999]", Format::json).code, ErrorCode::policy_invalid);
+}
+
+TEST(JsonDocument, MessagesQuoteWholeCharacters) {
+  for (const char* text : {"{\"a\"\xC6\x84:1}", "[\xC3\xA9]", "[1 \xE2\x82\xAC]"}) {
+    SCOPED_TRACE(text);
+    const Error error = refused(text, Format::json);
+    EXPECT_TRUE(contains(error, "syntax error")) << error.message;
+    EXPECT_NO_THROW(Json(error.message).dump()) << "the message must be UTF-8";
+  }
 }
 
 TEST(TomlDocument, ReadsEveryKindOfValue) {

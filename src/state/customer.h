@@ -112,12 +112,14 @@ struct MeterExtra {
   std::vector<Hold> holds;
   std::vector<EstimateStats> estimates;
   Json unknown;  ///< Fields that are not ours: an object, or null.
+  friend bool operator==(const MeterExtra&, const MeterExtra&) = default;
 };
 
 struct Override {
   Symbol entitlement = Symbol::empty;
   Limit limit;
   Json unknown = {};
+  friend bool operator==(const Override&, const Override&) = default;
 };
 
 /// A credit balance that covers usage past a limit. Its books balance:

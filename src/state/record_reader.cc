@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 #include <simdjson.h>
 
+#include <limitr/decision.h>
 #include "base/quantity.h"
 #include "state/record.h"
 
@@ -428,6 +429,9 @@ Grant read_grant(std::string_view id, ondemand::value& value, const Place& place
     // A record that kept no books: what is gone was drawn, what is more was added.
     grant.drawn = std::max(0.0, grant.starting_value - grant.value);
     grant.added = std::max(0.0, grant.value - grant.starting_value);
+    if (!std::isfinite(grant.drawn) || !std::isfinite(grant.added)) {
+      bad(place["value"], "a balance that its books can hold");
+    }
   }
   return grant;
 }
@@ -482,11 +486,15 @@ Cap read_cap(std::string_view id, ondemand::value& value, const Place& place, Sy
   return cap;
 }
 
+// One that leaves no room for the next numbers nothing.
+constexpr std::uint64_t largest_seq = 1'000'000'000'000'000;
+
 // Grants and caps are maps in the text; seq, else created_on, keeps the order they were added in.
 template <typename Items>
 void put_in_order(Items& items) {
-  const bool numbered =
-      std::all_of(items.begin(), items.end(), [](const auto& item) { return item.seq != 0; });
+  const bool numbered = std::all_of(items.begin(), items.end(), [](const auto& item) {
+    return item.seq != 0 && item.seq < largest_seq;
+  });
   std::stable_sort(items.begin(), items.end(), [&](const auto& a, const auto& b) {
     return numbered ? a.seq < b.seq : a.created_on < b.created_on;
   });
@@ -744,6 +752,14 @@ private:
     });
   }
 
+  // What some call answers. It is written again as it stands: what is none would break the text
+  // around it.
+  static bool is_answer(const std::string& text) {
+    const Json json = Json::parse(text, nullptr, /*allow_exceptions=*/false);
+    if (json.is_boolean() || json.is_string()) return true;
+    return json.is_object() && (!json.contains("allowed") || decision_from_json(text).ok());
+  }
+
   void read_requests(ondemand::value& value, const Place& place) {
     each_element(value, place, [&](ondemand::value& element) {
       std::string customer;
@@ -763,6 +779,7 @@ private:
           request.at = read_time(member, here);
         }
       });
+      if (!is_answer(request.answer)) bad(place["answer"], "the answer of a call");
       sink_.request(customer, std::move(request));
     });
   }

@@ -217,6 +217,9 @@ TEST_F(Record, SeqKeepsTheOrder) {
       << "equally old: as they stand in the text";
   EXPECT_EQ(order(R"({"a":{"seq":1,"created_on":9},"b":{"created_on":5}})"), "ba")
       << "seq only counts where all have it";
+  EXPECT_EQ(order(R"({"a":{"seq":9e15,"created_on":9},"b":{"seq":1,"created_on":5}})"), "ba");
+  EXPECT_LT(read(R"({"id":"a","caps":{"c":{"seq":9e15}}})").more().caps.at(0).seq, 1000U)
+      << "the next one has a number too";
 }
 
 TEST_F(Record, AGrantWithoutBooksGetsBalancedOnes) {
@@ -228,6 +231,18 @@ TEST_F(Record, AGrantWithoutBooksGetsBalancedOnes) {
     const Grant& grant = customer.more().grants.at(0);
     EXPECT_EQ(grant.starting_value + grant.added, grant.value + grant.drawn + grant.lost);
   }
+}
+
+TEST_F(Record, RefusesAGrantWhoseBooksNoNumberHolds) {
+  EXPECT_EQ(refused_at(R"({"id":"a","grants":{"g":{"starting_value":1e308,"value":-1e308}}})"),
+            "grants.g.value");
+}
+
+// Goal: what is not ours keeps its bytes too. A reader takes "-0" for a whole number.
+TEST_F(Record, NegativeZerosAreKept) {
+  const std::string text = rewritten(R"({"id":"a","meters":{"e":{"value":-0.0}},"x":-0.0})");
+  EXPECT_NE(text.find(R"("x":-0.0)"), std::string::npos);
+  EXPECT_EQ(rewritten(text), text);
 }
 
 std::string nested(int levels) {
@@ -320,6 +335,20 @@ TEST_F(Record, ExportsCarryEstimatesAndRequests) {
   EXPECT_TRUE(told.ok);
   EXPECT_EQ(told.estimates, 2U);
   EXPECT_EQ(told.requests, std::vector<std::string>{"a/r1"});
+}
+
+// Goal: an answer is written again as it stands, and must not break the text around it.
+TEST_F(Record, RequestsWithoutAnAnswerAreRefused) {
+  for (const char* answer : {R"("at":5)", R"("answer":null)", R"("answer":7)",
+                             R"("answer":{"allowed" true})", R"("answer":{"allowed":"yes"})"}) {
+    SCOPED_TRACE(answer);
+    const Told told = read_all(std::string(R"({"format":1,"customers":[{"id":"a"}],"requests":)") +
+                                   R"([{"customer":"a","request":"r",)" + answer + "}]}",
+                               names_);
+    EXPECT_FALSE(told.ok);
+    EXPECT_EQ(told.loaded.size(), 1U);
+    EXPECT_TRUE(told.requests.empty());
+  }
 }
 
 TEST_F(Record, ABadRecordNeverKeepsTheGoodOnesOut) {

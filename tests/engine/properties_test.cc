@@ -672,7 +672,11 @@ TEST(Requests, DamagedAnswersAreErrors) {
   const CapOptions cap{.request = "cap"};
   ASSERT_TRUE((*world->add_customer_cap("ann", 5, cap)).has_value());
   Json state = Json::parse(*world->export_state());
-  for (Json& request : state["requests"]) request["answer"] = 7;
+  // An answer, but not of that call.
+  for (Json& request : state["requests"]) {
+    if (request["request"] == "cap") request["answer"] = true;
+    if (request["request"] != "cap") request["answer"] = "text";
+  }
   World restored(shape, start_ms, false);
   ASSERT_TRUE(restored->load_customers(state.dump()).ok());
   const std::string before = restored.text();

@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <string>
+
+#include "base/symbols.h"
+#include "engines.h"
+#include "fuzz.h"
+#include "state/record.h"
+
+// The input: a snapshot, in any of its shapes.
+//
+// 1. Reading ends with records loaded, refused, or both, or in a record_invalid that says why.
+// 2. Each record that is read is written as text that reads as the same customer, and is written
+//    again to the same bytes; so is each remembered request.
+// 3. An engine that loaded it saves what another one loads without a refusal, and each customer
+//    is then the same.
+namespace limitr::fuzz {
+namespace {
+
+constexpr std::string_view policy = R"(
+policy:
+  credits: { tok: { price: { amount: 1 } }, gold: { price: { amount: 4 } } }
+  plans:
+    pro:
+      default: true
+      entitlements:
+        chat: { limit: { credit: tok, value: 10, resets: true, reset_inc: 1day } }
+        org_wide: { scope: org, limit: { credit: tok, value: 10, mode: soft } }
+      topups: { extra: { credit: gold, value: 5, resets: true, reset_mode: rollover } }
+)";
+
+void read_again(std::string_view customer, const state::RememberedRequest& request,
+                SymbolTable& names) {
+  std::string written;
+  state::write_request(written, customer, request);
+  std::string again;
+  const state::RecordSink sink{.loaded = [](const state::Customer&) {},
+                               .refused = [](const std::string&, const Error&) {},
+                               .estimate = [](std::string_view, const state::EstimateStats&) {},
+                               .request =
+                                   [&](std::string_view id, const state::RememberedRequest& read) {
+                                     state::write_request(again, id, read);
+                                   }};
+  const std::string text = R"({"format":1,"requests":[)" + written + "]}";
+  require(state::read_snapshot(text, names, sink).ok(), "a request that is written can be read",
+          written);
+  require(again == written, "a request has one form", written);
+}
+
+void read_snapshot(std::string_view text) {
+  SymbolTable& names = shared_names();
+  const state::RecordSink sink{
+      .loaded = [&](const state::Customer& customer) { require_record(customer, names); },
+      .refused =
+          [](const std::string&, const Error& error) {
+            require(error.code == ErrorCode::record_invalid, "a record is refused as such");
+            require(!error.message.empty(), "a refusal says why");
+          },
+      .estimate = [](std::string_view, const state::EstimateStats&) {},
+      .request =
+          [&](std::string_view customer, const state::RememberedRequest& request) {
+            read_again(customer, request, names);
+          }};
+  const Result<void> read = state::read_snapshot(text, names, sink);
+  if (read.ok()) return;
+  require(read.error().code == ErrorCode::record_invalid, "a snapshot is refused as such");
+  require(!read.error().message.empty(), "a refusal says why");
+}
+
+Limitr open(const std::shared_ptr<ManualClock>& clock) {
+  return Limitr::open(policy, quiet_options(clock)).value();
+}
+
+void load_snapshot(std::string_view text) {
+  const auto clock = std::make_shared<ManualClock>(start_ms);
+  Limitr limitr = open(clock);
+  const Result<LoadReport> report = limitr.load_customers(text);
+  if (!report.ok() || report->loaded == 0) return;
+  require_sound(limitr);
+  Limitr fresh = open(clock);
+  require_restorable(limitr, fresh);
+}
+
+}  // namespace
+}  // namespace limitr::fuzz
+
+int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+  const std::string_view text = limitr::fuzz::text_of(data, size);
+  limitr::fuzz::read_snapshot(text);
+  limitr::fuzz::load_snapshot(text);
+  return 0;
+}
