@@ -25,6 +25,9 @@ public:
   std::uint32_t snapshot = 0;  ///< The last snapshot that has this customer, or that it postdates.
   const std::uint16_t shard;
   bool removed = false;  ///< Deleted, and kept only for those who still refer to it.
+  bool queued = false;   ///< Marked for a group of the journal, and not gathered yet.
+
+  std::uint32_t group = 0;  ///< The low bits of the journal's group it is in; 0: clean.
 
 private:
   std::atomic<std::uint32_t> references_{1};

@@ -97,10 +97,11 @@ public:
 
   Result<Status> status() override {
     const std::lock_guard lock(memory_->mutex);
-    Status status{.kind = "memory",
-                  .owner = memory_->owner,
-                  .last_group = memory_->last_group,
-                  .customers = memory_->customers.size()};
+    Status status;
+    status.kind = "memory";
+    status.owner = memory_->owner;
+    status.last_group = memory_->last_group;
+    status.customers = memory_->customers.size();
     for (const auto& [id, customer] : memory_->customers) {
       status.requests += customer.requests.size();
       status.bytes += customer.record.size();
