@@ -18,6 +18,12 @@ enum class ErrorCode {
   no_plan = 7,             ///< A customer would be on no plan at all: name one or set a default.
   alias_taken = 8,         ///< An alternate ID belongs to another customer.
   io_failed = 9,           ///< A file cannot be read or written.
+  store_unavailable = 10,  ///< The store did not take the change: nothing changed. Try again.
+  outcome_unknown = 11,    ///< The store broke off: it changed or not. The same request ID tells.
+  store_owned = 12,        ///< Another process owns the store; the message says which.
+  store_fenced = 13,       ///< Another process has taken the store over: stop, and open it anew.
+  store_weaker = 14,       ///< The store keeps less than was asked for, as the message says.
+  data_corrupt = 15,       ///< What the store holds is not what was written to it.
 };
 
 /// The code's name as it appears in JSON and in messages, e.g. "policy_invalid".

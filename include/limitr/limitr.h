@@ -28,6 +28,9 @@ class Slot;
 namespace policy {
 struct Node;
 }
+namespace store {
+class Store;
+}
 
 /// What a read gives: nothing where the customer, entitlement or figure is unknown.
 template <typename T>
@@ -191,6 +194,15 @@ public:
   /// `{format, customers, estimates, requests}`. load_customers() takes it back.
   Result<std::string> export_state();
 
+  // The store, where the engine was opened with one. See docs/state.md, Stores.
+
+  /// Writes all that waits to be written. Errors: store_unavailable, outcome_unknown, store_fenced.
+  Result<void> flush();
+  /// flush(), and lets go of the store; how many records were written since it was opened. From
+  /// then on calls that change something fail; with interval and manual durability they are not
+  /// kept. Errors: as flush(); the store is let go of all the same.
+  Result<std::uint64_t> close();
+
   // Spend caps and margins. See docs/calls.md, Spend caps, and docs/reads.md, Margins.
 
   /// The new cap's ID; none when the ID is taken, the credit unknown, both reset forms are given,
@@ -269,8 +281,11 @@ public:
   void clear_handlers();
 
 private:
+  friend Result<Limitr> open_with_store(std::string_view policy, Options options,
+                                        std::unique_ptr<store::Store> store);
   static Result<Limitr> open_json(const Json& policy, Options options);
-  static Result<Limitr> open_document(const policy::Node& document, Options options);
+  static Result<Limitr> open_document(const policy::Node& document, Options options,
+                                      std::unique_ptr<store::Store> store);
   Result<void> set_policy_json(const Json& policy);
   explicit Limitr(std::unique_ptr<engine::Engine> engine);
   std::unique_ptr<engine::Engine> engine_;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -16,13 +17,25 @@
 
 namespace limitr {
 
+/// When a change is safe in the store. See docs/state.md, Stores.
+enum class Durability : std::uint8_t {
+  sync,      ///< Before the call is answered. Calls that wait at the same time share one write.
+  interval,  ///< Within Options::write_interval.
+  manual,    ///< At flush() and close().
+};
+
 /// How an engine is opened.
 struct Options {
   Format format = Format::yaml;
   bool validate = true;  ///< Off: a policy that breaks rules but can be compiled is taken.
   DocumentBounds bounds = {};
   HostFunctions host = {};
-  std::shared_ptr<const Clock> clock = {};                 ///< Empty: the system's.
+  std::shared_ptr<const Clock> clock = {};  ///< Empty: the system's.
+  /// Where the state is kept, as a URL; empty: nowhere, the caller takes snapshots.
+  std::string store = {};
+  Durability durability = Durability::sync;
+  Millis write_interval{100};  ///< For Durability::interval.
+  Millis store_timeout{5000};  ///< How long a call may wait to learn what a store has done.
   std::function<void(std::string_view message)> log = {};  ///< Empty: standard error.
 };
 

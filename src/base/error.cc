@@ -14,6 +14,12 @@ std::string_view to_string(ErrorCode code) noexcept {
     case ErrorCode::no_plan: return "no_plan";
     case ErrorCode::alias_taken: return "alias_taken";
     case ErrorCode::io_failed: return "io_failed";
+    case ErrorCode::store_unavailable: return "store_unavailable";
+    case ErrorCode::outcome_unknown: return "outcome_unknown";
+    case ErrorCode::store_owned: return "store_owned";
+    case ErrorCode::store_fenced: return "store_fenced";
+    case ErrorCode::store_weaker: return "store_weaker";
+    case ErrorCode::data_corrupt: return "data_corrupt";
   }
   return "unknown";
 }

@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+
 #include "engine/engine.h"
 
 namespace limitr {
 
 using core::CallInput;
 using engine::Engine;
+using engine::Journal;
 
 constinit const CallOptions default_call_options;
 
@@ -83,8 +86,20 @@ Result<Decision> Limitr::set(std::string_view customer, std::string_view entitle
 std::vector<Result<Decision>> Limitr::allow_many(std::span<const Call> calls) {
   std::vector<Result<Decision>> decisions;
   decisions.reserve(calls.size());
-  for (const Call& call : calls) {
-    decisions.push_back(allow(call.customer, call.entitlement, call.value, call.options));
+  std::vector<Engine::Rest> rests(calls.size());
+  for (std::size_t i = 0; i < calls.size(); ++i) {
+    const Call& call = calls[i];
+    CallInput input = input_of(call.entitlement, call.value, call.options);
+    decisions.push_back(engine_->decide({call.customer}, input, /*commit=*/true, rests[i]));
+  }
+  // All are in one group, or in two where one was just being cut: the last to be waited for first.
+  const auto later = [](const Engine::Rest& a, const Engine::Rest& b) { return a.group < b.group; };
+  const auto last = std::max_element(rests.begin(), rests.end(), later);
+  if (last != rests.end() && last->group != 0) (void)engine_->journal()->wait(last->group);
+  for (std::size_t i = 0; i < calls.size(); ++i) {
+    if (auto completed = engine_->complete(std::move(rests[i])); !completed.ok()) {
+      decisions[i] = std::move(completed).error();
+    }
   }
   return decisions;
 }
@@ -96,6 +111,17 @@ Read<Handle> Limitr::handle(std::string_view customer, std::string_view entitlem
   const policy::Entitlement* found = plan == nullptr ? nullptr : plan->find(entitlement);
   if (found == nullptr) return std::optional<Handle>();
   return std::optional(Engine::make_handle(locked.slot(), found->name));
+}
+
+Result<void> Limitr::flush() {
+  return engine_->journal() == nullptr ? Result<void>() : engine_->journal()->flush();
+}
+
+Result<std::uint64_t> Limitr::close() {
+  Journal* journal = engine_->journal();
+  if (journal == nullptr) return std::uint64_t{0};
+  if (auto closed = journal->close(); !closed.ok()) return std::move(closed).error();
+  return journal->customers_written();
 }
 
 Handle::Handle(const Handle& other) : slot_(other.slot_), entitlement_(other.entitlement_) {

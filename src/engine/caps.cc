@@ -42,12 +42,14 @@ Read<std::string> Limitr::add_customer_cap(std::string_view id, double value,
   if (*added == nullptr) return std::optional<std::string>();
   const state::Cap cap = **added;
   once.remember(locked, cap.id);
-  engine_->put(locked, std::move(draft), [&](const Customer& customer, std::vector<Event>& events) {
-    if (!options.events) return;
-    const SymbolTable& names = engine_->names();
-    events.push_back(engine::cap_changed("customer-cap-added", customer, cap, names, now));
-    events.push_back(engine::customer_set(customer, names, now));
-  });
+  auto kept = engine_->put(
+      locked, std::move(draft), [&](const Customer& customer, std::vector<Event>& events) {
+        if (!options.events) return;
+        const SymbolTable& names = engine_->names();
+        events.push_back(engine::cap_changed("customer-cap-added", customer, cap, names, now));
+        events.push_back(engine::customer_set(customer, names, now));
+      });
+  if (!kept.ok()) return std::move(kept).error();
   return std::optional(cap.id);
 }
 
@@ -65,7 +67,7 @@ Read<Json> Limitr::customer_cap(std::string_view id, std::string_view cap_id) {
   std::string text;
   JsonWriter json(text);
   state::write_cap(json, *cap, engine_->names());
-  return std::optional(Json::parse(text));
+  return engine_->answer(locked, std::optional(Json::parse(text)));
 }
 
 Result<bool> Limitr::reset_customer_cap(std::string_view id, std::string_view cap_id,
@@ -80,11 +82,13 @@ Result<bool> Limitr::reset_customer_cap(std::string_view id, std::string_view ca
   core::reset_cap(*cap, now);
   const state::Cap changed = *cap;
   once.remember(locked, true);
-  engine_->put(locked, std::move(draft), [&](const Customer& customer, std::vector<Event>& events) {
-    const SymbolTable& names = engine_->names();
-    events.push_back(engine::cap_changed("customer-cap-reset", customer, changed, names, now));
-    events.push_back(engine::customer_set(customer, names, now));
-  });
+  auto kept = engine_->put(
+      locked, std::move(draft), [&](const Customer& customer, std::vector<Event>& events) {
+        const SymbolTable& names = engine_->names();
+        events.push_back(engine::cap_changed("customer-cap-reset", customer, changed, names, now));
+        events.push_back(engine::customer_set(customer, names, now));
+      });
+  if (!kept.ok()) return std::move(kept).error();
   return true;
 }
 
@@ -99,11 +103,13 @@ Result<bool> Limitr::remove_customer_cap(std::string_view id, std::string_view c
       std::erase_if(draft.own_rest().caps, [&](const state::Cap& cap) { return cap.id == cap_id; });
   if (removed == 0) return false;
   once.remember(locked, true);
-  engine_->put(locked, std::move(draft), [&](const Customer& customer, std::vector<Event>& events) {
-    const SymbolTable& names = engine_->names();
-    events.push_back(engine::cap_removed(customer, cap_id, names, now));
-    events.push_back(engine::customer_set(customer, names, now));
-  });
+  auto kept = engine_->put(locked, std::move(draft),
+                           [&](const Customer& customer, std::vector<Event>& events) {
+                             const SymbolTable& names = engine_->names();
+                             events.push_back(engine::cap_removed(customer, cap_id, names, now));
+                             events.push_back(engine::customer_set(customer, names, now));
+                           });
+  if (!kept.ok()) return std::move(kept).error();
   return true;
 }
 
@@ -132,7 +138,8 @@ Result<bool> Limitr::start_margin_measurement(std::string_view customer,
   if (!added.ok()) return std::move(added).error();
   if (*added == nullptr) return false;
   once.remember(locked, true);
-  engine_->put(locked, std::move(draft), [](const Customer&, std::vector<Event>&) {});
+  auto kept = engine_->put(locked, std::move(draft), [](const Customer&, std::vector<Event>&) {});
+  if (!kept.ok()) return std::move(kept).error();
   return true;
 }
 
@@ -158,7 +165,8 @@ Read<MeasuredMargin> Limitr::capture_margin_measurement(std::string_view custome
     return cap.id == charged_id(measurement) || cap.id == costs_id(measurement);
   });
   once.remember(locked, margin);
-  engine_->put(locked, std::move(draft), [](const Customer&, std::vector<Event>&) {});
+  auto kept = engine_->put(locked, std::move(draft), [](const Customer&, std::vector<Event>&) {});
+  if (!kept.ok()) return std::move(kept).error();
   return std::optional(margin);
 }
 

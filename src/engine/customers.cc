@@ -101,11 +101,14 @@ Result<Created> create(Engine& engine, const Once& once, std::string_view id,
   const std::vector<std::string> left_out = take_alts(engine, locked, draft, given.alts);
   once.remember(locked, true);
   Slot& slot = engine.insert(std::move(draft));
+  locked.take(slot);
   std::vector<Event> events;
   if (engine.dispatcher().has_handlers()) {
     events.push_back(engine::customer_set(slot.customer, engine.names(), now));
   }
-  engine.send(locked, std::move(events));
+  if (auto finished = engine.finish(locked, std::move(events)); !finished.ok()) {
+    return std::move(finished).error();
+  }
   for (const std::string& message : left_out) engine.log(message);
   return Created::yes;
 }
@@ -132,9 +135,11 @@ Result<bool> update(Engine& engine, const Once& once, std::string_view id,
     return std::move(settled).error();
   }
   once.remember(locked, true);
-  engine.put(locked, std::move(draft), [&](const Customer& customer, std::vector<Event>& events) {
-    events.push_back(engine::customer_set(customer, names, now));
-  });
+  auto kept = engine.put(locked, std::move(draft),
+                         [&](const Customer& customer, std::vector<Event>& events) {
+                           events.push_back(engine::customer_set(customer, names, now));
+                         });
+  if (!kept.ok()) return std::move(kept).error();
   return true;
 }
 
@@ -156,14 +161,18 @@ bool lock_with_alts(Locked& locked, std::string_view id, const std::vector<std::
 }
 
 // Reads a record into the place of any customer of its ID. Refused where the ID, or an alternate
-// ID of it, is another customer's.
-Result<Created> put_record(Engine& engine, Customer record, bool only_new, bool event) {
+// ID of it, is another customer's. What is left to do goes to `rest`.
+Result<Created> put_record(Engine& engine, Customer record, bool only_new, bool event,
+                           Engine::Rest& rest) {
   const Timestamp now = engine.now();
   Locked locked(engine);
   const std::string id = record.id;
   lock_with_alts(locked, id, record.more().alt_ids);
   const auto known = engine.owner_of(id);
-  if (known && only_new) return Created::no;
+  if (known && only_new) {
+    rest = engine.let_go(locked, {});
+    return Created::no;
+  }
   if (known && *known != id) {
     return Error{.code = ErrorCode::alias_taken,
                  .message = fmt::format("`{}` is an alternate ID of customer `{}`", id, *known),
@@ -178,19 +187,35 @@ Result<Created> put_record(Engine& engine, Customer record, bool only_new, bool 
                    .where = "alt_ids"};
     }
   }
-  engine.put_listed(locked, std::move(record),
-                    [&](const Customer& put, std::vector<Event>& events) {
-                      if (event) events.push_back(engine::customer_set(put, engine.names(), now));
-                    });
+  rest = engine.put_listed(locked, std::move(record),
+                           [&](const Customer& put, std::vector<Event>& events) {
+                             if (event)
+                               events.push_back(engine::customer_set(put, engine.names(), now));
+                           });
   return Created::yes;
+}
+
+// put_record(), and what is left to do. An event is sent.
+Result<Created> set_record(Engine& engine, std::string_view record, bool only_new, bool event) {
+  Result<Customer> read = state::read_customer(record, engine.names());
+  if (!read.ok()) return std::move(read).error();
+  Engine::Rest rest;
+  Result<Created> put = put_record(engine, *std::move(read), only_new, event, rest);
+  if (!put.ok()) return put;
+  if (auto completed = engine.complete(std::move(rest)); !completed.ok()) {
+    return std::move(completed).error();
+  }
+  return put;
 }
 
 }  // namespace
 
-Result<void> engine::put_record(Engine& engine, Customer record) {
-  Result<Created> put = limitr::put_record(engine, std::move(record), /*only_new=*/false, false);
+Result<std::uint64_t> engine::put_record(Engine& engine, Customer record) {
+  Engine::Rest rest;
+  Result<Created> put =
+      limitr::put_record(engine, std::move(record), /*only_new=*/false, /*event=*/false, rest);
   if (!put.ok()) return std::move(put).error();
-  return {};
+  return rest.group;
 }
 
 Result<void> Limitr::create_customer(std::string_view id, const NewCustomer& customer) {
@@ -210,7 +235,11 @@ Result<bool> Limitr::ensure_customer(std::string_view id, const NewCustomer& cus
   for (;;) {
     {
       Locked locked(*engine_);
-      if (locked.find(id)) return once.answer<bool>(locked, true).value_or(false);
+      if (locked.find(id)) {
+        Result<bool> known = once.answer<bool>(locked, true).value_or(false);
+        if (auto safe = engine_->finish(locked); !safe.ok()) return std::move(safe).error();
+        return known;
+      }
     }
     Result<Created> created = create(*engine_, once, id, customer);
     if (!created.ok()) return std::move(created).error();
@@ -219,17 +248,13 @@ Result<bool> Limitr::ensure_customer(std::string_view id, const NewCustomer& cus
 }
 
 Result<bool> Limitr::ensure_set_customer(std::string_view record) {
-  Result<Customer> read = state::read_customer(record, engine_->names());
-  if (!read.ok()) return std::move(read).error();
-  Result<Created> created = put_record(*engine_, *std::move(read), /*only_new=*/true, true);
+  Result<Created> created = set_record(*engine_, record, /*only_new=*/true, /*event=*/true);
   if (!created.ok()) return std::move(created).error();
   return *created == Created::yes;
 }
 
 Result<void> Limitr::set_customer(std::string_view record, bool event) {
-  Result<Customer> read = state::read_customer(record, engine_->names());
-  if (!read.ok()) return std::move(read).error();
-  Result<Created> put = put_record(*engine_, *std::move(read), /*only_new=*/false, event);
+  Result<Created> put = set_record(*engine_, record, /*only_new=*/false, event);
   if (!put.ok()) return std::move(put).error();
   return {};
 }
@@ -238,20 +263,20 @@ Read<Json> Limitr::customer(std::string_view id) {
   Locked locked(*engine_);
   if (!locked.find(id)) return std::optional<Json>();
   const std::string record = state::to_record(locked.slot().customer, engine_->names());
-  locked.unlock();
+  if (auto safe = engine_->finish(locked); !safe.ok()) return std::move(safe).error();
   return std::optional(Json::parse(record));
 }
 
 Read<std::vector<std::string>> Limitr::customer_refs(std::string_view id) {
   Locked locked(*engine_);
   if (!locked.find(id)) return std::optional<std::vector<std::string>>();
-  return std::optional(locked.slot().customer.more().refs);
+  return engine_->answer(locked, std::optional(locked.slot().customer.more().refs));
 }
 
 Read<Json> Limitr::customer_metadata(std::string_view id) {
   Locked locked(*engine_);
   if (!locked.find(id)) return std::optional<Json>();
-  return std::optional(locked.slot().customer.more().metadata);
+  return engine_->answer(locked, std::optional(locked.slot().customer.more().metadata));
 }
 
 Result<bool> Limitr::set_customer_refs(std::string_view id, std::vector<std::string> refs,
@@ -262,7 +287,7 @@ Result<bool> Limitr::set_customer_refs(std::string_view id, std::vector<std::str
   locked.before_change();
   locked.slot().customer.own_rest().refs = std::move(refs);
   once.remember(locked, true);
-  return true;
+  return engine_->answer(locked, true);
 }
 
 Result<bool> Limitr::delete_customer(std::string_view id) {
@@ -274,7 +299,9 @@ Result<bool> Limitr::delete_customer(std::string_view id) {
     events.push_back(engine::customer_removed(locked.slot().customer, engine_->names(), now));
   }
   engine_->erase(locked.slot());
-  engine_->send(locked, std::move(events));
+  if (auto finished = engine_->finish(locked, std::move(events)); !finished.ok()) {
+    return std::move(finished).error();
+  }
   return true;
 }
 
@@ -291,9 +318,11 @@ Result<bool> Limitr::set_alt_customer_id(std::string_view id, std::string_view a
   if (owner && *owner != draft.id) return false;
   if (!owner) draft.own_rest().alt_ids.emplace_back(alt);
   once.remember(locked, true);
-  engine_->put(locked, std::move(draft), [&](const Customer& customer, std::vector<Event>& events) {
-    events.push_back(engine::customer_set(customer, engine_->names(), now));
-  });
+  auto kept = engine_->put(
+      locked, std::move(draft), [&](const Customer& customer, std::vector<Event>& events) {
+        events.push_back(engine::customer_set(customer, engine_->names(), now));
+      });
+  if (!kept.ok()) return std::move(kept).error();
   return true;
 }
 
@@ -303,9 +332,11 @@ Result<bool> Limitr::delete_alt_customer_id(std::string_view alt) {
   Customer draft;
   if (!locked.find_draft(alt, draft)) return false;
   if (std::erase(draft.own_rest().alt_ids, alt) == 0) return false;
-  engine_->put(locked, std::move(draft), [&](const Customer& customer, std::vector<Event>& events) {
-    events.push_back(engine::customer_set(customer, engine_->names(), now));
-  });
+  auto kept = engine_->put(
+      locked, std::move(draft), [&](const Customer& customer, std::vector<Event>& events) {
+        events.push_back(engine::customer_set(customer, engine_->names(), now));
+      });
+  if (!kept.ok()) return std::move(kept).error();
   return true;
 }
 
@@ -321,11 +352,13 @@ Result<bool> Limitr::set_customer_plan(std::string_view id, std::string_view pla
   if (!change) return false;
   const policy::Plan& put_on = *locked.policy().plan(plan);
   once.remember(locked, true);
-  engine_->put(locked, std::move(draft), [&](const Customer& customer, std::vector<Event>& events) {
-    const SymbolTable& names = engine_->names();
-    events.push_back(engine::customer_set(customer, names, now));
-    events.push_back(engine::plan_changed(customer, names, change->previous, put_on, now));
-  });
+  auto kept = engine_->put(
+      locked, std::move(draft), [&](const Customer& customer, std::vector<Event>& events) {
+        const SymbolTable& names = engine_->names();
+        events.push_back(engine::customer_set(customer, names, now));
+        events.push_back(engine::plan_changed(customer, names, change->previous, put_on, now));
+      });
+  if (!kept.ok()) return std::move(kept).error();
   return true;
 }
 
@@ -340,9 +373,11 @@ Result<bool> Limitr::create_customer_override(std::string_view id, std::string_v
       core::override_limit(locked.policy(), locked.family(), draft, entitlement, options);
   if (!made.ok() || !*made) return made;
   once.remember(locked, true);
-  engine_->put(locked, std::move(draft), [&](const Customer& customer, std::vector<Event>& events) {
-    events.push_back(engine::customer_set(customer, engine_->names(), now));
-  });
+  auto kept = engine_->put(
+      locked, std::move(draft), [&](const Customer& customer, std::vector<Event>& events) {
+        events.push_back(engine::customer_set(customer, engine_->names(), now));
+      });
+  if (!kept.ok()) return std::move(kept).error();
   return true;
 }
 
@@ -359,9 +394,11 @@ Result<bool> Limitr::remove_customer_override(std::string_view id, std::string_v
                     [&](const state::Override& own) { return own.entitlement == name; });
   if (removed == 0) return false;
   once.remember(locked, true);
-  engine_->put(locked, std::move(draft), [&](const Customer& customer, std::vector<Event>& events) {
-    events.push_back(engine::customer_set(customer, engine_->names(), now));
-  });
+  auto kept = engine_->put(
+      locked, std::move(draft), [&](const Customer& customer, std::vector<Event>& events) {
+        events.push_back(engine::customer_set(customer, engine_->names(), now));
+      });
+  if (!kept.ok()) return std::move(kept).error();
   return true;
 }
 
@@ -379,10 +416,12 @@ Result<bool> Limitr::apply_customer_topup(std::string_view id, std::string_view 
   if (granted == nullptr) return false;
   core::append(draft.own_rest().grants, core::new_grant(*granted, now, engine_->ids()));
   once.remember(locked, true);
-  engine_->put(locked, std::move(draft), [&](const Customer& customer, std::vector<Event>& events) {
-    events.push_back(engine::topup_granted(customer, policy, *plan, *granted,
-                                           customer.more().grants.back(), now));
-  });
+  auto kept = engine_->put(
+      locked, std::move(draft), [&](const Customer& customer, std::vector<Event>& events) {
+        events.push_back(engine::topup_granted(customer, policy, *plan, *granted,
+                                               customer.more().grants.back(), now));
+      });
+  if (!kept.ok()) return std::move(kept).error();
   return true;
 }
 
@@ -397,9 +436,11 @@ Result<void> Limitr::ensure_included_topups(std::string_view id, const ChangeOpt
   core::Grants& grants = draft.own_rest().grants;
   if (!core::follow_topups(grants, *plan, draft.type, now, engine_->ids())) return {};
   once.remember(locked, true);
-  engine_->put(locked, std::move(draft), [&](const Customer& customer, std::vector<Event>& events) {
-    events.push_back(engine::customer_set(customer, engine_->names(), now));
-  });
+  auto kept = engine_->put(
+      locked, std::move(draft), [&](const Customer& customer, std::vector<Event>& events) {
+        events.push_back(engine::customer_set(customer, engine_->names(), now));
+      });
+  if (!kept.ok()) return std::move(kept).error();
   return {};
 }
 

@@ -52,6 +52,7 @@ Engine::Engine(const PolicyPointer& policy, std::shared_ptr<SymbolTable> names, 
 }
 
 Engine::~Engine() {
+  journal_.reset();
   for (Shard& shard : shards_) {
     for (Slot* slot : shard.customers) slot->release();
   }
@@ -182,7 +183,7 @@ core::Target Engine::resolve(Locked& locked, core::EntitlementKey key, Timestamp
 }
 
 Result<Decision> Engine::decide(const Who& who, core::CallInput& input, bool commit,
-                                const Condition* condition) {
+                                const Condition* condition, Rest* rest) {
   std::optional<Once> once;  // A check asks as the allow that it foretells.
   if (!input.options->request.empty()) {
     if (auto wrong = wrong_request(input.options->request)) return *std::move(wrong);
@@ -204,7 +205,10 @@ Result<Decision> Engine::decide(const Who& who, core::CallInput& input, bool com
     found = locked.find_family(who);
   }
   if (found && once) {
-    if (auto first = once->repeated<Decision>(locked)) return *std::move(first);
+    if (auto first = once->repeated<Decision>(locked)) {
+      if (auto finished = finish(locked); !finished.ok()) return std::move(finished).error();
+      return *std::move(first);
+    }
   }
   if (!found || (condition != nullptr && !condition->holds(locked, input.now))) {
     Decision unknown;
@@ -212,7 +216,16 @@ Result<Decision> Engine::decide(const Who& who, core::CallInput& input, bool com
     return unknown;
   }
   if (rates) input.rates = rates->of(locked.policy());
-  return decide_locked(locked, input, commit, once ? &*once : nullptr);
+  std::vector<Event> events;
+  Result<Decision> answer = decide_locked(locked, input, commit, once ? &*once : nullptr, events);
+  if (journal_ == nullptr && events.empty() && rest == nullptr) return answer;
+  Rest left = let_go(locked, std::move(events));
+  if (rest != nullptr) {
+    *rest = std::move(left);
+  } else if (auto completed = complete(std::move(left)); !completed.ok()) {
+    answer = std::move(completed).error();
+  }
+  return answer;
 }
 
 // What the entitlement was called before passes to its name of today, on first use.
@@ -229,7 +242,7 @@ void Engine::settle_names(Locked& locked, core::EntitlementKey key) {
 }
 
 Result<Decision> Engine::decide_locked(Locked& locked, core::CallInput& input, bool commit,
-                                       const Once* once) {
+                                       const Once* once, std::vector<Event>& events) {
   const policy::Policy& policy = locked.policy();
   if (policy.has_renames) settle_names(locked, input.entitlement);
   Result<Decision> answer{Decision()};
@@ -248,7 +261,7 @@ Result<Decision> Engine::decide_locked(Locked& locked, core::CallInput& input, b
     once->remember(locked, *answer);
   }
   if (outcome.events) {
-    send(locked, call_events(policy, locked.family(), outcome, *input.options, input.now));
+    events = call_events(policy, locked.family(), outcome, *input.options, input.now);
   }
   return answer;
 }
@@ -271,14 +284,39 @@ void Engine::log_unlearned(std::string_view customer, const policy::Entitlement&
                   customer, names_->text(entitlement.name), entitlement.estimate_basis));
 }
 
-void Engine::send(Locked& locked, std::vector<Event> events) {
-  if (events.empty()) return locked.unlock();
-  Dispatcher::Batch batch;
-  batch.events = std::move(events);
-  batch.policy = locked.policy_pointer();
-  for (const std::uint32_t shard : locked.locks().held()) dispatcher_.take_ticket(batch, shard);
+Engine::Rest Engine::let_go(Locked& locked, std::vector<Event> events) {
+  Rest rest{.group = unsafe_group(locked), .batch = {}};
+  if (!events.empty()) {
+    Dispatcher::Batch& batch = rest.batch.emplace();
+    batch.events = std::move(events);
+    batch.policy = locked.policy_pointer();
+    for (const std::uint32_t shard : locked.locks().held()) dispatcher_.take_ticket(batch, shard);
+  }
   locked.unlock();
-  dispatcher_.run(std::move(batch));
+  return rest;
+}
+
+Result<void> Engine::complete(Rest rest) {
+  Result<void> safe;
+  if (rest.group != 0) safe = journal_->wait(rest.group);
+  if (rest.batch) {
+    // Nobody is told of what has not happened; those who come after it in line go on.
+    if (!safe.ok()) rest.batch->events.clear();
+    dispatcher_.run(*std::move(rest.batch));
+  }
+  return safe;
+}
+
+// The last group that the call's answer rests on and that is not safe yet.
+std::uint64_t Engine::unsafe_group(const Locked& locked) const {
+  if (journal_ == nullptr || !journal_->is_sync()) return 0;
+  std::uint64_t last = 0;
+  const auto look_at = [&](const Slot* slot) {
+    if (slot != nullptr && slot->group != 0) last = std::max(last, journal_->group_of(*slot));
+  };
+  look_at(locked.caller_slot());
+  for (const Slot* slot : locked.relatives()) look_at(slot);
+  return last;
 }
 
 void Engine::send(std::vector<Event> events) {
@@ -290,6 +328,12 @@ void Engine::send(std::vector<Event> events) {
 }
 
 Slot& Engine::insert(Customer customer) {
+  Slot& slot = insert_stored(std::move(customer));
+  if (journal_ != nullptr) journal_->mark(slot, journal_->current(), /*is_new=*/true);
+  return slot;
+}
+
+Slot& Engine::insert_stored(Customer customer) {
   note_shared_caps(customer);
   for (const std::string& alt : customer.more().alt_ids) {
     shards_[shard_of(alt)].alts[alt] = customer.id;
@@ -324,6 +368,11 @@ void Engine::replace(Slot& slot, Customer customer) {
 
 void Engine::erase(Slot& slot) {
   before_change(&slot);
+  unlist(slot);
+}
+
+void Engine::unlist(Slot& slot) {
+  if (slot.removed) return;
   for (const std::string& alt : slot.customer.more().alt_ids) {
     shards_[shard_of(alt)].alts.erase(alt);
   }
@@ -337,11 +386,43 @@ void Engine::erase(Slot& slot) {
   }
 }
 
+void Engine::list(Slot& slot) {
+  Shard& shard = shards_[slot.shard];
+  slot.removed = false;
+  for (const std::string& alt : slot.customer.more().alt_ids) {
+    shards_[shard_of(alt)].alts[alt] = slot.customer.id;
+  }
+  shard.customers.insert(&slot);
+  // A snapshot that has it among the removed has its reference too.
+  if (std::erase(shard.removed, &slot) == 0) slot.retain();
+}
+
+void Engine::mark_all() {
+  const std::uint64_t group = journal_->current();
+  for (Shard& shard : shards_) {
+    const std::lock_guard lock(shard.mutex);
+    for (Slot* slot : shard.customers) journal_->mark(*slot, group);
+  }
+}
+
 std::optional<std::string> Engine::owner_of(std::string_view id) {
   Shard& shard = shards_[shard_of(id)];
   if (shard.customers.contains(id)) return std::string(id);
   const auto alt = shard.alts.find(id);
   return alt == shard.alts.end() ? std::nullopt : std::optional(alt->second);
+}
+
+void Engine::note_change(Slot* caller, std::span<Slot* const> relatives, std::uint32_t running) {
+  if (running != 0) {
+    write_ahead(caller, running);
+    for (Slot* slot : relatives) write_ahead(slot, running);
+  }
+  if (journal_ == nullptr) return;
+  const std::uint64_t group = journal_->current();
+  if (caller != nullptr) journal_->mark(*caller, group);
+  for (Slot* slot : relatives) {
+    if (slot != nullptr) journal_->mark(*slot, group);
+  }
 }
 
 void Engine::write_ahead(Slot* slot, std::uint32_t running) {
@@ -414,6 +495,7 @@ void Engine::each_entitlement_estimates(
 
 void Engine::learn(Symbol entitlement, const core::Sample& sample, double value, double overhead,
                    Timestamp now) {
+  if (journal_ != nullptr) journal_->note_estimates();
   const std::lock_guard lock(estimates_mutex_);
   std::vector<state::EstimateStats>& segments = estimates_[entitlement];
   for (state::EstimateStats& stats : segments) {
@@ -434,6 +516,43 @@ void Engine::merge_estimate(std::string_view entitlement, const state::EstimateS
     return;
   }
   segments.push_back(stats);
+}
+
+std::string Engine::estimates_text() const {
+  std::string text;
+  JsonWriter json(text);
+  json.begin_object();
+  each_entitlement_estimates(
+      [&](Symbol entitlement, const std::vector<state::EstimateStats>& segments) {
+        json.key(names_->text(entitlement)).begin_object();
+        for (const state::EstimateStats& stats : segments) {
+          json.key(stats.segment);
+          state::write_estimate(json, stats);
+        }
+        json.end_object();
+      });
+  json.end_object();
+  return text;
+}
+
+void Engine::merge_estimates(std::string_view text) {
+  state::RecordSink sink;
+  sink.estimate = [&](std::string_view entitlement, const state::EstimateStats& stats) {
+    merge_estimate(entitlement, stats);
+  };
+  const std::string document =
+      fmt::format(R"({{"format":{},"customers":{{}},"estimates":{}}})", state::record_format, text);
+  if (auto read = state::read_snapshot(document, *names_, sink); !read.ok()) {
+    log("the estimates in the store cannot be read: " + read.error().to_string());
+  }
+}
+
+Result<void> Engine::keep_in(std::unique_ptr<store::Store> store) {
+  auto journal = std::make_unique<Journal>(*this, std::move(store), options_);
+  if (auto opened = journal->open(); !opened.ok()) return opened;
+  journal_ = std::move(journal);
+  journal_->set_policy(to_json_text(policy()->document));
+  return {};
 }
 
 }  // namespace limitr::engine

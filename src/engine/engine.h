@@ -20,6 +20,7 @@
 #include "core/decide.h"
 #include "core/estimates.h"
 #include "engine/dispatcher.h"
+#include "engine/journal.h"
 #include "engine/requests.h"
 #include "engine/slot.h"
 #include "env/random_ids.h"
@@ -45,16 +46,29 @@ using PolicyPointer = std::shared_ptr<const policy::Policy>;
 using state::Customer;
 using state::Family;
 
+/// An ID whose hash is known.
+struct HashedId {
+  std::string_view id;
+  std::size_t hash;
+};
+
 struct SlotHash {
   using is_transparent = void;
+  std::size_t operator()(const HashedId& id) const { return id.hash; }
   std::size_t operator()(const Slot* slot) const { return TextHash()(slot->customer.id); }
   std::size_t operator()(std::string_view id) const { return TextHash()(id); }
 };
 struct SlotEqual {
   using is_transparent = void;
   bool operator()(const Slot* a, const Slot* b) const { return a == b; }
-  bool operator()(const Slot* slot, std::string_view id) const { return slot->customer.id == id; }
-  bool operator()(std::string_view id, const Slot* slot) const { return slot->customer.id == id; }
+  bool operator()(const Slot* slot, std::string_view id) const {
+    // It is hardly ever another one: what comes behind the ID is fetched while the ID is compared.
+    slot->prefetch();
+    return slot->customer.id == id;
+  }
+  bool operator()(std::string_view id, const Slot* slot) const { return (*this)(slot, id); }
+  bool operator()(const Slot* slot, const HashedId& id) const { return (*this)(slot, id.id); }
+  bool operator()(const HashedId& id, const Slot* slot) const { return (*this)(slot, id.id); }
 };
 
 /// What a snapshot has gathered: `"ID":record` and remembered requests, each joined by commas.
@@ -71,6 +85,7 @@ struct alignas(64) Shard {
   TextMap<std::string> alts;   ///< Alternate ID -> the customer's own.
   SnapshotText snapshot;       ///< What the running snapshot got ahead of its turn.
   std::vector<Slot*> removed;  ///< Kept until the running snapshot ends.
+  Journal::Queue queue;        ///< What is on its way to the store.
 };
 
 /// The locks of some shards. Lets go of them at its end, or earlier.
@@ -163,6 +178,11 @@ public:
   PolicyPointer policy_pointer() const;
   /// The customer found, or none before that and for drafts.
   Slot& slot() { return *slot_; }
+  /// The draft has become the customer of that slot.
+  void take(Slot& slot) { slot_ = &slot; }
+  /// The slots of the family's caller, null for a draft, and of its other members.
+  const Slot* caller_slot() const { return slot_; }
+  std::span<Slot* const> relatives() const { return relatives_; }
   Family& family() { return *family_; }
   const Family& family() const { return *family_; }
   ShardLocks& locks() { return locks_; }
@@ -223,6 +243,11 @@ public:
     return static_cast<std::uint32_t>(hash >> (64 - shard_bits));
   }
 
+  /// What a call has left to do when it lets go of its locks.
+  struct Rest {
+    std::uint64_t group = 0;  ///< Of the journal, to be waited for; 0: none.
+    std::optional<Dispatcher::Batch> batch;
+  };
   /// For a call that is made on behalf of another: where it does not hold under the call's locks,
   /// nothing is decided or changed, and the answer is that of an unknown customer. What is decided
   /// counts once as that other call, whatever the input's options say.
@@ -232,7 +257,13 @@ public:
   };
   /// Decides a call and, with `commit`, applies it. The one way of check and allow alike.
   Result<Decision> decide(const Who& who, core::CallInput& input, bool commit,
-                          const Condition* condition = nullptr);
+                          const Condition* condition = nullptr) {
+    return decide(who, input, commit, condition, nullptr);
+  }
+  /// The same without the end: what complete() has to do is left in `rest`.
+  Result<Decision> decide(const Who& who, core::CallInput& input, bool commit, Rest& rest) {
+    return decide(who, input, commit, nullptr, &rest);
+  }
   /// Whether a call by this customer can touch others, so that its refs must be followed.
   bool reaches_others(const policy::Policy& policy, const Customer& customer,
                       core::EntitlementKey key) const {
@@ -256,8 +287,21 @@ public:
   /// What the policy's rate functions return now. Runs them: REQUIRES no lock is held.
   HostRates rates() const;
 
-  /// Lets go of the locks and sends the events, in the order of the customers' changes.
-  void send(Locked& locked, std::vector<Event> events);
+  /// Takes the call's place in the order of its customers' changes, and lets go of the locks.
+  Rest let_go(Locked& locked, std::vector<Event> events);
+  /// Waits until what the call has changed, or was answered from, is safe, and sends its events.
+  /// Errors: those of Journal::wait(); no event is sent then.
+  Result<void> complete(Rest rest);
+  /// Both. Every call that has a store ends so.
+  Result<void> finish(Locked& locked, std::vector<Event> events = {}) {
+    return complete(let_go(locked, std::move(events)));
+  }
+  /// finish(), and the answer.
+  template <typename T>
+  Result<T> answer(Locked& locked, T value) {
+    if (auto finished = finish(locked); !finished.ok()) return std::move(finished).error();
+    return value;
+  }
   /// Sends events that are about no customer.
   void send(std::vector<Event> events);
 
@@ -271,16 +315,17 @@ public:
   /// replace(), and then the events that `events(customer, list)` adds to a list, if anyone
   /// listens. Lets go of the locks.
   template <typename Events>
-  void put(Locked& locked, Customer draft, const Events& events) {
+  Result<void> put(Locked& locked, Customer draft, const Events& events) {
     Slot& slot = locked.slot();
     replace(slot, std::move(draft));
     std::vector<Event> list;
     if (dispatcher_.has_handlers()) events(std::as_const(slot.customer), list);
-    send(locked, std::move(list));
+    return finish(locked, std::move(list));
   }
-  /// Puts a customer in the place of a listed one of its ID, or lists it; then as put().
+  /// Puts a customer in the place of a listed one of its ID, or lists it; then as put(), but for
+  /// complete().
   template <typename Events>
-  void put_listed(Locked& locked, Customer customer, const Events& events) {
+  Rest put_listed(Locked& locked, Customer customer, const Events& events) {
     auto& customers = shards_[shard_of(customer.id)].customers;
     const auto known = customers.find(std::string_view(customer.id));
     Slot* slot = known == customers.end() ? nullptr : *known;
@@ -289,11 +334,20 @@ public:
     } else {
       slot = &insert(std::move(customer));
     }
+    locked.take(*slot);
     std::vector<Event> list;
     if (dispatcher_.has_handlers()) events(std::as_const(slot->customer), list);
-    send(locked, std::move(list));
+    return let_go(locked, std::move(list));
   }
   void erase(Slot& slot);
+  /// Lists a customer that comes out of the store.
+  Slot& insert_stored(Customer customer);
+  /// Takes a customer off the lists, or puts it back on them: the journal's way back. REQUIRES: all
+  /// shards are locked.
+  void unlist(Slot& slot);
+  void list(Slot& slot);
+  /// Queues every customer to be written.
+  void mark_all();
   /// The customer whose ID or alternate ID that is, or none.
   std::optional<std::string> owner_of(std::string_view id);
   void note_shared_caps(const Customer& customer);
@@ -310,11 +364,11 @@ public:
 
   /// Lets the running snapshot, if any, have customers before they change: all that one call may
   /// change at once, so that the snapshot's cut lies between calls.
+  /// And queues them for the journal.
   void before_change(Slot* caller, std::span<Slot* const> relatives = {}) {
     const std::uint32_t running = snapshot_.load(std::memory_order_relaxed);
-    if (running == 0) return;
-    write_ahead(caller, running);
-    for (Slot* slot : relatives) write_ahead(slot, running);
+    if (running == 0 && journal_ == nullptr) return;
+    note_change(caller, relatives, running);
   }
   /// Appends every customer's record and remembered requests: a consistent cut.
   void append_snapshot(SnapshotText& text);
@@ -330,8 +384,21 @@ public:
              Timestamp now);
   void log_unlearned(std::string_view customer, const policy::Entitlement& entitlement);
   void merge_estimate(std::string_view entitlement, const state::EstimateStats& stats);
+  std::string estimates_text() const;
+  /// Takes over estimates_text(), as far as it can be read.
+  void merge_estimates(std::string_view text);
+
+  // The store.
+
+  /// Keeps the state in that store from now on, and takes over what is in it. Called once, before
+  /// the engine is used.
+  Result<void> keep_in(std::unique_ptr<store::Store> store);
+  /// Null: the state is kept nowhere.
+  Journal* journal() { return journal_.get(); }
 
 private:
+  Result<Decision> decide(const Who& who, core::CallInput& input, bool commit,
+                          const Condition* condition, Rest* rest);
   class Ids final : public core::IdSource {
   public:
     std::string next() override { return random_.next(); }
@@ -340,12 +407,14 @@ private:
     env::RandomIds random_;
   };
 
+  void note_change(Slot* caller, std::span<Slot* const> relatives, std::uint32_t running);
   void write_ahead(Slot* slot, std::uint32_t running);
+  std::uint64_t unsafe_group(const Locked& locked) const;
   void append_record(SnapshotText& text, Slot& slot, std::uint32_t running);
   bool refs_count(const policy::Policy& policy, const Customer& customer,
                   core::EntitlementKey key) const;
   Result<Decision> decide_locked(Locked& locked, core::CallInput& input, bool commit,
-                                 const Once* once);
+                                 const Once* once, std::vector<Event>& events);
   void teach(Locked& locked, const core::Outcome& outcome, Timestamp now);
   void settle_names(Locked& locked, core::EntitlementKey key);
 
@@ -363,12 +432,14 @@ private:
   std::mutex policy_change_;
   mutable std::mutex estimates_mutex_;
   absl::flat_hash_map<Symbol, std::vector<state::EstimateStats>> estimates_;  // guarded by it
+  std::unique_ptr<Journal> journal_;  // null: there is no store
 };
 
 void Locked::before_change() { engine_.before_change(slot_, relatives_); }
 
-/// Puts a record in the place of any customer of its ID, as loading does: no event. Errors:
-/// alias_taken, where the ID or an alternate ID is another customer's.
-Result<void> put_record(Engine& engine, Customer record);
+/// Puts a record in the place of any customer of its ID, as loading does: no event. The group that
+/// is to be waited for, or 0. Errors: alias_taken, where the ID or an alternate ID is another
+/// customer's.
+Result<std::uint64_t> put_record(Engine& engine, Customer record);
 
 }  // namespace limitr::engine

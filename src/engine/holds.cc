@@ -159,11 +159,11 @@ Read<std::string> Limitr::reserve(std::string_view customer, std::string_view en
   if (outcome.error) return *outcome.error;
   locked.before_change();
   state::apply(outcome.upkeep, locked.family());
-  if (!decision.allowed) return std::optional<std::string>();
+  if (!decision.allowed) return engine_->answer(locked, std::optional<std::string>());
   hold->id = engine_->ids().next();
   add_hold(locked, target, *hold, now);
   once.remember(locked, hold->id);
-  return std::optional(hold->id);
+  return engine_->answer(locked, std::optional(hold->id));
 }
 
 Result<Decision> Limitr::settle(std::string_view customer, std::string_view entitlement,
@@ -200,9 +200,9 @@ Result<bool> Limitr::release(std::string_view customer, std::string_view entitle
     locked.before_change();
     state::apply({state::HoldRemoval{target.owner, name, std::string(hold)}}, locked.family());
     once.remember(locked, true);
-    return true;
+    return engine_->answer(locked, true);
   }
-  return false;
+  return engine_->answer(locked, false);
 }
 
 Result<double> Limitr::held(std::string_view customer, std::string_view entitlement) {
@@ -212,7 +212,7 @@ Result<double> Limitr::held(std::string_view customer, std::string_view entitlem
   const core::Target target = engine_->resolve(locked, entitlement, now);
   if (target.denied) return 0.0;
   const state::MeterExtra* extra = locked.family()[target.owner].extra(target.entitlement->name);
-  return amount::rounded(core::held_room(extra, now).value);
+  return engine_->answer(locked, amount::rounded(core::held_room(extra, now).value));
 }
 
 Read<Estimate> Limitr::estimate(std::string_view customer, std::string_view entitlement,

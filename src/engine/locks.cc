@@ -68,8 +68,12 @@ bool Locked::list(std::string_view id) {
     const std::uint32_t index = Engine::shard_of_hash(hash);
     locks_.add(index);
     Shard& shard = engine_.shard(index);
-    if (const auto found = shard.customers.find(id, hash); found != shard.customers.end()) {
+    const HashedId hashed{id, hash};
+    // Both parts of the table at once: it would read one only after the other.
+    shard.customers.prefetch(hashed);
+    if (const auto found = shard.customers.find(hashed); found != shard.customers.end()) {
       slot_ = *found;
+      slot_->prefetch_meters();
       break;
     }
     const auto alt = shard.alts.find(id);

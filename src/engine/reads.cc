@@ -18,8 +18,8 @@ namespace {
 // One read of a meter: finds and locks its family, resolves the entitlement, and reads with
 // `read(reading)`. `otherwise` where there is no such customer, entitlement or limit.
 template <typename T, typename Reader>
-T read_meter(Engine& engine, std::string_view customer, std::string_view entitlement, T otherwise,
-             const Reader& read) {
+Result<T> read_meter(Engine& engine, std::string_view customer, std::string_view entitlement,
+                     T otherwise, const Reader& read) {
   const engine::HostRates rates = engine.rates();
   const Timestamp now = engine.now();
   Locked locked(engine);
@@ -32,6 +32,7 @@ T read_meter(Engine& engine, std::string_view customer, std::string_view entitle
     locked.before_change();
     state::apply(reading.upkeep(), locked.family());
   }
+  if (auto safe = engine.finish(locked); !safe.ok()) return std::move(safe).error();
   return answer;
 }
 
@@ -138,7 +139,7 @@ Read<double> Limitr::value(std::string_view customer, std::string_view entitleme
                            bool grants) {
   using Answer = std::optional<double>;
   bool is_metered = false;
-  const Answer metered =
+  const Read<double> metered =
       read_meter(*engine_, customer, entitlement, Answer(), [&](MeterReading& reading) {
         is_metered = true;
         if (!percent) return Answer(reading.value());
@@ -235,7 +236,7 @@ Read<double> Limitr::credit_remaining(std::string_view customer, std::string_vie
     locked.before_change();
     state::apply(upkeep, locked.family());
   }
-  return std::optional(units);
+  return engine_->answer(locked, std::optional(units));
 }
 
 Read<Json> Limitr::meter(std::string_view customer, std::string_view entitlement) {

@@ -131,10 +131,13 @@ std::optional<Result<T>> Once::repeated(const Locked& locked) const {
 
 void Once::keep(Locked& locked, std::string answer) const {
   const policy::Policy& policy = locked.policy();
-  std::vector<RememberedRequest>& requests = locked.family().at(Family::caller).own_rest().requests;
+  state::CustomerRest& rest = locked.family().at(Family::caller).own_rest();
+  std::vector<RememberedRequest>& requests = rest.requests;
+  const std::uint64_t number = rest.next_request();
   std::erase_if(requests,
                 [&](const RememberedRequest& known) { return is_forgotten(known, now_, policy); });
-  requests.push_back({.id = std::string(request_),
+  requests.push_back({.number = number,
+                      .id = std::string(request_),
                       .fingerprint = fingerprint_,
                       .answer = std::move(answer),
                       .at = now_});

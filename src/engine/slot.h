@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <algorithm>
 #include <atomic>
+#include <cstddef>
 #include <cstdint>
 
 #include "state/customer.h"
@@ -16,6 +18,17 @@ public:
   Slot(state::Customer&& initial, std::uint16_t shard_index)
       : customer(std::move(initial)), shard(shard_index) {}
 
+  /// Asks for the part of the slot that is not on the cache line of the ID. Among a million
+  /// customers a call waits for memory more than for anything else.
+  void prefetch() const { __builtin_prefetch(reinterpret_cast<const char*>(this) + 64); }
+  /// Asks for the meters: they are looked through from the first.
+  void prefetch_meters() const {
+    const auto* meters = reinterpret_cast<const char*>(customer.meters.data());
+    const std::size_t bytes =
+        std::min<std::size_t>(customer.meters.size() * sizeof(state::Meter), 512);
+    for (std::size_t at = 0; at < bytes; at += 64) __builtin_prefetch(meters + at);
+  }
+
   void retain() { references_.fetch_add(1, std::memory_order_relaxed); }
   void release() {
     if (references_.fetch_sub(1, std::memory_order_acq_rel) == 1) delete this;
@@ -25,6 +38,9 @@ public:
   std::uint32_t snapshot = 0;  ///< The last snapshot that has this customer, or that it postdates.
   const std::uint16_t shard;
   bool removed = false;  ///< Deleted, and kept only for those who still refer to it.
+  bool queued = false;   ///< Marked for a group of the journal, and not gathered yet.
+
+  std::uint32_t group = 0;  ///< The low bits of the journal's group it is in; 0: clean.
 
 private:
   std::atomic<std::uint32_t> references_{1};

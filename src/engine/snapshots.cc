@@ -9,10 +9,13 @@
 namespace limitr {
 
 using engine::Engine;
+using engine::Journal;
 using engine::Locked;
 using state::Customer;
 
 namespace {
+
+constexpr std::size_t records_a_group = 4096;
 
 // Names the meters of a customer that no plan of today has an entitlement for: not by their name,
 // and not by one that a former name passes on to, since the customer has that one too.
@@ -31,20 +34,6 @@ void report_unmapped(const policy::Policy& policy, const Customer& customer,
   }
 }
 
-void write_estimates(JsonWriter& json, Engine& engine) {
-  json.begin_object();
-  engine.each_entitlement_estimates(
-      [&](Symbol entitlement, const std::vector<state::EstimateStats>& segments) {
-        json.key(engine.names().text(entitlement)).begin_object();
-        for (const state::EstimateStats& stats : segments) {
-          json.key(stats.segment);
-          state::write_estimate(json, stats);
-        }
-        json.end_object();
-      });
-  json.end_object();
-}
-
 }  // namespace
 
 Result<std::string> Limitr::customers() {
@@ -58,26 +47,30 @@ Result<std::string> Limitr::export_state() {
   engine::SnapshotText text{
       .records = fmt::format(R"({{"format":{},"customers":{{)", state::record_format)};
   engine_->append_snapshot(text);
-  std::string estimates;
-  JsonWriter json(estimates);
-  write_estimates(json, *engine_);
-  return fmt::format(R"({}}},"estimates":{},"requests":[{}]}})", text.records, estimates,
-                     text.requests);
+  return fmt::format(R"({}}},"estimates":{},"requests":[{}]}})", text.records,
+                     engine_->estimates_text(), text.requests);
 }
 
 Result<LoadReport> Limitr::load_customers(std::string_view json) {
   LoadReport report;
   const engine::PolicyPointer policy = engine_->policy();
   const SymbolTable& names = engine_->names();
+  std::uint64_t group = 0;
+  std::optional<Error> failed;
   state::RecordSink sink;
   sink.loaded = [&](Customer customer) {
     report_unmapped(*policy, customer, names, report);
     std::string id = customer.id;
-    Result<void> put = engine::put_record(*engine_, std::move(customer));
+    const Result<std::uint64_t> put = engine::put_record(*engine_, std::move(customer));
     if (put.ok()) {
       ++report.loaded;
+      group = *put;
+      // Not one by one, and not all at once either: what waits is in memory twice.
+      if (report.loaded % records_a_group == 0 && group != 0) {
+        if (auto safe = engine_->journal()->wait(group); !safe.ok()) failed = safe.error();
+      }
     } else {
-      report.refused.push_back({std::move(id), std::move(put).error()});
+      report.refused.push_back({std::move(id), put.error()});
     }
   };
   sink.refused = [&](std::string id, Error error) {
@@ -90,7 +83,10 @@ Result<LoadReport> Limitr::load_customers(std::string_view json) {
     Locked locked(*engine_);
     if (!locked.find(customer)) return;
     locked.before_change();
-    std::vector<state::RememberedRequest>& known = locked.slot().customer.own_rest().requests;
+    state::CustomerRest& rest = locked.slot().customer.own_rest();
+    std::vector<state::RememberedRequest>& known = rest.requests;
+    request.number = rest.next_request();
+    if (engine_->journal() != nullptr) group = engine_->journal()->group_of(locked.slot());
     std::erase_if(known, [&](const state::RememberedRequest& r) { return r.id == request.id; });
     known.push_back(std::move(request));
   };
@@ -99,6 +95,11 @@ Result<LoadReport> Limitr::load_customers(std::string_view json) {
     if (report.loaded == 0 && report.refused.empty()) return std::move(read).error();
     report.refused.push_back({{}, std::move(read).error()});
   }
+  Journal* journal = engine_->journal();
+  if (journal != nullptr && journal->is_sync() && group != 0 && !failed) {
+    if (auto safe = journal->wait(group); !safe.ok()) failed = std::move(safe).error();
+  }
+  if (failed) return *failed;
   return report;
 }
 

@@ -5,6 +5,7 @@
 
 #include "base/json_writer.h"
 #include "engine/engine.h"
+#include "open/open_store.h"
 #include "policy/compile.h"
 #include "state/record.h"
 
@@ -75,15 +76,25 @@ Limitr::~Limitr() = default;
 
 std::string_view Limitr::version() noexcept { return LIMITR_VERSION; }
 
-Result<Limitr> Limitr::open_document(const policy::Node& document, Options options) {
+Result<Limitr> Limitr::open_document(const policy::Node& document, Options options,
+                                     std::unique_ptr<store::Store> store) {
   if (!options.log) options.log = log_to_stderr;
+  if (!store && !options.store.empty()) {
+    Result<std::unique_ptr<store::Store>> named = store_at(options.store);
+    if (!named.ok()) return std::move(named).error();
+    store = *std::move(named);
+  }
   auto names = std::make_shared<SymbolTable>();
   policy::Compiled compiled = policy::compile(document, names, options.validate);
   if (!compiled.policy) return policy::first_error(compiled.issues);
   for (const Issue& issue : compiled.issues) options.log(issue.to_string());
   warn_of_missing(*compiled.policy, options);
   const engine::PolicyPointer policy = compiled.policy;
-  Limitr limitr(std::make_unique<engine::Engine>(policy, names, std::move(options)));
+  auto engine = std::make_unique<engine::Engine>(policy, names, std::move(options));
+  if (store) {
+    if (auto kept = engine->keep_in(std::move(store)); !kept.ok()) return std::move(kept).error();
+  }
+  Limitr limitr(std::move(engine));
   if (auto added = add_listed_customers(limitr, *names, policy->document); !added.ok()) {
     return std::move(added).error();
   }
@@ -93,13 +104,20 @@ Result<Limitr> Limitr::open_document(const policy::Node& document, Options optio
 Result<Limitr> Limitr::open(std::string_view policy, Options options) {
   Result<policy::Node> document = policy::parse_document(policy, options.format, options.bounds);
   if (!document.ok()) return std::move(document).error();
-  return open_document(*document, std::move(options));
+  return open_document(*document, std::move(options), nullptr);
+}
+
+Result<Limitr> open_with_store(std::string_view policy, Options options,
+                               std::unique_ptr<store::Store> store) {
+  Result<policy::Node> document = policy::parse_document(policy, options.format, options.bounds);
+  if (!document.ok()) return std::move(document).error();
+  return Limitr::open_document(*document, std::move(options), std::move(store));
 }
 
 Result<Limitr> Limitr::open_json(const Json& policy, Options options) {
   Result<policy::Node> document = policy::to_node(policy, options.bounds);
   if (!document.ok()) return std::move(document).error();
-  return open_document(*document, std::move(options));
+  return open_document(*document, std::move(options), nullptr);
 }
 
 }  // namespace limitr

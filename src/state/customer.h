@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <memory>
@@ -177,6 +178,7 @@ struct Cap {
 
 /// The answer to a call that came with a request ID. spec: state.md, Exactly once
 struct RememberedRequest {
+  std::uint64_t number = 0;  ///< Of a customer's requests, in the order in which they came.
   std::string id;
   std::uint64_t fingerprint = 0;  ///< Of the call's arguments.
   std::string answer;             ///< JSON text.
@@ -194,7 +196,13 @@ struct CustomerRest {
   std::vector<Cap> caps;      ///< Likewise.
   Json metadata;              ///< An object, or null.
   Json unknown = {};
-  std::vector<RememberedRequest> requests;  ///< Oldest first. Not part of the record.
+  std::vector<RememberedRequest> requests;  ///< By number. Not part of the record.
+  std::uint64_t requests_written = 0;       ///< The last number that a store has or is to get.
+
+  /// A number for the next request.
+  std::uint64_t next_request() const {
+    return std::max(requests_written, requests.empty() ? 0 : requests.back().number) + 1;
+  }
 };
 
 /// One customer. Copies are deep.

@@ -1,0 +1,152 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "store/memory_store.h"
+
+#include <map>
+#include <mutex>
+#include <utility>
+
+#include <fmt/format.h>
+
+namespace limitr::store {
+namespace {
+
+// What the stores of one name share.
+struct Memory {
+  std::mutex mutex;
+  std::map<std::string, StoredCustomer> customers;
+  std::map<std::string, std::string> alts;  // alternate ID -> customer
+  std::optional<std::string> estimates;
+  std::optional<std::string> policy;
+  std::uint64_t last_group = 0;
+  std::uint64_t epoch = 0;
+  std::optional<Owner> owner;
+};
+
+std::shared_ptr<Memory> memory_of(const std::string& name) {
+  static std::mutex mutex;
+  static std::map<std::string, std::weak_ptr<Memory>> memories;
+  if (name.empty()) return std::make_shared<Memory>();
+  const std::lock_guard lock(mutex);
+  std::shared_ptr<Memory> memory = memories[name].lock();
+  if (!memory) memories[name] = memory = std::make_shared<Memory>();
+  return memory;
+}
+
+class MemoryStore final : public Store {
+public:
+  explicit MemoryStore(std::shared_ptr<Memory> memory) : memory_(std::move(memory)) {}
+  ~MemoryStore() override { release(); }
+
+  Result<Opened> open(Access access, const Owner& owner) override {
+    const std::lock_guard lock(memory_->mutex);
+    const bool is_ours = memory_->owner && epoch_ == memory_->epoch;
+    if (access == Access::own && memory_->owner && !is_ours) {
+      return Error{.code = ErrorCode::store_owned,
+                   .message = fmt::format("the store is owned by process {} on {}",
+                                          memory_->owner->process, memory_->owner->host)};
+    }
+    if (access == Access::own) {
+      memory_->owner = owner;
+      epoch_ = ++memory_->epoch;
+    }
+    return Opened{.last_group = memory_->last_group,
+                  .customers = memory_->customers.size(),
+                  .estimates = memory_->estimates,
+                  .policy = memory_->policy};
+  }
+
+  Result<void> commit(const Group& group) override {
+    const std::lock_guard lock(memory_->mutex);
+    if (epoch_ != memory_->epoch) {
+      return Error{.code = ErrorCode::store_fenced, .message = "another engine owns the store"};
+    }
+    for (const CustomerWrite& write : group.customers) put(group.number, write);
+    if (group.estimates) memory_->estimates = group.estimates;
+    if (group.policy) memory_->policy = group.policy;
+    memory_->last_group = group.number;
+    return {};
+  }
+
+  Result<std::uint64_t> last_group() override {
+    const std::lock_guard lock(memory_->mutex);
+    return memory_->last_group;
+  }
+
+  Result<std::vector<StoredCustomer>> read(std::span<const std::string> ids) override {
+    const std::lock_guard lock(memory_->mutex);
+    std::vector<StoredCustomer> found;
+    for (const std::string& id : ids) {
+      const auto alt = memory_->alts.find(id);
+      const auto customer = memory_->customers.find(alt == memory_->alts.end() ? id : alt->second);
+      if (customer != memory_->customers.end()) found.push_back(customer->second);
+    }
+    return found;
+  }
+
+  Result<void> scan(const std::function<bool(StoredCustomer)>& visit) override {
+    std::map<std::string, StoredCustomer> customers;
+    {
+      const std::lock_guard lock(memory_->mutex);
+      customers = memory_->customers;
+    }
+    for (auto& [id, customer] : customers) {
+      if (!visit(std::move(customer))) break;
+    }
+    return {};
+  }
+
+  Result<Status> status() override {
+    const std::lock_guard lock(memory_->mutex);
+    Status status;
+    status.kind = "memory";
+    status.owner = memory_->owner;
+    status.last_group = memory_->last_group;
+    status.customers = memory_->customers.size();
+    for (const auto& [id, customer] : memory_->customers) {
+      status.requests += customer.requests.size();
+      status.bytes += customer.record.size();
+    }
+    return status;
+  }
+
+  Result<void> close() override {
+    release();
+    return {};
+  }
+
+private:
+  void put(std::uint64_t number, const CustomerWrite& write) {
+    std::erase_if(memory_->alts, [&](const auto& alt) { return alt.second == write.id; });
+    if (!write.record) {
+      memory_->customers.erase(write.id);
+      return;
+    }
+    for (const std::string& alt : write.alt_ids) memory_->alts[alt] = write.id;
+    StoredCustomer& customer = memory_->customers[write.id];
+    customer.id = write.id;
+    customer.version = number;
+    customer.record = *write.record;
+    std::erase_if(customer.requests, [&](const StoredRequest& request) {
+      return request.number < write.first_request;
+    });
+    customer.requests.insert(customer.requests.end(), write.new_requests.begin(),
+                             write.new_requests.end());
+  }
+
+  void release() {
+    const std::lock_guard lock(memory_->mutex);
+    if (epoch_ != 0 && epoch_ == memory_->epoch) memory_->owner.reset();
+    epoch_ = 0;
+  }
+
+  const std::shared_ptr<Memory> memory_;
+  std::uint64_t epoch_ = 0;  // ours, while we own it
+};
+
+}  // namespace
+
+std::unique_ptr<Store> memory_store(std::string name) {
+  return std::make_unique<MemoryStore>(memory_of(name));
+}
+
+}  // namespace limitr::store

@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <limitr/result.h>
+#include <limitr/time.h>
+
+// The port between an engine and where its state is kept. A store keeps texts and knows nothing of
+// what is in them; the engine knows this header and no store.
+//
+// INVARIANTS that every store keeps, and the contract suite holds it to:
+// 1. A group is written wholly or not at all, also over a crash at any moment.
+// 2. When commit() returns success, the group outlives the process and, as far as the store's own
+//    durability goes, the machine.
+// 3. Groups carry the epoch of the owner they come from; what comes from an earlier owner is
+// refused.
+// 4. A record that is not what was written is never given out: it is named as damaged.
+namespace limitr::store {
+
+/// An answer that is remembered for a customer's request. Numbered in the order in which they came.
+struct StoredRequest {
+  std::uint64_t number = 0;
+  std::string id;
+  std::uint64_t fingerprint = 0;
+  std::string answer;
+  Timestamp at;
+  friend bool operator==(const StoredRequest&, const StoredRequest&) = default;
+};
+
+/// What is kept of one customer.
+struct StoredCustomer {
+  std::string id;
+  std::uint64_t version = 0;            ///< The number of the group that wrote it last.
+  std::string record;                   ///< Its portable JSON. Empty where it is damaged.
+  std::vector<StoredRequest> requests;  ///< By number.
+  std::optional<Error> damage = {};  ///< data_corrupt: what is wrong with it, and where it is kept.
+};
+
+/// One customer's part of a group.
+struct CustomerWrite {
+  std::string id;
+  std::optional<std::string>
+      record;  ///< None: the customer is removed, with all that is kept of it.
+  std::vector<std::string> alt_ids;         ///< All that lead to the customer from now on.
+  std::vector<StoredRequest> new_requests;  ///< Added to those that are there.
+  std::uint64_t first_request = 0;          ///< Those with a smaller number are forgotten.
+};
+
+/// What is written as one.
+struct Group {
+  std::uint64_t number = 0;  ///< Above that of every group before, over all owners.
+  std::vector<CustomerWrite> customers;
+  std::optional<std::string> estimates;  ///< The statistics over all customers, as JSON.
+  std::optional<std::string> policy;     ///< The policy document, as JSON.
+
+  bool empty() const { return customers.empty() && !estimates && !policy; }
+};
+
+/// Who writes to the store.
+struct Owner {
+  std::string host;
+  std::int64_t process = 0;
+  Timestamp since;
+};
+
+enum class Access : std::uint8_t {
+  own,   ///< To read and write, as the only one.
+  read,  ///< To read what an owner, if there is one, has written so far.
+};
+
+/// What a store says of itself when it is opened.
+struct Opened {
+  std::uint64_t last_group = 0;  ///< The number of the last group written; 0: none ever was.
+  std::uint64_t customers = 0;
+  std::optional<std::string> estimates;
+  std::optional<std::string> policy;
+};
+
+/// What `limitr store` shows.
+struct Status {
+  std::string kind;            ///< sqlite, file, ...
+  std::optional<Owner> owner;  ///< Who owns it now.
+  std::uint64_t last_group = 0;
+  std::uint64_t customers = 0;
+  std::uint64_t requests = 0;
+  std::uint64_t bytes = 0;   ///< What it takes in the file system or the server, as far as known.
+  std::uint32_t schema = 0;  ///< The version of its tables or files.
+  std::string software;      ///< The version of what stands behind it.
+};
+
+/// Errors of every function that returns a Result: store_unavailable: nothing of the call was
+/// written, and it may succeed later; store_fenced: another owner has taken over; data_corrupt:
+/// what was found is not what was written. Threads: commit(), last_group() and reopening by one
+/// thread at a time; read() and scan() by any, also while a group is being written.
+class Store {
+public:
+  virtual ~Store() = default;
+  Store(const Store&) = delete;
+  Store& operator=(const Store&) = delete;
+
+  /// Opens, makes what is missing, and becomes the owner where that is asked for. May be called
+  /// again after a failure: then everything is closed first, and nothing of what only memory or a
+  /// cache holds is trusted. Errors also: store_owned, naming the owner that is alive;
+  /// store_weaker, where what was asked for is more than the store is set to keep;
+  /// invalid_argument, where it is no such store.
+  virtual Result<Opened> open(Access access, const Owner& owner) = 0;
+  /// Writes a group. Errors also: outcome_unknown: it was written or not, last_group() of the
+  /// reopened store tells.
+  virtual Result<void> commit(const Group& group) = 0;
+  /// The number of the last group written, by any owner.
+  virtual Result<std::uint64_t> last_group() = 0;
+  /// The customers of these IDs or alternate IDs, in any order, those that are not there left out.
+  virtual Result<std::vector<StoredCustomer>> read(std::span<const std::string> ids) = 0;
+  /// Every customer, in the order of their IDs, as of one moment, until `visit` returns false.
+  virtual Result<void> scan(const std::function<bool(StoredCustomer)>& visit) = 0;
+  virtual Result<Status> status() = 0;
+  /// Lets go of ownership and closes. What was committed stays.
+  virtual Result<void> close() = 0;
+
+protected:
+  Store() = default;
+};
+
+}  // namespace limitr::store

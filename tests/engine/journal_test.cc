@@ -1,0 +1,436 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <atomic>
+#include <memory>
+#include <random>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <limitr/limitr.h>
+
+#include "manual_clock.h"
+#include "open/open_store.h"
+#include "store/memory_store.h"
+
+// What an engine keeps in its store, and what it does when the store fails. spec: state.md, Stores
+namespace limitr {
+namespace {
+
+using ::testing::HasSubstr;
+
+constexpr std::int64_t start_ms = 1'767'225'600'000;  // 2026-01-01
+
+constexpr std::string_view policy = R"(
+policy:
+  credits: { tok: { price: { amount: 1 } }, gold: {} }
+  plans:
+    pro:
+      default: true
+      entitlements:
+        chat: { limit: { credit: tok, value: 10 } }
+        soft: { limit: { credit: tok, value: 10, mode: soft } }
+        shared: { scope: org, limit: { credit: tok, value: 100 } }
+      topups: { extra: { credit: tok, value: 5 } }
+)";
+
+// What the store is to do from now on, besides what it is asked.
+struct Faults {
+  std::atomic<int> refuse{0};         // So many commits write nothing, and say so.
+  std::atomic<int> lose_answer{0};    // So many commits write, and nobody learns of it.
+  std::atomic<int> lose_question{0};  // So many commits write nothing, and nobody learns of it.
+  std::atomic<bool> gone{false};      // It cannot be opened, and takes nothing.
+  std::atomic<bool> goes_when_lost{false};  // It is gone after a lost question or answer.
+  std::atomic<int> commits{0};
+  std::atomic<std::size_t> customers{0};  // in all commits
+};
+
+bool take(std::atomic<int>& count) {
+  int left = count.load();
+  while (left > 0 && !count.compare_exchange_weak(left, left - 1)) {
+  }
+  return left > 0;
+}
+
+class FaultyStore final : public store::Store {
+public:
+  FaultyStore(std::unique_ptr<Store> under, std::shared_ptr<Faults> faults)
+      : under_(std::move(under)), faults_(std::move(faults)) {}
+
+  Result<store::Opened> open(store::Access access, const store::Owner& owner) override {
+    if (faults_->gone) return unavailable();
+    return under_->open(access, owner);
+  }
+  Result<void> commit(const store::Group& group) override {
+    ++faults_->commits;
+    faults_->customers += group.customers.size();
+    if (faults_->gone || take(faults_->refuse)) return unavailable();
+    const Error unknown{.code = ErrorCode::outcome_unknown, .message = "the connection broke off"};
+    if (take(faults_->lose_question)) {
+      faults_->gone = faults_->goes_when_lost.load();
+      return unknown;
+    }
+    Result<void> written = under_->commit(group);
+    if (take(faults_->lose_answer)) {
+      faults_->gone = faults_->goes_when_lost.load();
+      return unknown;
+    }
+    return written;
+  }
+  Result<std::uint64_t> last_group() override { return under_->last_group(); }
+  Result<std::vector<store::StoredCustomer>> read(std::span<const std::string> ids) override {
+    return under_->read(ids);
+  }
+  Result<void> scan(const std::function<bool(store::StoredCustomer)>& visit) override {
+    return under_->scan(visit);
+  }
+  Result<store::Status> status() override { return under_->status(); }
+  Result<void> close() override { return under_->close(); }
+
+private:
+  static Error unavailable() {
+    return {.code = ErrorCode::store_unavailable, .message = "the disk is full"};
+  }
+  const std::unique_ptr<Store> under_;
+  const std::shared_ptr<Faults> faults_;
+};
+
+class JournalTest : public ::testing::Test {
+protected:
+  JournalTest() : name_(::testing::UnitTest::GetInstance()->current_test_info()->name()) {
+    keeper_ = store::memory_store(name_);
+    open();
+  }
+
+  Options options() {
+    Options options;
+    options.clock = clock_;
+    options.durability = durability_;
+    options.store_timeout = timeout_;
+    options.log = [this](std::string_view message) {
+      const std::lock_guard lock(log_mutex_);
+      log_ += std::string(message) + "\n";
+    };
+    return options;
+  }
+  void open() {
+    engine_.reset();
+    auto opened = open_with_store(
+        policy, options(), std::make_unique<FaultyStore>(store::memory_store(name_), faults_));
+    ASSERT_TRUE(opened.ok()) << opened.error().to_string();
+    engine_.emplace(*std::move(opened));
+  }
+  // Throws the engine away with all that it has not written, as a crash does.
+  void crash() {
+    faults_->gone = true;
+    engine_.reset();
+    faults_->gone = false;
+    open();
+  }
+  Limitr& engine() { return *engine_; }
+  std::string log() {
+    const std::lock_guard lock(log_mutex_);
+    return log_;
+  }
+  double value(std::string_view id, std::string_view entitlement = "chat") {
+    const Read<double> value = engine().value(id, entitlement);
+    EXPECT_TRUE(value.ok()) << value.error().to_string();
+    return value.ok() ? value->value_or(-1) : -2;
+  }
+
+  std::string name_;
+  std::unique_ptr<store::Store> keeper_;  // keeps the memory while no engine has it
+  std::shared_ptr<Faults> faults_ = std::make_shared<Faults>();
+  std::shared_ptr<ManualClock> clock_ = std::make_shared<ManualClock>(start_ms);
+  Durability durability_ = Durability::sync;
+  Millis timeout_{0};
+  std::mutex log_mutex_;
+  std::string log_;
+  std::optional<Limitr> engine_;
+};
+
+TEST_F(JournalTest, WhatWasAnsweredIsThereAfterACrash) {
+  ASSERT_TRUE(engine().create_customer("ann", {.alts = {"a1"}}).ok());
+  ASSERT_TRUE(*engine().allow("ann", "chat", 4));
+  ASSERT_TRUE(*engine().apply_customer_topup("ann", "extra"));
+  ASSERT_TRUE(engine().reserve("ann", "chat", {.value = 2})->has_value());
+  ASSERT_TRUE((*engine().add_customer_cap("ann", 50, {.cap = "month"})).has_value());
+  const std::string before = *engine().customers();
+  crash();
+  EXPECT_EQ(*engine().customers(), before);
+  EXPECT_EQ(value("a1"), 4);
+  EXPECT_FALSE(*engine().allow("ann", "chat", 11));
+}
+
+TEST_F(JournalTest, OnlyWhatChangedIsWritten) {
+  for (const char* id : {"ann", "bob", "cay"}) ASSERT_TRUE(engine().create_customer(id).ok());
+  const std::size_t before = faults_->customers;
+  ASSERT_TRUE(*engine().allow("bob", "chat", 1));
+  EXPECT_EQ(faults_->customers, before + 1);
+  ASSERT_TRUE(engine().check("bob", "chat", 1).ok());
+  ASSERT_FALSE(*engine().allow("bob", "chat", 100));
+  EXPECT_EQ(faults_->customers, before + 1) << "what changes nothing writes nothing";
+}
+
+TEST_F(JournalTest, ADeletedCustomerIsGoneAndANewOneOfItsIdStartsAfresh) {
+  ASSERT_TRUE(engine().create_customer("ann").ok());
+  ASSERT_TRUE(*engine().allow("ann", "chat", 4, {.request = "r"}));
+  ASSERT_TRUE(*engine().delete_customer("ann"));
+  crash();
+  EXPECT_EQ(engine().allow("ann", "chat", 1)->reason, Reason::unknown_customer);
+  ASSERT_TRUE(engine().create_customer("ann").ok());
+  crash();
+  EXPECT_EQ(value("ann"), 0);
+  EXPECT_FALSE(engine().allow("ann", "chat", 4, {.request = "r"})->repeated);
+}
+
+TEST_F(JournalTest, RequestsAreRememberedOverARestart) {
+  ASSERT_TRUE(engine().create_customer("ann").ok());
+  ASSERT_TRUE(*engine().allow("ann", "chat", 4, {.request = "r1"}));
+  ASSERT_TRUE(*engine().allow("ann", "chat", 1, {.request = "r2"}));
+  crash();
+  EXPECT_TRUE(engine().allow("ann", "chat", 4, {.request = "r1"})->repeated);
+  EXPECT_TRUE(engine().allow("ann", "chat", 1, {.request = "r2"})->repeated);
+  EXPECT_EQ(value("ann"), 5);
+  EXPECT_EQ(engine().allow("ann", "chat", 2, {.request = "r1"}).error().code,
+            ErrorCode::request_mismatch);
+}
+
+// Goal: a call that fails has changed nothing, and told nobody; the next one goes on from there.
+TEST_F(JournalTest, ARefusedGroupIsTakenBack) {
+  ASSERT_TRUE(engine().create_customer("ann").ok());
+  ASSERT_TRUE(*engine().allow("ann", "chat", 4));
+  int events = 0;
+  engine().add_handler("count", [&](const Event&) { ++events; });
+  faults_->refuse = 1;
+  const Result<Decision> failed = engine().allow("ann", "chat", 5, {.request = "r"});
+  ASSERT_FALSE(failed.ok());
+  EXPECT_EQ(failed.error().code, ErrorCode::store_unavailable);
+  EXPECT_THAT(failed.error().message, HasSubstr("the disk is full"));
+  EXPECT_EQ(events, 0);
+  EXPECT_THAT(log(), HasSubstr("the store has failed"));
+  // The store is given a moment before it is tried again.
+  Result<Decision> again = failed;
+  while (!again.ok()) again = engine().allow("ann", "chat", 5, {.request = "r"});
+  EXPECT_FALSE(again->repeated);
+  EXPECT_EQ(again->value, 9);
+  EXPECT_EQ(events, 1);
+  crash();
+  EXPECT_EQ(value("ann"), 9);
+}
+
+TEST_F(JournalTest, CreationsDeletionsAndAlternateIdsAreTakenBackToo) {
+  ASSERT_TRUE(engine().create_customer("ann", {.alts = {"a1"}}).ok());
+  ASSERT_TRUE(*engine().allow("ann", "chat", 4, {.request = "r"}));
+  const std::string before = *engine().customers();
+  faults_->gone = true;
+  EXPECT_FALSE(engine().delete_customer("ann").ok());
+  EXPECT_FALSE(engine().create_customer("bob", {.alts = {"b1"}}).ok());
+  EXPECT_FALSE(engine().set_alt_customer_id("ann", "a2").ok());
+  EXPECT_FALSE(engine().delete_alt_customer_id("a1").ok());
+  faults_->gone = false;
+  while (!engine().flush().ok()) {
+  }
+  EXPECT_EQ(*engine().customers(), before);
+  EXPECT_EQ(value("a1"), 4);
+  EXPECT_FALSE((*engine().value("b1", "chat")).has_value());
+  EXPECT_FALSE((*engine().value("a2", "chat")).has_value());
+  EXPECT_TRUE(engine().allow("ann", "chat", 4, {.request = "r"})->repeated);
+  crash();
+  EXPECT_EQ(*engine().customers(), before);
+  EXPECT_TRUE(engine().allow("a1", "chat", 4, {.request = "r"})->repeated);
+}
+
+// Goal: one that was deleted and made anew before the store failed is the old one again.
+TEST_F(JournalTest, TheFormerCustomerOfAnIdComesBack) {
+  ASSERT_TRUE(engine().create_customer("ann").ok());
+  ASSERT_TRUE(*engine().allow("ann", "chat", 4));
+  faults_->gone = true;
+  EXPECT_FALSE(engine().delete_customer("ann").ok());
+  faults_->gone = false;
+  while (!engine().flush().ok()) {
+  }
+  EXPECT_EQ(value("ann"), 4);
+  ASSERT_TRUE(*engine().allow("ann", "chat", 1));
+  crash();
+  EXPECT_EQ(value("ann"), 5);
+}
+
+// Goal: a change that the store has taken is never reported as undone, nor made twice.
+TEST_F(JournalTest, AnAnswerThatWasLostIsLookedUp) {
+  timeout_ = Millis(5000);
+  open();
+  ASSERT_TRUE(engine().create_customer("ann").ok());
+  faults_->lose_answer = 1;
+  ASSERT_TRUE(*engine().allow("ann", "chat", 4)) << "it was written, and is allowed";
+  faults_->lose_question = 1;
+  const Result<Decision> lost = engine().allow("ann", "chat", 3);
+  ASSERT_FALSE(lost.ok());
+  EXPECT_EQ(lost.error().code, ErrorCode::store_unavailable) << "it was not, and nothing changed";
+  while (!engine().flush().ok()) {
+  }
+  EXPECT_EQ(value("ann"), 4);
+  crash();
+  EXPECT_EQ(value("ann"), 4);
+}
+
+// Goal: the same request tells what came of it; reads and other calls do not rest on it meanwhile.
+TEST_F(JournalTest, AnOutcomeThatNobodyKnowsIsSaidAndSettledLater) {
+  faults_->goes_when_lost = true;
+  for (const bool is_written : {true, false}) {
+    SCOPED_TRACE(is_written);
+    const std::string id = is_written ? "ann" : "bob";
+    ASSERT_TRUE(engine().create_customer(id).ok());
+    ASSERT_TRUE(engine().create_customer(id + "2").ok());
+    (is_written ? faults_->lose_answer : faults_->lose_question) = 1;
+    const Result<Decision> unknown = engine().allow(id, "chat", 4, {.request = "r"});
+    ASSERT_FALSE(unknown.ok());
+    EXPECT_EQ(unknown.error().code, ErrorCode::outcome_unknown);
+    EXPECT_FALSE(engine().check(id, "chat", 1).ok());
+    EXPECT_EQ(engine().allow(id + "2", "chat", 3).error().code, ErrorCode::store_unavailable);
+    faults_->gone = false;
+    Result<Decision> again = unknown;
+    while (!again.ok()) again = engine().allow(id, "chat", 4, {.request = "r"});
+    EXPECT_EQ(again->repeated, is_written);
+    while (!engine().flush().ok()) {
+    }
+    EXPECT_EQ(value(id), 4);
+    EXPECT_EQ(value(id + "2"), 0) << "what was refused meanwhile has not happened";
+    crash();
+    EXPECT_EQ(value(id), 4);
+    EXPECT_EQ(value(id + "2"), 0);
+  }
+}
+
+TEST_F(JournalTest, IntervalAndManualWriteLaterAndLoseNothingToAFailure) {
+  durability_ = Durability::manual;
+  open();
+  ASSERT_TRUE(engine().create_customer("ann").ok());
+  faults_->commits = 0;
+  ASSERT_TRUE(*engine().allow("ann", "chat", 4, {.request = "r"}));
+  EXPECT_EQ(faults_->commits, 0);
+  faults_->refuse = 1;
+  EXPECT_EQ(engine().flush().error().code, ErrorCode::store_unavailable);
+  ASSERT_TRUE(*engine().allow("ann", "chat", 1)) << "memory is what counts";
+  while (!engine().flush().ok()) {
+  }
+  crash();
+  EXPECT_EQ(value("ann"), 5);
+  EXPECT_TRUE(engine().allow("ann", "chat", 4, {.request = "r"})->repeated);
+  ASSERT_TRUE(*engine().allow("ann", "chat", 1));
+  crash();
+  EXPECT_EQ(value("ann"), 5) << "what was not flushed is lost, as was asked for";
+  ASSERT_TRUE(*engine().allow("ann", "chat", 2));
+  const Result<std::uint64_t> written = engine().close();
+  ASSERT_TRUE(written.ok());
+  EXPECT_EQ(*written, 1U);
+  open();
+  EXPECT_EQ(value("ann"), 7);
+}
+
+TEST_F(JournalTest, ABatchIsOneGroup) {
+  for (const char* id : {"ann", "bob"}) ASSERT_TRUE(engine().create_customer(id).ok());
+  faults_->commits = 0;
+  const std::vector<Call> calls = {{.customer = "ann", .entitlement = "chat", .value = 4},
+                                   {.customer = "bob", .entitlement = "chat", .value = 11},
+                                   {.customer = "ann", .entitlement = "chat", .value = 5}};
+  const auto decisions = engine().allow_many(calls);
+  EXPECT_TRUE(decisions[0]->allowed);
+  EXPECT_FALSE(decisions[1]->allowed);
+  EXPECT_TRUE(decisions[2]->allowed);
+  EXPECT_EQ(faults_->commits, 1);
+  faults_->refuse = 1;
+  for (const auto& failed : engine().allow_many(calls)) {
+    EXPECT_FALSE(failed.ok() && failed->allowed) << "a denial that rests on nothing unsafe stands";
+  }
+  while (!engine().flush().ok()) {
+  }
+  EXPECT_EQ(value("ann"), 9);
+}
+
+TEST_F(JournalTest, EstimatesAndThePolicyAreKept) {
+  ASSERT_TRUE(engine().create_customer("ann").ok());
+  for (int i = 0; i < 6; ++i) ASSERT_TRUE(*engine().observe("ann", "soft", 7));
+  ASSERT_TRUE(engine().create_customer("bob").ok());
+  const Read<Estimate> before = engine().estimate("bob", "soft");
+  ASSERT_TRUE(before.ok() && before->has_value());
+  ASSERT_TRUE(engine().close().ok());
+  open();
+  const Read<Estimate> after = engine().estimate("bob", "soft");
+  ASSERT_TRUE(after.ok() && after->has_value());
+  EXPECT_EQ((*after)->samples, (*before)->samples);
+  EXPECT_EQ((*after)->value, (*before)->value);
+  auto other = store::memory_store(name_);
+  const auto opened = other->open(store::Access::read, {});
+  ASSERT_TRUE(opened.ok() && opened->policy);
+  EXPECT_EQ(Json::parse(*opened->policy), engine().policy());
+}
+
+TEST_F(JournalTest, ASecondEngineIsToldWhoOwnsTheStore) {
+  const auto second = open_with_store(policy, options(), store::memory_store(name_));
+  ASSERT_FALSE(second.ok());
+  EXPECT_EQ(second.error().code, ErrorCode::store_owned);
+  ASSERT_TRUE(engine().close().ok());
+  EXPECT_FALSE(engine().create_customer("ann").ok()) << "a closed engine changes nothing";
+  EXPECT_TRUE(open_with_store(policy, options(), store::memory_store(name_)).ok());
+}
+
+// Goal: whatever fails when, an exact limit is never passed, every call that was answered is in the
+// store, and a call over two customers is there for both or for none.
+TEST_F(JournalTest, ThreadsUnderFaultsLoseNothingAndTearNothing) {
+  constexpr int customers = 6;
+  constexpr int threads = 4;
+  timeout_ = Millis(5000);
+  open();
+  ASSERT_TRUE(engine().create_customer("acme", {.type = "org"}).ok());
+  for (int i = 0; i < customers; ++i) {
+    ASSERT_TRUE(engine().create_customer(std::to_string(i), {.refs = {{"acme"}}}).ok());
+    ASSERT_TRUE((*engine().add_customer_cap(std::to_string(i), 1e6, {.cap = "all"})).has_value());
+  }
+  const auto seed = std::random_device()();
+  SCOPED_TRACE("seed " + std::to_string(seed));
+  std::atomic<int> shared{0};
+  std::atomic<bool> done{false};
+  std::thread breaking([&] {
+    std::minstd_rand random(seed);
+    for (int next = 0; !done; next = faults_->commits + 1 + static_cast<int>(random() % 8)) {
+      while (!done && faults_->commits < next) std::this_thread::yield();
+      switch (random() % 3) {
+        case 0: faults_->refuse = 1; break;
+        case 1: faults_->lose_answer = 1; break;
+        default: faults_->lose_question = 1; break;
+      }
+    }
+    faults_->refuse = faults_->lose_answer = faults_->lose_question = 0;
+  });
+  std::vector<std::thread> callers;
+  for (int t = 0; t < threads; ++t) {
+    callers.emplace_back([&, t] {
+      std::minstd_rand random(seed + static_cast<unsigned>(t));
+      for (bool is_full = false; !is_full;) {
+        const std::string id = std::to_string(random() % customers);
+        const auto decision = engine().allow(id, "shared", 1);
+        if (decision.ok() && decision->allowed) ++shared;
+        is_full = decision.ok() && !decision->allowed;
+      }
+    });
+  }
+  for (std::thread& caller : callers) caller.join();
+  done = true;
+  breaking.join();
+  while (!engine().flush().ok()) {
+  }
+  crash();
+  EXPECT_EQ(value("acme", "shared"), shared.load());
+  EXPECT_EQ(shared.load(), 100);
+  double capped = 0;
+  for (int i = 0; i < customers; ++i) {
+    const auto cap = engine().customer_cap(std::to_string(i), "all");
+    capped += (**cap)["meter_value"].get<double>();
+  }
+  EXPECT_EQ(capped, shared.load()) << "the caller's cap moved with the org's meter, or neither";
+}
+
+}  // namespace
+}  // namespace limitr
