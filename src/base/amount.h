@@ -42,6 +42,12 @@ inline bool equal(double a, double b) { return less_or_equal(a, b) && less_or_eq
 inline bool is_zero(double x) { return equal(x, 0); }
 inline bool is_positive(double x) { return less(0, x); }
 
+/// x, or the number nearest to it where it went beyond the range of a double. REQUIRES: not NaN.
+inline double within_range(double x) {
+  constexpr double largest = std::numeric_limits<double>::max();
+  return x > largest ? largest : x < -largest ? -largest : x;
+}
+
 /// x, or zero where it is negative or too small to tell from zero.
 inline double positive_part(double x) { return x < 1e-9 ? 0.0 : x; }
 

@@ -158,6 +158,16 @@ bool is_utf8(std::string_view text) {
   return true;
 }
 
+bool has_only_utf8(const Json& json) {
+  if (json.is_string()) return is_utf8(json.get_ref<const std::string&>());
+  if (json.is_array()) return std::all_of(json.begin(), json.end(), has_only_utf8);
+  if (!json.is_object()) return true;
+  const auto& members = json.get_ref<const Json::object_t&>();
+  return std::all_of(members.begin(), members.end(), [](const auto& member) {
+    return is_utf8(member.first) && has_only_utf8(member.second);
+  });
+}
+
 bool is_deeper_than(const Json& json, int levels) {
   if (!json.is_structured()) return false;
   if (levels == 0) return true;

@@ -76,6 +76,9 @@ private:
 /// Whether `text` is valid UTF-8: what is not would read back as something else.
 bool is_utf8(std::string_view text);
 
+/// Whether all text in a value is, names of members too. REQUIRES: not deeper than max_json_depth.
+bool has_only_utf8(const Json& json);
+
 /// Whether a value nests deeper than `levels`; whoever walks one does so on the stack.
 bool is_deeper_than(const Json& json, int levels);
 

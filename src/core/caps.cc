@@ -110,7 +110,8 @@ std::optional<double> consumption(const Cap& cap, const Exchange& exchange, Symb
   } else if (const auto runes = exchange.to_runes(units, credit, position)) {
     consumed = exchange.from_runes(*runes, cap.credit);
   }
-  if (consumed && std::fabs(*consumed) >= amount::unbounded) return std::nullopt;
+  // Also what is no number at all, as nothing at an unbounded rate.
+  if (consumed && !(std::fabs(*consumed) < amount::unbounded)) return std::nullopt;
   return consumed;
 }
 

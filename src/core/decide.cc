@@ -118,12 +118,13 @@ private:
   const state::MeterExtra* extra_;
 
   const Period period_;
-  const bool begins_;      // the period, or the meter
-  const double stored_;    // m0
-  const double before_;    // m
-  double units_ = 0;       // v
-  double after_ = 0;       // n
-  double overhead_ = 0;    // o
+  const bool begins_;    // the period, or the meter
+  const double stored_;  // m0
+  const double before_;  // m
+  double units_ = 0;     // v
+  double after_ = 0;     // n
+  double overhead_ = 0;  // o
+  double overhead_after_ = 0;
   HeldRoom held_{};        // h, ho
   double gate_units_ = 0;  // gv
   double gate_after_ = 0;  // gn
@@ -143,7 +144,7 @@ private:
 void Decider::run() {
   if (!read_value()) return;
   measure();
-  if (!std::isfinite(after_) || !std::isfinite(overhead_)) {
+  if (!std::isfinite(after_) || !std::isfinite(overhead_after_)) {
     return fail(invalid_value("the call takes the meter beyond the range of a number"));
   }
   if (family_[Family::caller].rest || owner_.rest || !options_.caps.empty()) {
@@ -189,6 +190,7 @@ void Decider::measure() {
   overhead_ = options_.overhead ? *options_.overhead
                                 : input_.host_overhead.value_or(units_ * credit_.overhead_cost);
   overhead_ += 0.0;  // Giving units back that cost nothing costs 0, not -0.
+  overhead_after_ = overhead_before().value_or(0) + overhead_;
 
   if (units_ > 0 && extra_ != nullptr) held_ = held_room(extra_, input_.now);
   gate_units_ = units_ + held_.value;
@@ -365,7 +367,7 @@ void Decider::commit_meter() {
                                         .value_delta = after_ - before_,
                                         .value = after_,
                                         .overhead_delta = overhead_,
-                                        .overhead = overhead_before().value_or(0) + overhead_,
+                                        .overhead = overhead_after_,
                                         .ewma_rate = smoothed_rate(),
                                         .call = {input_.now, units_}};
 

@@ -16,6 +16,13 @@ constexpr double infinity = std::numeric_limits<double>::infinity();
 // INVARIANT (books): starting_value + added = value + drawn + lost, before and after each of the
 // functions below.
 
+// Past the range of a number the books cannot balance any more; what stays there can be kept.
+void keep_in_range(Grant& grant) {
+  for (double* figure : {&grant.value, &grant.drawn, &grant.added, &grant.lost}) {
+    *figure = amount::within_range(*figure);
+  }
+}
+
 void cut_to_max(Grant& grant) {
   if (!grant.max_balance.has_value() || grant.value <= *grant.max_balance) return;
   grant.lost += grant.value - *grant.max_balance;
@@ -31,6 +38,7 @@ void set_balance(Grant& grant, double value) {
   grant.lost += grant.value + grant.starting_value - value;
   grant.value = value;
   cut_to_max(grant);
+  keep_in_range(grant);
 }
 
 double carried(const Grant& grant) {
@@ -62,8 +70,9 @@ void reset_times(Grant& grant, std::int64_t times) {
       const bool grows = grant.reset_mode == ResetMode::add || grant.rollover_pct.value_or(1) == 1;
       if (!grows) continue;
       const auto left = static_cast<double>(times - done - 1);
-      grant.added += step * left;
-      grant.value += step * left;
+      const double grown = std::min(step * left, std::max(0.0, largest_balance - grant.value));
+      grant.added += grown;
+      grant.value += grown;
       if (grant.reset_mode == ResetMode::rollover && grant.rollover_max.has_value()) {
         const double most = grant.starting_value + *grant.rollover_max;
         grant.lost += std::max(0.0, grant.value - most);
@@ -105,6 +114,7 @@ void take_over(Grant& grant, const policy::Topup& topup) {
   grant.reset_catchup_cap = topup.reset_catchup_cap;
   grant.added += grant.starting_value - topup.starting_value;
   grant.starting_value = topup.starting_value;
+  keep_in_range(grant);
 }
 
 // How early a grant is drawn: the smaller the sooner. None: it cannot be compared.
@@ -167,6 +177,7 @@ double cover_of(const Grant& grant, const Exchange& exchange, Symbol credit, dou
 void take(Grant& grant, double amount) {
   grant.drawn += amount;
   grant.value -= amount;
+  keep_in_range(grant);
 }
 
 }  // namespace
@@ -229,10 +240,11 @@ double remaining(const Grants& grants, const Exchange& exchange, Symbol credit, 
       runes += exchange.to_runes(grant.value, grant.credit).value_or(0);
     }
   }
+  runes = amount::within_range(runes);
   if (runes != 0) {
     units += exchange.from_runes(runes, credit, std::max(0.0, from) + units).value_or(0);
   }
-  return units;
+  return amount::within_range(units);
 }
 
 double draw(Grants& grants, const Exchange& exchange, GrantStrategy strategy, Symbol credit,

@@ -11,10 +11,13 @@ namespace limitr::core {
 namespace {
 
 using amount::rounded;
+using amount::within_range;
 
 void add(Margin& margin, EntitlementMargin row) {
-  margin.cost += row.cost;
-  margin.revenue += row.revenue;
+  row.cost = within_range(row.cost);
+  row.revenue = within_range(row.revenue);
+  margin.cost = within_range(margin.cost + row.cost);
+  margin.revenue = within_range(margin.revenue + row.revenue);
   row.margin = margin_percent(row.revenue, row.cost);
   row.cost = rounded(row.cost);
   row.revenue = rounded(row.revenue);
@@ -69,26 +72,26 @@ double MeterReading::grants() {
 
 double MeterReading::extended_limit(bool with_grants) {
   const double covered = with_grants ? grants() : 0;
-  return covered > 0 ? std::max(value_, limit_.value) + covered : limit_.value + covered;
+  return within_range((covered > 0 ? std::max(value_, limit_.value) : limit_.value) + covered);
 }
 
 double MeterReading::value() const { return rounded(value_); }
 
 std::optional<double> MeterReading::remaining(bool with_grants) {
   if (limit_.mode == Mode::observe) return std::nullopt;
-  return rounded(extended_limit(with_grants) - value_);
+  return rounded(within_range(extended_limit(with_grants) - value_));
 }
 
 std::optional<double> MeterReading::remaining_percent(bool with_grants) {
   if (limit_.mode == Mode::observe) return std::nullopt;
   const double limit = extended_limit(with_grants);
   if (amount::is_zero(limit)) return 0;
-  return rounded(std::max(0.0, (limit - value_) / limit * 100));
+  return rounded(within_range(std::max(0.0, (limit - value_) / limit * 100)));
 }
 
 std::optional<double> MeterReading::limit(bool with_grants) {
   if (limit_.mode == Mode::observe) return std::nullopt;
-  return rounded(limit_.value + (with_grants ? grants() : 0));
+  return rounded(within_range(limit_.value + (with_grants ? grants() : 0)));
 }
 
 std::optional<double> MeterReading::allowance(bool with_grants) {
@@ -117,7 +120,7 @@ std::optional<double> MeterReading::projected_exhaustion(bool smoothed, bool wit
 
 std::optional<double> margin_percent(double revenue, double cost) {
   if (revenue == 0) return std::nullopt;
-  return std::round((revenue - cost) / revenue * 100 * 100) / 100;
+  return within_range(std::round((revenue - cost) / revenue * 100 * 100) / 100);
 }
 
 double credit_remaining(const policy::Policy& policy, const state::Family& family,

@@ -6,12 +6,15 @@
 #include "core/reads.h"
 #include "engine/engine.h"
 #include "engine/event_text.h"
+#include "engine/given_text.h"
 #include "state/record.h"
 
 namespace limitr {
 
 using engine::Locked;
 using engine::Once;
+using engine::wrong_text;
+using engine::wrong_texts;
 using state::Customer;
 
 namespace {
@@ -26,9 +29,9 @@ std::string costs_id(std::string_view measurement) { return std::string(measurem
 
 Read<std::string> Limitr::add_customer_cap(std::string_view id, double value,
                                            const CapOptions& options) {
-  if (!is_utf8(options.cap)) {
-    return Error{.code = ErrorCode::invalid_argument, .message = "an ID must be valid UTF-8"};
-  }
+  if (auto wrong = wrong_text(options.cap, "cap")) return *std::move(wrong);
+  if (auto wrong = wrong_texts(options.shared_with, "shared_with")) return *std::move(wrong);
+  if (auto wrong = wrong_texts(options.scope, "scope")) return *std::move(wrong);
   const Timestamp now = engine_->now();
   const Once once(*engine_, options.request, "add_customer_cap", value, options);
   Locked locked(*engine_);
@@ -116,6 +119,7 @@ Result<bool> Limitr::remove_customer_cap(std::string_view id, std::string_view c
 Result<bool> Limitr::start_margin_measurement(std::string_view customer,
                                               std::string_view measurement,
                                               const MeasurementOptions& options) {
+  if (auto wrong = wrong_text(measurement, "measurement")) return *std::move(wrong);
   const Timestamp now = engine_->now();
   const std::string charged = charged_id(measurement);
   const std::string costs = costs_id(measurement);

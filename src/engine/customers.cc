@@ -8,6 +8,7 @@
 #include "core/grants.h"
 #include "engine/engine.h"
 #include "engine/event_text.h"
+#include "engine/given_text.h"
 #include "state/record.h"
 
 namespace limitr {
@@ -16,6 +17,9 @@ using engine::Engine;
 using engine::Locked;
 using engine::Once;
 using engine::Slot;
+using engine::wrong_object;
+using engine::wrong_text;
+using engine::wrong_texts;
 using state::Customer;
 using state::Family;
 
@@ -33,31 +37,30 @@ Customer draft_of(std::string_view id, const NewCustomer& given, SymbolTable& na
   return draft;
 }
 
-// An ID that is not UTF-8 could not be told from another one once it was written.
-Result<void> check_id(std::string_view id, std::string_view if_empty) {
-  if (id.empty())
-    return Error{.code = ErrorCode::invalid_argument, .message = std::string(if_empty)};
-  if (is_utf8(id)) return {};
-  return Error{.code = ErrorCode::invalid_argument, .message = "an ID must be valid UTF-8"};
-}
-
-Result<void> check_alt(std::string_view alt) {
-  return check_id(alt, "an alternate ID cannot be empty");
+std::optional<Error> wrong_id(std::string_view id, std::string_view field) {
+  if (!id.empty()) return wrong_text(id, field);
+  return Error{
+      .code = ErrorCode::invalid_argument,
+      .message = field == "id" ? "a customer needs an ID" : "an alternate ID cannot be empty",
+      .where = std::string(field)};
 }
 
 Result<void> check_new(std::string_view id, const NewCustomer& given) {
-  if (auto valid = check_id(id, "a customer needs an ID"); !valid.ok()) return valid;
+  if (auto wrong = wrong_id(id, "id")) return *std::move(wrong);
   if (auto wrong = engine::wrong_request(given.request)) return *std::move(wrong);
   for (const std::string& alt : given.alts) {
-    if (auto valid = check_alt(alt); !valid.ok()) return valid;
+    if (auto wrong = wrong_id(alt, "alts")) return *std::move(wrong);
   }
-  if (!given.metadata || given.metadata->is_null()) return {};
-  if (given.metadata->is_object() && !is_deeper_than(*given.metadata, max_json_depth)) return {};
-  return Error{.code = ErrorCode::invalid_argument,
-               .message = fmt::format("a customer's metadata is null or an object at most {} "
-                                      "levels deep",
-                                      max_json_depth),
-               .where = "metadata"};
+  if (auto wrong = wrong_text(given.plan, "plan")) return *std::move(wrong);
+  if (auto wrong = wrong_text(given.type, "type")) return *std::move(wrong);
+  if (auto wrong = wrong_text(given.label, "label")) return *std::move(wrong);
+  if (given.refs) {
+    if (auto wrong = wrong_texts(*given.refs, "refs")) return *std::move(wrong);
+  }
+  if (given.metadata) {
+    if (auto wrong = wrong_object(*given.metadata, "metadata")) return *std::move(wrong);
+  }
+  return {};
 }
 
 // Takes over those alternate IDs that are nobody else's; what there is to log of the others.
@@ -281,6 +284,7 @@ Read<Json> Limitr::customer_metadata(std::string_view id) {
 
 Result<bool> Limitr::set_customer_refs(std::string_view id, std::vector<std::string> refs,
                                        const ChangeOptions& options) {
+  if (auto wrong = wrong_texts(refs, "refs")) return *std::move(wrong);
   const Once once(*engine_, options.request, "set_customer_refs", refs);
   Locked locked(*engine_);
   if (auto answer = once.answer<bool>(locked, locked.find(id))) return *answer;
@@ -307,7 +311,7 @@ Result<bool> Limitr::delete_customer(std::string_view id) {
 
 Result<bool> Limitr::set_alt_customer_id(std::string_view id, std::string_view alt,
                                          const ChangeOptions& options) {
-  if (auto valid = check_alt(alt); !valid.ok()) return std::move(valid).error();
+  if (auto wrong = wrong_id(alt, "alt")) return *std::move(wrong);
   const Timestamp now = engine_->now();
   const Once once(*engine_, options.request, "set_alt_customer_id", alt);
   Locked locked(*engine_);

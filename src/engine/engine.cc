@@ -9,6 +9,7 @@
 
 #include "core/customers.h"
 #include "engine/event_text.h"
+#include "engine/given_text.h"
 #include "state/record.h"
 
 namespace limitr::engine {
@@ -23,14 +24,6 @@ void append(std::string& text, const std::string& elements) {
   if (elements.empty()) return;
   begin_element(text);
   text += elements;
-}
-
-std::optional<Error> wrong_event_data(const Json& data) {
-  if (data.is_object() && !is_deeper_than(data, max_json_depth)) return std::nullopt;
-  return Error{
-      .code = ErrorCode::invalid_argument,
-      .message = fmt::format("event data is an object at most {} levels deep", max_json_depth),
-      .where = "event_data"};
 }
 
 bool calls_host_functions(const policy::Policy& policy, const HostFunctions& host) {
@@ -184,6 +177,9 @@ core::Target Engine::resolve(Locked& locked, core::EntitlementKey key, Timestamp
 
 Result<Decision> Engine::decide(const Who& who, core::CallInput& input, bool commit,
                                 const Condition* condition, Rest* rest) {
+  if (input.settles != nullptr) {
+    if (auto wrong = wrong_text(input.settles->segment, "segment")) return *std::move(wrong);
+  }
   std::optional<Once> once;  // A check asks as the allow that it foretells.
   if (!input.options->request.empty()) {
     if (auto wrong = wrong_request(input.options->request)) return *std::move(wrong);

@@ -3,6 +3,7 @@
 
 #include "engine/engine.h"
 #include "engine/event_text.h"
+#include "engine/given_text.h"
 
 namespace limitr {
 
@@ -72,6 +73,13 @@ Error not_finite(const char* what) {
           .message = std::string("the ") + what + " is not a finite number"};
 }
 
+// What is wrong with the texts that a sample is named by.
+template <typename SampleOptions>
+std::optional<Error> wrong_sample(const SampleOptions& options) {
+  if (auto wrong = engine::wrong_text(options.segment, "segment")) return wrong;
+  return engine::wrong_context(options.context);
+}
+
 // The hold that a call would be given, before anyone asked whether there is room for it: value and
 // overhead from the options, else from an estimate, else from the limit's increment.
 Result<state::Hold> wanted_hold(engine::Engine& engine, Locked& locked, const core::Target& target,
@@ -125,6 +133,7 @@ void add_hold(Locked& locked, const core::Target& target, const state::Hold& hol
 Read<std::string> Limitr::reserve(std::string_view customer, std::string_view entitlement,
                                   const ReserveOptions& options) {
   if (options.overhead && !std::isfinite(*options.overhead)) return not_finite("overhead");
+  if (auto wrong = wrong_sample(options)) return *std::move(wrong);
   CallOptions call_options{.event_data = options.context, .overhead = options.overhead};
   core::CallInput input{.entitlement = entitlement,
                         .value = options.value.value_or(0),
@@ -212,7 +221,8 @@ Result<double> Limitr::held(std::string_view customer, std::string_view entitlem
   const core::Target target = engine_->resolve(locked, entitlement, now);
   if (target.denied) return 0.0;
   const state::MeterExtra* extra = locked.family()[target.owner].extra(target.entitlement->name);
-  return engine_->answer(locked, amount::rounded(core::held_room(extra, now).value));
+  return engine_->answer(locked,
+                         amount::rounded(amount::within_range(core::held_room(extra, now).value)));
 }
 
 Read<Estimate> Limitr::estimate(std::string_view customer, std::string_view entitlement,
@@ -230,6 +240,7 @@ Read<Estimate> Limitr::estimate(std::string_view customer, std::string_view enti
 Result<bool> Limitr::observe(std::string_view customer, std::string_view entitlement, Value value,
                              const EstimateOptions& options) {
   if (options.overhead && !std::isfinite(*options.overhead)) return not_finite("overhead");
+  if (auto wrong = wrong_sample(options)) return *std::move(wrong);
   const Timestamp now = engine_->now();
   const Once once(*engine_, options.request, "observe", entitlement, value, options);
   Locked locked(*engine_);

@@ -33,7 +33,7 @@ double History::rate() const {
 double History::acceleration() const {
   if (size() < 3) return 0;
   const auto& [a, b, c] = entries_;
-  return per_ms(b.delta, *b.at, *c.at) - per_ms(a.delta, *a.at, *b.at);
+  return amount::within_range(per_ms(b.delta, *b.at, *c.at) - per_ms(a.delta, *a.at, *b.at));
 }
 
 Customer::Customer(const Customer& other)
