@@ -139,7 +139,7 @@ Read<double> Limitr::value(std::string_view customer, std::string_view entitleme
                            bool grants) {
   using Answer = std::optional<double>;
   bool is_metered = false;
-  const Read<double> metered =
+  Read<double> metered =
       read_meter(*engine_, customer, entitlement, Answer(), [&](MeterReading& reading) {
         is_metered = true;
         if (!percent) return Answer(reading.value());
@@ -164,7 +164,7 @@ Read<double> Limitr::remaining(std::string_view customer, std::string_view entit
 
 Read<double> Limitr::limit(std::string_view id, std::string_view entitlement, bool grants) {
   bool is_metered = false;
-  const auto own =
+  auto own =
       read_meter(*engine_, id, entitlement, std::optional<double>(), [&](MeterReading& reading) {
         is_metered = true;
         return reading.limit(grants);

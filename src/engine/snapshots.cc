@@ -8,7 +8,6 @@
 
 namespace limitr {
 
-using engine::Engine;
 using engine::Journal;
 using engine::Locked;
 using state::Customer;

@@ -145,7 +145,7 @@ private:
 
 }  // namespace
 
-std::unique_ptr<Store> memory_store(std::string name) {
+std::unique_ptr<Store> memory_store(const std::string& name) {
   return std::make_unique<MemoryStore>(memory_of(name));
 }
 

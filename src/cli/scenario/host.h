@@ -18,9 +18,9 @@ namespace limitr::scenario {
 HostFunctions host_functions(const policy::Node* host);
 std::optional<FormatProblem> check_host(const policy::Node& host);
 
-/// The engine's options from a scenario's `options`, which may be null; `bounds` where they name
-/// none. REQUIRES: check_options() found nothing.
-Options engine_options(const policy::Node* options, const DocumentBounds& bounds);
+/// The engine's options from a scenario's `options`, which may be null; `otherwise` are the
+/// bounds where they name none. REQUIRES: check_options() found nothing.
+Options engine_options(const policy::Node* options, const DocumentBounds& otherwise);
 std::optional<FormatProblem> check_options(const policy::Node& options);
 
 }  // namespace limitr::scenario
