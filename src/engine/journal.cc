@@ -109,12 +109,14 @@ Result<void> Journal::open() {
   Result<store::Opened> opened = store_->open(store::Access::own, owner_);
   if (!opened.ok()) return std::move(opened).error();
   base_ = opened->last_group;
+  for (const Error& damage : opened->damage) engine_.log(damage.to_string());
   std::optional<Error> refused;
   const auto visit = [&](store::StoredCustomer stored) {
     if (stored.damage) {
-      engine_.log(
-          fmt::format("customer `{}` was not loaded: {}", stored.id, stored.damage->to_string()));
-      return true;
+      const bool is_lost = stored.record.empty();
+      engine_.log(fmt::format("{} `{}`: {}", is_lost ? "not loaded:" : "loaded without a request:",
+                              stored.id, stored.damage->to_string()));
+      if (is_lost) return true;
     }
     Result<Customer> customer = state::read_customer(stored.record, engine_.names());
     if (!customer.ok()) {

@@ -7,7 +7,22 @@
 
 #include "store/memory_store.h"
 
+#ifdef LIMITR_SQLITE
+#include "store/sqlite/sqlite_store.h"
+#endif
+
 namespace limitr {
+namespace {
+
+#ifdef LIMITR_SQLITE
+Result<std::unique_ptr<store::Store>> sqlite_at(std::string_view url, std::string_view path) {
+  if (!path.empty()) return store::sqlite_store({.path = std::string(path)});
+  return Error{.code = ErrorCode::invalid_argument,
+               .message = fmt::format("`{}` names no file", url)};
+}
+#endif
+
+}  // namespace
 
 Result<std::unique_ptr<store::Store>> store_at(std::string_view url) {
   const std::size_t colon = url.find(':');
@@ -15,11 +30,14 @@ Result<std::unique_ptr<store::Store>> store_at(std::string_view url) {
   if (colon == std::string_view::npos) {
     return Error{.code = ErrorCode::invalid_argument,
                  .message = fmt::format("`{}` is no store: it begins with its kind, as in "
-                                        "memory:",
+                                        "sqlite:limitr.db",
                                         url)};
   }
   const std::string_view rest = url.substr(colon + 1);
   if (kind == "memory") return store::memory_store(std::string(rest));
+#ifdef LIMITR_SQLITE
+  if (kind == "sqlite") return sqlite_at(url, rest);
+#endif
   return Error{.code = ErrorCode::invalid_argument,
                .message = fmt::format("`{}`: there is no store of the kind `{}`", url, kind)};
 }

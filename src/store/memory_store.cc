@@ -57,6 +57,10 @@ public:
 
   Result<void> commit(const Group& group) override {
     const std::lock_guard lock(memory_->mutex);
+    if (epoch_ == 0) {
+      return Error{.code = ErrorCode::store_unavailable,
+                   .message = "the store is not open to write"};
+    }
     if (epoch_ != memory_->epoch) {
       return Error{.code = ErrorCode::store_fenced, .message = "another engine owns the store"};
     }
@@ -74,13 +78,15 @@ public:
 
   Result<std::vector<StoredCustomer>> read(std::span<const std::string> ids) override {
     const std::lock_guard lock(memory_->mutex);
-    std::vector<StoredCustomer> found;
+    std::map<std::string, StoredCustomer> found;
     for (const std::string& id : ids) {
       const auto alt = memory_->alts.find(id);
       const auto customer = memory_->customers.find(alt == memory_->alts.end() ? id : alt->second);
-      if (customer != memory_->customers.end()) found.push_back(customer->second);
+      if (customer != memory_->customers.end()) found.insert(*customer);
     }
-    return found;
+    std::vector<StoredCustomer> each;
+    for (auto& [id, customer] : found) each.push_back(std::move(customer));
+    return each;
   }
 
   Result<void> scan(const std::function<bool(StoredCustomer)>& visit) override {
@@ -129,8 +135,11 @@ private:
     std::erase_if(customer.requests, [&](const StoredRequest& request) {
       return request.number < write.first_request;
     });
-    customer.requests.insert(customer.requests.end(), write.new_requests.begin(),
-                             write.new_requests.end());
+    for (const StoredRequest& added : write.new_requests) {
+      std::erase_if(customer.requests,
+                    [&](const StoredRequest& request) { return request.number == added.number; });
+      customer.requests.push_back(added);
+    }
   }
 
   void release() {

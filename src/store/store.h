@@ -40,7 +40,9 @@ struct StoredCustomer {
   std::uint64_t version = 0;            ///< The number of the group that wrote it last.
   std::string record;                   ///< Its portable JSON. Empty where it is damaged.
   std::vector<StoredRequest> requests;  ///< By number.
-  std::optional<Error> damage = {};  ///< data_corrupt: what is wrong with it, and where it is kept.
+  /// data_corrupt: what is wrong with it, and where it is kept. With a record, that one is good and
+  /// a request is damaged, and left out.
+  std::optional<Error> damage = {};
 };
 
 /// One customer's part of a group.
@@ -48,9 +50,10 @@ struct CustomerWrite {
   std::string id;
   std::optional<std::string>
       record;  ///< None: the customer is removed, with all that is kept of it.
-  std::vector<std::string> alt_ids;         ///< All that lead to the customer from now on.
-  std::vector<StoredRequest> new_requests;  ///< Added to those that are there.
-  std::uint64_t first_request = 0;          ///< Those with a smaller number are forgotten.
+  std::vector<std::string> alt_ids;  ///< All that lead to the customer from now on.
+  /// Added to those that are there; one of the same number is replaced.
+  std::vector<StoredRequest> new_requests;
+  std::uint64_t first_request = 0;  ///< Those with a smaller number are forgotten.
 };
 
 /// What is written as one.
@@ -81,6 +84,7 @@ struct Opened {
   std::uint64_t customers = 0;
   std::optional<std::string> estimates;
   std::optional<std::string> policy;
+  std::vector<Error> damage = {};  ///< data_corrupt: texts that are not what was written.
 };
 
 /// What `limitr store` shows.
@@ -116,7 +120,8 @@ public:
   virtual Result<void> commit(const Group& group) = 0;
   /// The number of the last group written, by any owner.
   virtual Result<std::uint64_t> last_group() = 0;
-  /// The customers of these IDs or alternate IDs, in any order, those that are not there left out.
+  /// The customers of these IDs or alternate IDs, in any order, each once, those that are
+  /// not there left out.
   virtual Result<std::vector<StoredCustomer>> read(std::span<const std::string> ids) = 0;
   /// Every customer, in the order of their IDs, as of one moment, until `visit` returns false.
   virtual Result<void> scan(const std::function<bool(StoredCustomer)>& visit) = 0;

@@ -1,0 +1,152 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "backends.h"
+
+#include <cstdio>
+#include <cstdlib>
+#include <filesystem>
+#include <random>
+#include <utility>
+
+#include "store/memory_store.h"
+#include "store/sqlite/sqlite_store.h"
+
+namespace limitr::store {
+namespace {
+
+class MemoryPlace final : public Place {
+public:
+  std::unique_ptr<Store> store() override { return memory_store(name_); }
+
+private:
+  static std::string next_name() {
+    static int number = 0;
+    return "place " + std::to_string(++number);
+  }
+
+  const std::string name_ = next_name();
+  const std::unique_ptr<Store> keeper_ = memory_store(name_);  // What is kept lives with a store.
+};
+
+class SqlitePlace final : public Place {
+public:
+  std::unique_ptr<Store> store() override { return sqlite_store({.path = folder_.file("s.db")}); }
+
+private:
+  const Folder folder_;
+};
+
+}  // namespace
+
+Folder::Folder() {
+  std::string name = (std::filesystem::temp_directory_path() / "limitr_store_XXXXXX").string();
+  path_ = ::mkdtemp(name.data());
+}
+
+Folder::~Folder() {
+  std::error_code ignored;
+  std::filesystem::remove_all(path_, ignored);
+}
+
+std::vector<Backend> backends() {
+  return {
+      {.name = "memory",
+       .make = [] { return std::make_unique<MemoryPlace>(); },
+       .outlives_process = false},
+      {.name = "sqlite",
+       .make = [] { return std::make_unique<SqlitePlace>(); },
+       .outlives_process = true},
+  };
+}
+
+std::vector<Backend> backends_that_outlive_process() {
+  std::vector<Backend> all = backends();
+  std::erase_if(all, [](const Backend& backend) { return !backend.outlives_process; });
+  return all;
+}
+
+Owner an_owner(const std::string& host) {
+  return {.host = host, .process = 4711, .since = Timestamp(Millis(1'772'355'600'123))};
+}
+
+CustomerWrite put(std::string id, std::string record, std::vector<std::string> alt_ids) {
+  CustomerWrite write;
+  write.id = std::move(id);
+  write.record = std::move(record);
+  write.alt_ids = std::move(alt_ids);
+  return write;
+}
+
+CustomerWrite removal(std::string id) {
+  CustomerWrite write;
+  write.id = std::move(id);
+  return write;
+}
+
+StoredRequest a_request(std::uint64_t number, std::string id, std::string answer) {
+  return {.number = number,
+          .id = id.empty() ? "request " + std::to_string(number) : std::move(id),
+          .fingerprint = 0xfedc'ba98'7654'3210U ^ number,
+          .answer = std::move(answer),
+          .at = Timestamp(Millis(1'772'355'600'000 + static_cast<std::int64_t>(number)))};
+}
+
+Group a_group(std::uint64_t number, std::vector<CustomerWrite> customers) {
+  Group group;
+  group.number = number;
+  group.customers = std::move(customers);
+  return group;
+}
+
+Opened open_own(Store& store) {
+  Result<Opened> opened = store.open(Access::own, an_owner());
+  if (!opened.ok()) {
+    ADD_FAILURE() << opened.error().to_string();
+    return {};
+  }
+  return *std::move(opened);
+}
+
+void must_commit(Store& store, const Group& group) {
+  const Result<void> committed = store.commit(group);
+  if (!committed.ok()) ADD_FAILURE() << committed.error().to_string();
+}
+
+std::vector<StoredCustomer> scan_all(Store& store) {
+  std::vector<StoredCustomer> all;
+  const Result<void> scanned = store.scan([&](StoredCustomer customer) {
+    all.push_back(std::move(customer));
+    return true;
+  });
+  if (!scanned.ok()) ADD_FAILURE() << scanned.error().to_string();
+  return all;
+}
+
+std::optional<StoredCustomer> read_one(Store& store, const std::string& id) {
+  const std::string ids[] = {id};
+  Result<std::vector<StoredCustomer>> found = store.read(ids);
+  if (!found.ok()) {
+    ADD_FAILURE() << found.error().to_string();
+    return std::nullopt;
+  }
+  EXPECT_LE(found->size(), 1U);
+  if (found->empty()) return std::nullopt;
+  return std::move(found->front());
+}
+
+std::string record_of(Store& store, const std::string& id) {
+  const auto found = read_one(store, id);
+  return found ? found->record : "-";
+}
+
+std::uint64_t number_from(const char* variable, std::uint64_t otherwise) {
+  const char* text = std::getenv(variable);
+  return text ? std::strtoull(text, nullptr, 10) : otherwise;
+}
+
+std::uint64_t printed_seed() {
+  const std::uint64_t seed = number_from("LIMITR_SEED", std::random_device()());
+  std::printf("LIMITR_SEED=%llu\n", static_cast<unsigned long long>(seed));
+  return seed;
+}
+
+}  // namespace limitr::store

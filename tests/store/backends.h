@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <ostream>
+#include <string>
+#include <vector>
+
+#include <gtest/gtest.h>
+
+#include "store/store.h"
+
+// The stores that the contract is held against, and what its tests share.
+namespace limitr::store {
+
+/// A folder of its own, gone at the end.
+class Folder {
+public:
+  Folder();
+  Folder(const Folder&) = delete;
+  Folder& operator=(const Folder&) = delete;
+  ~Folder();
+
+  std::string file(const std::string& name) const { return path_ + "/" + name; }
+  const std::string& path() const { return path_; }
+
+private:
+  std::string path_;
+};
+
+/// One place where state is kept. Stores of one place share it.
+class Place {
+public:
+  virtual ~Place() = default;
+  virtual std::unique_ptr<Store> store() = 0;
+};
+
+struct Backend {
+  std::string name;
+  std::function<std::unique_ptr<Place>()> make;
+  bool outlives_process;  ///< What is written is there for the next process.
+};
+
+inline std::ostream& operator<<(std::ostream& out, const Backend& backend) {
+  return out << backend.name;
+}
+
+std::vector<Backend> backends();
+std::vector<Backend> backends_that_outlive_process();
+
+inline std::string backend_name(const ::testing::TestParamInfo<Backend>& info) {
+  return info.param.name;
+}
+
+/// What tests open with.
+Owner an_owner(const std::string& host = "test-host");
+
+CustomerWrite put(std::string id, std::string record, std::vector<std::string> alt_ids = {});
+CustomerWrite removal(std::string id);
+StoredRequest a_request(std::uint64_t number, std::string id = {}, std::string answer = "true");
+Group a_group(std::uint64_t number, std::vector<CustomerWrite> customers);
+
+/// What a call failed with; none where it did not.
+template <typename T>
+std::optional<ErrorCode> failure(const Result<T>& result) {
+  return result.ok() ? std::nullopt : std::optional(result.error().code);
+}
+
+/// Opens, and fails the test where that fails.
+Opened open_own(Store& store);
+void must_commit(Store& store, const Group& group);
+
+/// All customers, in the order in which scan() gives them.
+std::vector<StoredCustomer> scan_all(Store& store);
+/// The only customer of this ID or alternate ID.
+std::optional<StoredCustomer> read_one(Store& store, const std::string& id);
+/// The record of the only customer of this ID or alternate ID; "-" where there is none.
+std::string record_of(Store& store, const std::string& id);
+
+/// From the environment variable of this name, for the long form and for replaying.
+std::uint64_t number_from(const char* variable, std::uint64_t otherwise);
+/// A seed that is printed, or the one in LIMITR_SEED.
+std::uint64_t printed_seed();
+
+}  // namespace limitr::store
