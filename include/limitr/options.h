@@ -36,6 +36,7 @@ struct Options {
   Durability durability = Durability::sync;
   Millis write_interval{100};  ///< For Durability::interval.
   Millis store_timeout{5000};  ///< How long a call may wait to learn what a store has done.
+  bool accept_weaker = false;  ///< Take a store that keeps less than `durability` asks; logged.
   std::function<void(std::string_view message)> log = {};  ///< Empty: standard error.
 };
 

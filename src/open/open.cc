@@ -80,7 +80,7 @@ Result<Limitr> Limitr::open_document(const policy::Node& document, Options optio
                                      std::unique_ptr<store::Store> store) {
   if (!options.log) options.log = log_to_stderr;
   if (!store && !options.store.empty()) {
-    Result<std::unique_ptr<store::Store>> named = store_at(options.store);
+    Result<std::unique_ptr<store::Store>> named = store_at(options.store, options.accept_weaker);
     if (!named.ok()) return std::move(named).error();
     store = *std::move(named);
   }

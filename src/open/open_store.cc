@@ -15,8 +15,11 @@ namespace limitr {
 namespace {
 
 #ifdef LIMITR_SQLITE
-Result<std::unique_ptr<store::Store>> sqlite_at(std::string_view url, std::string_view path) {
-  if (!path.empty()) return store::sqlite_store({.path = std::string(path)});
+Result<std::unique_ptr<store::Store>> sqlite_at(std::string_view url, std::string_view path,
+                                                bool accept_weaker) {
+  if (!path.empty()) {
+    return store::sqlite_store({.path = std::string(path), .accept_weaker = accept_weaker});
+  }
   return Error{.code = ErrorCode::invalid_argument,
                .message = fmt::format("`{}` names no file", url)};
 }
@@ -24,7 +27,7 @@ Result<std::unique_ptr<store::Store>> sqlite_at(std::string_view url, std::strin
 
 }  // namespace
 
-Result<std::unique_ptr<store::Store>> store_at(std::string_view url) {
+Result<std::unique_ptr<store::Store>> store_at(std::string_view url, bool accept_weaker) {
   const std::size_t colon = url.find(':');
   const std::string_view kind = url.substr(0, colon);
   if (colon == std::string_view::npos) {
@@ -36,7 +39,7 @@ Result<std::unique_ptr<store::Store>> store_at(std::string_view url) {
   const std::string_view rest = url.substr(colon + 1);
   if (kind == "memory") return store::memory_store(std::string(rest));
 #ifdef LIMITR_SQLITE
-  if (kind == "sqlite") return sqlite_at(url, rest);
+  if (kind == "sqlite") return sqlite_at(url, rest, accept_weaker);
 #endif
   return Error{.code = ErrorCode::invalid_argument,
                .message = fmt::format("`{}`: there is no store of the kind `{}`", url, kind)};

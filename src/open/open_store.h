@@ -10,8 +10,9 @@
 
 namespace limitr {
 
-/// The store of a URL, not opened yet. Errors: invalid_argument, naming the URL and what is wrong.
-Result<std::unique_ptr<store::Store>> store_at(std::string_view url);
+/// The store of a URL, not opened yet; with `accept_weaker`, also one that keeps less than it
+/// should. Errors: invalid_argument, naming the URL and what is wrong.
+Result<std::unique_ptr<store::Store>> store_at(std::string_view url, bool accept_weaker = false);
 
 /// Limitr::open() with a store of one's own, whatever the options say: for tests of what an engine
 /// does when its store fails.

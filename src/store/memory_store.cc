@@ -20,6 +20,7 @@ struct Memory {
   std::uint64_t last_group = 0;
   std::uint64_t epoch = 0;
   std::optional<Owner> owner;
+  std::map<const Store*, Owner> sharers;
 };
 
 std::shared_ptr<Memory> memory_of(const std::string& name) {
@@ -40,15 +41,23 @@ public:
   Result<Opened> open(Access access, const Owner& owner) override {
     const std::lock_guard lock(memory_->mutex);
     const bool is_ours = memory_->owner && epoch_ == memory_->epoch;
-    if (access == Access::own && memory_->owner && !is_ours) {
+    if (access != Access::read && memory_->owner && !is_ours) {
       return Error{.code = ErrorCode::store_owned,
                    .message = fmt::format("the store is owned by process {} on {}",
                                           memory_->owner->process, memory_->owner->host)};
+    }
+    memory_->sharers.erase(this);
+    if (access == Access::own && !memory_->sharers.empty()) {
+      const Owner& other = memory_->sharers.begin()->second;
+      return Error{.code = ErrorCode::store_owned,
+                   .message = fmt::format("the store is shared by process {} on {}", other.process,
+                                          other.host)};
     }
     if (access == Access::own) {
       memory_->owner = owner;
       epoch_ = ++memory_->epoch;
     }
+    if (access == Access::share) memory_->sharers[this] = owner;
     return Opened{.last_group = memory_->last_group,
                   .customers = memory_->customers.size(),
                   .estimates = memory_->estimates,
@@ -57,18 +66,24 @@ public:
 
   Result<void> commit(const Group& group) override {
     const std::lock_guard lock(memory_->mutex);
-    if (epoch_ == 0) {
-      return Error{.code = ErrorCode::store_unavailable,
-                   .message = "the store is not open to write"};
-    }
-    if (epoch_ != memory_->epoch) {
+    const bool is_sharer = memory_->sharers.contains(this);
+    if (epoch_ == 0 && !is_sharer) return not_open();
+    if (epoch_ != memory_->epoch && !is_sharer) {
       return Error{.code = ErrorCode::store_fenced, .message = "another engine owns the store"};
     }
     for (const CustomerWrite& write : group.customers) put(group.number, write);
     if (group.estimates) memory_->estimates = group.estimates;
     if (group.policy) memory_->policy = group.policy;
-    memory_->last_group = group.number;
+    if (!is_sharer) memory_->last_group = group.number;
     return {};
+  }
+
+  Result<std::vector<Exchanged>> exchange(std::span<const Transaction> transactions) override {
+    const std::lock_guard lock(memory_->mutex);
+    if (!memory_->sharers.contains(this)) return not_open();
+    std::vector<Exchanged> all;
+    for (const Transaction& transaction : transactions) all.push_back(exchange_one(transaction));
+    return all;
   }
 
   Result<std::uint64_t> last_group() override {
@@ -80,9 +95,7 @@ public:
     const std::lock_guard lock(memory_->mutex);
     std::map<std::string, StoredCustomer> found;
     for (const std::string& id : ids) {
-      const auto alt = memory_->alts.find(id);
-      const auto customer = memory_->customers.find(alt == memory_->alts.end() ? id : alt->second);
-      if (customer != memory_->customers.end()) found.insert(*customer);
+      if (const StoredCustomer* customer = find(id)) found.insert({customer->id, *customer});
     }
     std::vector<StoredCustomer> each;
     for (auto& [id, customer] : found) each.push_back(std::move(customer));
@@ -121,6 +134,40 @@ public:
   }
 
 private:
+  static Error not_open() {
+    return {.code = ErrorCode::store_unavailable, .message = "the store is not open to write"};
+  }
+
+  // The customer whose ID or alternate ID that is.
+  const StoredCustomer* find(const std::string& id) const {
+    const auto alt = memory_->alts.find(id);
+    const auto customer = memory_->customers.find(alt == memory_->alts.end() ? id : alt->second);
+    return customer == memory_->customers.end() ? nullptr : &customer->second;
+  }
+
+  Exchanged exchange_one(const Transaction& transaction) {
+    Exchanged exchanged;
+    for (const Part& part : transaction.parts) {
+      const StoredCustomer* now = find(part.id);
+      if ((now == nullptr ? 0 : now->version) == part.version &&
+          (now == nullptr || now->id == part.id)) {
+        continue;
+      }
+      exchanged.current.push_back(now == nullptr ? StoredCustomer{.id = part.id} : *now);
+    }
+    if (!exchanged.current.empty()) return exchanged;
+    exchanged.is_written = true;
+    for (const Part& part : transaction.parts) {
+      std::uint64_t version = part.version;
+      if (part.write) {
+        version = part.write->record ? ++memory_->last_group : 0;
+        put(version, *part.write);
+      }
+      exchanged.versions.push_back(version);
+    }
+    return exchanged;
+  }
+
   void put(std::uint64_t number, const CustomerWrite& write) {
     std::erase_if(memory_->alts, [&](const auto& alt) { return alt.second == write.id; });
     if (!write.record) {
@@ -145,6 +192,7 @@ private:
   void release() {
     const std::lock_guard lock(memory_->mutex);
     if (epoch_ != 0 && epoch_ == memory_->epoch) memory_->owner.reset();
+    memory_->sharers.erase(this);
     epoch_ = 0;
   }
 

@@ -37,9 +37,9 @@ struct StoredRequest {
 /// What is kept of one customer.
 struct StoredCustomer {
   std::string id;
-  std::uint64_t version = 0;            ///< The number of the group that wrote it last.
-  std::string record;                   ///< Its portable JSON. Empty where it is damaged.
-  std::vector<StoredRequest> requests;  ///< By number.
+  std::uint64_t version = 0;                 ///< The number of the group that wrote it last.
+  std::string record = {};                   ///< Its portable JSON. Empty where it is damaged.
+  std::vector<StoredRequest> requests = {};  ///< By number.
   /// data_corrupt: what is wrong with it, and where it is kept. With a record, that one is good and
   /// a request is damaged, and left out.
   std::optional<Error> damage = {};
@@ -74,8 +74,33 @@ struct Owner {
 };
 
 enum class Access : std::uint8_t {
-  own,   ///< To read and write, as the only one.
-  read,  ///< To read what an owner, if there is one, has written so far.
+  own,    ///< To read and write, as the only one.
+  share,  ///< To read and exchange(), together with others that share.
+  read,   ///< To read what others, if there are any, have written so far.
+};
+
+/// One customer of a transaction, as it was when the transaction was decided.
+struct Part {
+  std::string id;             ///< Its own ID; where there is none, the ID that nobody has.
+  std::uint64_t version = 0;  ///< 0: nobody has the ID, nor is it an alternate one.
+  std::optional<CustomerWrite> write = {};  ///< None: it stays, but must still be what it was.
+};
+
+/// What is written as one, if all its parts are still what they were.
+struct Transaction {
+  std::uint64_t number = 0;  ///< Above those of every transaction of this store object before.
+  std::vector<Part> parts;
+};
+
+/// What became of a transaction.
+struct Exchanged {
+  bool is_written = false;
+  /// Of a written one: the new version of each part, in their order; 0: removed, or not there.
+  std::vector<std::uint64_t> versions = {};
+  /// Of one that was not: each part that is not what it was, as it is now; with version 0 and an
+  /// empty record where nobody has its ID. A part whose ID leads to a customer of another one is
+  /// given as that customer.
+  std::vector<StoredCustomer> current = {};
 };
 
 /// What a store says of itself when it is opened.
@@ -85,6 +110,8 @@ struct Opened {
   std::optional<std::string> estimates;
   std::optional<std::string> policy;
   std::vector<Error> damage = {};  ///< data_corrupt: texts that are not what was written.
+  /// How often renew() is wanted; 0: never.
+  Millis renew_every{0};
 };
 
 /// What `limitr store` shows.
@@ -101,8 +128,9 @@ struct Status {
 
 /// Errors of every function that returns a Result: store_unavailable: nothing of the call was
 /// written, and it may succeed later; store_fenced: another owner has taken over; data_corrupt:
-/// what was found is not what was written. Threads: commit(), last_group() and reopening by one
-/// thread at a time; read() and scan() by any, also while a group is being written.
+/// what was found is not what was written. Threads: commit(), exchange(), renew(), last_group() and
+/// reopening by one thread at a time; read() and scan() by any, also while a group is being
+/// written.
 class Store {
 public:
   virtual ~Store() = default;
@@ -111,13 +139,23 @@ public:
 
   /// Opens, makes what is missing, and becomes the owner where that is asked for. May be called
   /// again after a failure: then everything is closed first, and nothing of what only memory or a
-  /// cache holds is trusted. Errors also: store_owned, naming the owner that is alive;
-  /// store_weaker, where what was asked for is more than the store is set to keep;
-  /// invalid_argument, where it is no such store.
+  /// cache holds is trusted. Errors also: store_owned, naming the owner that is alive, or one of
+  /// those who share where it is to be owned; store_weaker, where what was asked for is more than
+  /// the store is set to keep; invalid_argument, where it is no such store, or cannot be shared.
   virtual Result<Opened> open(Access access, const Owner& owner) = 0;
   /// Writes a group. Errors also: outcome_unknown: it was written or not, last_group() of the
-  /// reopened store tells.
+  /// reopened store tells. Where the store is shared, a group has no customers: the last one who
+  /// writes a text is right.
   virtual Result<void> commit(const Group& group) = 0;
+  /// Where the store is shared: writes those transactions whose parts are all what they were, each
+  /// wholly or not at all, one after the other; all in as few round trips as there can be. Every
+  /// customer that is written gets a version above its last, and one that is made never gets one
+  /// that another of its ID had before. Errors also: outcome_unknown: any of them was written or
+  /// not. The same transactions, given again after reopening, tell: one whose number was written
+  /// already is answered so, and not written again.
+  virtual Result<std::vector<Exchanged>> exchange(std::span<const Transaction> transactions);
+  /// Tells the store that its owner, or sharer, is alive. Errors also: store_fenced.
+  virtual Result<void> renew() { return {}; }
   /// The number of the last group written, by any owner.
   virtual Result<std::uint64_t> last_group() = 0;
   /// The customers of these IDs or alternate IDs, in any order, each once, those that are
@@ -132,5 +170,11 @@ public:
 protected:
   Store() = default;
 };
+
+inline Result<std::vector<Exchanged>> Store::exchange(std::span<const Transaction>) {
+  return Error{.code = ErrorCode::invalid_argument,
+               .message = "this kind of store cannot be shared",
+               .where = {}};
+}
 
 }  // namespace limitr::store

@@ -143,6 +143,12 @@ private:
   }
 
   Result<Opened> open_files(Access access, const Owner& owner) {
+    if (access == Access::share) {
+      return Error{.code = ErrorCode::invalid_argument,
+                   .message = fmt::format("`{}` is a file, which one engine owns: to share state, "
+                                          "use Redis or PostgreSQL",
+                                          options_.path)};
+    }
     Result<std::string> path = resolve_path(options_.path);
     if (!path.ok()) return std::move(path).error();
     path_ = *std::move(path);
