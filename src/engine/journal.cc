@@ -21,6 +21,9 @@ using std::chrono::steady_clock;
 
 constexpr Millis backoff_min{50};
 constexpr Millis backoff_max{2000};
+// Statistics over all customers change with nearly every call that teaches: they are written along
+// at most this often, and at flush() and close().
+constexpr Millis estimates_every{1000};
 // Those who come later than that many failures after their own have been waiting for a minute.
 constexpr std::size_t failures_kept = 1024;
 
@@ -153,7 +156,7 @@ void Journal::mark(Slot& slot, std::uint64_t group, bool is_new) {
   if (slot.queued) {
     if (slot.group == low(group)) return;
     // INVARIANT 2: the group before is being gathered, and gets what it was cut for.
-    queue.written.push_back(write_of(slot));
+    queue.written.push_back({&slot, write_of(slot)});
   } else {
     queued_.fetch_add(1, std::memory_order_relaxed);
   }
@@ -224,8 +227,8 @@ void Journal::set_policy(std::string document) {
 Result<void> Journal::flush() {
   std::unique_lock writing(writing_);
   const bool is_behind = again_.has_value();
-  Result<void> written = write_group();
-  if (is_behind && written.ok()) written = write_group();
+  Result<void> written = write_group(With::all);
+  if (is_behind && written.ok()) written = write_group(With::all);
   finish_writing(std::move(writing));
   return written;
 }
@@ -256,19 +259,27 @@ void Journal::run() {
 }
 
 bool Journal::has_work() const {
-  return queued_.load(std::memory_order_relaxed) > 0 || again_ || !is_up_;
+  if (queued_.load(std::memory_order_relaxed) > 0 || again_ || !is_up_) return true;
+  if (estimates_are_due()) return true;
+  const std::lock_guard lock(mutex_);
+  return policy_.has_value();
 }
 
-Result<void> Journal::write_group() {
+bool Journal::estimates_are_due() const {
+  return estimates_changed_.load(std::memory_order_relaxed) &&
+         steady_clock::now() >= next_estimates_;
+}
+
+Result<void> Journal::write_group(With with) {
   if (!is_open_) {
     const Error closed{.code = ErrorCode::store_unavailable,
                        .message = "the engine was closed, and nothing has changed"};
-    if (is_sync()) refuse(gather(), closed);
+    if (is_sync()) refuse(gather(with), closed);
     return closed;
   }
   if (!is_up_) {
     if (auto opened = reopen(); !opened.ok()) {
-      if (is_sync()) refuse(gather(), opened.error());
+      if (is_sync()) refuse(gather(with), opened.error());
       return opened;
     }
   }
@@ -276,7 +287,7 @@ Result<void> Journal::write_group() {
   if (again_) {
     flight = *std::exchange(again_, std::nullopt);
   } else {
-    flight = gather();
+    flight = gather(with);
   }
   if (flight.empty()) return {};
   Result<void> written = commit(flight.group);
@@ -302,22 +313,24 @@ Result<void> Journal::commit(const store::Group& group) {
   return store_->commit(group);
 }
 
-Journal::Flight Journal::gather() {
+Journal::Flight Journal::gather(With with) {
   Flight flight;
   const std::uint64_t group = number_.fetch_add(1, std::memory_order_seq_cst);
   flight.group.number = base_ + group;
   const auto shards = static_cast<std::uint32_t>(engine_.shards().size());
   for (std::uint32_t shard = 0; shard < shards; ++shard) gather_shard(shard, flight);
-  if (estimates_changed_.exchange(false, std::memory_order_relaxed)) {
+  if ((with == With::all || estimates_are_due()) &&
+      estimates_changed_.exchange(false, std::memory_order_relaxed)) {
     flight.group.estimates = engine_.estimates_text();
+    next_estimates_ = steady_clock::now() + estimates_every;
   }
   const std::lock_guard lock(mutex_);
   flight.group.policy = std::exchange(policy_, std::nullopt);
   return flight;
 }
 
-// What the shard has for the group joins it. Those that a later group has taken over since have
-// been written for it already.
+// What the shard has for the group joins it, in the order in which it was marked: one of an ID that
+// another had before comes after it. What a later group has taken over since was written already.
 void Journal::gather_shard(std::uint32_t shard, Flight& flight) {
   const std::uint64_t group = flight.group.number - base_;
   Shard& of = engine_.shard(shard);
@@ -326,16 +339,20 @@ void Journal::gather_shard(std::uint32_t shard, Flight& flight) {
   std::vector<Slot*>& slots = queue.slots[group & 1];
   if (slots.empty()) return;
   std::vector<store::CustomerWrite>& customers = flight.group.customers;
-  std::move(queue.written.begin(), queue.written.end(), std::back_inserter(customers));
-  queue.written.clear();
   for (Slot* slot : slots) {
     if (slot->queued && slot->group == low(group)) {
       customers.push_back(write_of(*slot));
       slot->queued = false;
       queued_.fetch_sub(1, std::memory_order_relaxed);
+    } else {
+      const auto written =
+          std::find_if(queue.written.begin(), queue.written.end(),
+                       [slot](const Queue::Written& earlier) { return earlier.slot == slot; });
+      customers.push_back(std::move(written->write));
     }
     flight.slots.push_back(slot);
   }
+  queue.written.clear();
   slots.clear();
 }
 

@@ -48,8 +48,13 @@ public:
   struct Queue {
     /// Customers marked for a group, by its number's last bit, in the order in which they were.
     std::array<std::vector<Slot*>, 2> slots;
-    /// What has been written for the group that is being gathered.
-    std::vector<store::CustomerWrite> written;
+    /// What customers were when the group that is being gathered was cut, where one after it has
+    /// taken them over since.
+    struct Written {
+      Slot* slot;
+      store::CustomerWrite write;
+    };
+    std::vector<Written> written;
     /// What customers were when they were last safe; none: not there.
     struct Safe {
       Slot* slot;
@@ -96,6 +101,11 @@ private:
     std::vector<Slot*> slots;  // retained
     bool empty() const { return group.empty() && slots.empty(); }
   };
+  // What a group takes along besides customers.
+  enum class With : std::uint8_t {
+    due,  // what is due by now
+    all,  // all that has changed
+  };
   // Groups that failed: those who come late are told.
   struct Failure {
     std::uint64_t first;
@@ -106,12 +116,13 @@ private:
   static std::uint32_t low(std::uint64_t group) { return static_cast<std::uint32_t>(group); }
 
   void run();
-  bool has_work() const;
+  bool has_work() const;           // REQUIRES: writing_ is held.
+  bool estimates_are_due() const;  // the same
   store::CustomerWrite write_of(Slot& slot);
 
   // REQUIRES: writing_ is held.
-  Result<void> write_group();
-  Flight gather();
+  Result<void> write_group(With with = With::due);
+  Flight gather(With with);
   void gather_shard(std::uint32_t shard, Flight& flight);
   void settle(Flight& flight);
   void fail(Flight flight, const Error& error);
@@ -144,9 +155,10 @@ private:
   std::mutex writing_;      // held by whoever writes a group
   std::uint64_t base_ = 0;  // the store's number of a group is this much larger than ours
   bool is_up_ = false;      // guarded by writing_: the store took its last group
-  std::chrono::steady_clock::time_point next_try_;  // guarded by writing_: to open it again
-  Millis backoff_{0};                               // guarded by writing_
-  std::optional<Error> down_;                       // guarded by writing_: why it is not up
+  std::chrono::steady_clock::time_point next_try_;        // guarded by writing_: to open it again
+  Millis backoff_{0};                                     // guarded by writing_
+  std::chrono::steady_clock::time_point next_estimates_;  // guarded by writing_
+  std::optional<Error> down_;                             // guarded by writing_: why it is not up
   std::optional<Flight>
       again_;  // guarded by writing_: to be written, or looked up, before any other
 
