@@ -61,12 +61,21 @@ store::StoredRequest stored(const RememberedRequest& request) {
           .at = request.at};
 }
 
-RememberedRequest remembered(const store::StoredRequest& request) {
-  return {.number = request.number,
-          .id = request.id,
-          .fingerprint = request.fingerprint,
-          .answer = request.answer,
-          .at = request.at};
+// A customer as the store has it. Errors: record_invalid, naming the customer.
+Result<Customer> customer_of(const store::StoredCustomer& stored, SymbolTable& names) {
+  Result<Customer> customer = state::read_customer(stored.record, names);
+  if (!customer.ok()) {
+    Error error = std::move(customer).error();
+    error.where = fmt::format("{}: {}", stored.id, error.where);
+    return error;
+  }
+  if (stored.requests.empty()) return customer;
+  state::CustomerRest& rest = customer->own_rest();
+  for (const store::StoredRequest& request : stored.requests) {
+    rest.requests.push_back(remembered(request));
+  }
+  rest.requests_written = rest.requests.back().number;
+  return customer;
 }
 
 // What the store's error means to a caller whose change it did not take.
@@ -79,12 +88,21 @@ Error not_taken(const Error& error) {
 
 }  // namespace
 
+RememberedRequest remembered(const store::StoredRequest& request) {
+  return {.number = request.number,
+          .id = request.id,
+          .fingerprint = request.fingerprint,
+          .answer = request.answer,
+          .at = request.at};
+}
+
 Journal::Journal(Engine& engine, std::unique_ptr<store::Store> store, const Options& options)
     : engine_(engine),
       store_(std::move(store)),
       durability_(options.durability),
       interval_(std::max(options.write_interval, Millis(1))),
       timeout_(options.store_timeout),
+      load_all_(options.load_all),
       owner_(this_process(engine.now())) {}
 
 Journal::~Journal() {
@@ -113,36 +131,53 @@ Result<void> Journal::open() {
   if (!opened.ok()) return std::move(opened).error();
   base_ = opened->last_group;
   for (const Error& damage : opened->damage) engine_.log(damage.to_string());
-  std::optional<Error> refused;
-  const auto visit = [&](store::StoredCustomer stored) {
-    if (stored.damage) {
-      const bool is_lost = stored.record.empty();
-      engine_.log(fmt::format("{} `{}`: {}", is_lost ? "not loaded:" : "loaded without a request:",
-                              stored.id, stored.damage->to_string()));
-      if (is_lost) return true;
-    }
-    Result<Customer> customer = state::read_customer(stored.record, engine_.names());
-    if (!customer.ok()) {
-      refused = customer.error();
-      refused->where = fmt::format("{}: {}", stored.id, refused->where);
-      return false;
-    }
-    if (!stored.requests.empty()) {
-      state::CustomerRest& rest = customer->own_rest();
-      for (const store::StoredRequest& request : stored.requests) {
-        rest.requests.push_back(remembered(request));
+  if (load_all_) {
+    std::optional<Error> refused;
+    const auto visit = [&](store::StoredCustomer stored) {
+      if (refused) return;
+      Result<Customer> customer = customer_of(stored, engine_.names());
+      if (customer.ok()) {
+        engine_.insert_stored(*std::move(customer));
+      } else {
+        refused = std::move(customer).error();
       }
-      rest.requests_written = rest.requests.back().number;
-    }
-    engine_.insert_stored(*std::move(customer));
-    return true;
-  };
-  if (auto scanned = store_->scan(visit); !scanned.ok()) return scanned;
-  if (refused) return *refused;
+    };
+    if (auto scanned = scan(visit); !scanned.ok()) return scanned;
+    if (refused) return *refused;
+  }
   if (opened->estimates) engine_.merge_estimates(*opened->estimates);
   is_up_ = is_open_ = true;
   writer_ = std::thread([this] { run(); });
   return {};
+}
+
+// Whether there is something to be read of it. What is damaged is logged.
+bool Journal::is_whole(const store::StoredCustomer& stored) {
+  if (!stored.damage) return true;
+  const bool is_lost = stored.record.empty();
+  engine_.log(fmt::format("{} `{}`: {}", is_lost ? "not loaded:" : "loaded without a request:",
+                          stored.id, stored.damage->to_string()));
+  return !is_lost;
+}
+
+Result<std::vector<Customer>> Journal::read(std::span<const std::string> ids) {
+  Result<std::vector<store::StoredCustomer>> read = store_->read(ids);
+  if (!read.ok()) return std::move(read).error();
+  std::vector<Customer> customers;
+  for (const store::StoredCustomer& stored : *read) {
+    if (!is_whole(stored)) continue;
+    Result<Customer> customer = customer_of(stored, engine_.names());
+    if (!customer.ok()) return std::move(customer).error();
+    customers.push_back(*std::move(customer));
+  }
+  return customers;
+}
+
+Result<void> Journal::scan(const std::function<void(store::StoredCustomer)>& visit) {
+  return store_->scan([&](store::StoredCustomer stored) {
+    if (is_whole(stored)) visit(std::move(stored));
+    return true;
+  });
 }
 
 std::uint64_t Journal::group_of(const Slot& slot) const {
@@ -367,6 +402,7 @@ void Journal::settle(Flight& flight) {
                                    [&](const Queue::Safe& kept) { return kept.slot == slot; });
     if (slot->group == low(group)) {
       slot->group = 0;
+      if (slot->removed) engine_.forget_leaving(*slot);
       if (safe != shard.queue.safe.end()) {
         shard.queue.safe.erase(safe);
         slot->release();
@@ -438,6 +474,7 @@ void Journal::take_back() {
   const std::uint64_t next = number_.fetch_add(1, std::memory_order_seq_cst) + 1;
   for (Shard& shard : engine_.shards()) {
     for (const Queue::Safe& kept : shard.queue.safe) engine_.unlist(*kept.slot);
+    while (!shard.leaving.empty()) engine_.forget_leaving(*shard.leaving.back());
   }
   for (Shard& shard : engine_.shards()) {
     Queue& queue = shard.queue;
@@ -460,6 +497,7 @@ void Journal::take_back() {
       if (kept.slot->removed && shard.customers.contains(std::string_view(kept.slot->customer.id)))
         continue;
       mark(*kept.slot, next, /*is_new=*/kept.slot->removed);
+      if (kept.slot->removed && engine_.is_on_demand()) engine_.note_leaving(*kept.slot);
     }
     for (const Queue::Safe& kept : safe) kept.slot->release();
     for (Slot* slot : waiting) slot->release();

@@ -7,9 +7,11 @@
 #include <condition_variable>
 #include <cstdint>
 #include <deque>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <span>
 #include <string>
 #include <thread>
 #include <vector>
@@ -42,6 +44,9 @@ namespace limitr::engine {
 
 class Engine;
 
+/// A request as an engine remembers it.
+state::RememberedRequest remembered(const store::StoredRequest& request);
+
 class Journal {
 public:
   /// What a shard has in the works. Guarded by the shard's lock.
@@ -69,8 +74,14 @@ public:
   Journal(const Journal&) = delete;
   Journal& operator=(const Journal&) = delete;
 
-  /// Opens the store and reads every customer into the engine. Called once, before anything else.
+  /// Opens the store; where the options say so, reads every customer into the engine. Called once,
+  /// before anything else.
   Result<void> open();
+  /// The customers of these IDs or alternate IDs, as the store has them. What is damaged is logged
+  /// and left out. Errors: those of Store::read(); record_invalid.
+  Result<std::vector<state::Customer>> read(std::span<const std::string> ids);
+  /// Calls `visit` with every customer as the store has it, as of one moment; otherwise as read().
+  Result<void> scan(const std::function<void(store::StoredCustomer)>& visit);
 
   /// The group that marks join now. A call reads it once, when it holds all of its locks.
   std::uint64_t current() const { return number_.load(std::memory_order_relaxed); }
@@ -119,6 +130,7 @@ private:
   bool has_work() const;           // REQUIRES: writing_ is held.
   bool estimates_are_due() const;  // the same
   store::CustomerWrite write_of(Slot& slot);
+  bool is_whole(const store::StoredCustomer& stored);
 
   // REQUIRES: writing_ is held.
   Result<void> write_group(With with = With::due);
@@ -144,6 +156,7 @@ private:
   const Durability durability_;
   const Millis interval_;
   const Millis timeout_;
+  const bool load_all_;
   const store::Owner owner_;
 
   std::atomic<std::uint64_t> number_{1};  // of the group that is being marked for
