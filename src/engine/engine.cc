@@ -298,6 +298,7 @@ Engine::Rest Engine::let_go(Locked& locked, std::vector<Event> events) {
 Result<void> Engine::complete(Rest rest) {
   Result<void> safe;
   if (rest.group != 0) safe = journal_->wait(rest.group);
+  if (safe.ok() && journal_ != nullptr && journal_->is_fenced()) safe = Journal::fenced();
   if (rest.batch) {
     // Nobody is told of what has not happened; those who come after it in line go on.
     if (!safe.ok()) rest.batch->events.clear();

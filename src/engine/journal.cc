@@ -1,10 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "engine/journal.h"
 
-#include <unistd.h>
-
 #include <algorithm>
-#include <climits>
 #include <utility>
 
 #include <fmt/format.h>
@@ -19,19 +16,11 @@ using state::Customer;
 using state::RememberedRequest;
 using std::chrono::steady_clock;
 
-constexpr Millis backoff_min{50};
-constexpr Millis backoff_max{2000};
 // Statistics over all customers change with nearly every call that teaches: they are written along
 // at most this often, and at flush() and close().
 constexpr Millis estimates_every{1000};
 // Those who come later than that many failures after their own have been waiting for a minute.
 constexpr std::size_t failures_kept = 1024;
-
-store::Owner this_process(Timestamp now) {
-  std::array<char, HOST_NAME_MAX + 1> host{};
-  if (gethostname(host.data(), HOST_NAME_MAX) != 0) host = {'?'};
-  return {.host = host.data(), .process = getpid(), .since = now};
-}
 
 // Remembered requests are rows of their own: they do not go back with their customer.
 Customer copy_without_requests(Customer& customer) {
@@ -53,48 +42,7 @@ void restore(Customer& customer, Customer safe) {
   if (!requests.empty()) customer.own_rest().requests = std::move(requests);
 }
 
-store::StoredRequest stored(const RememberedRequest& request) {
-  return {.number = request.number,
-          .id = request.id,
-          .fingerprint = request.fingerprint,
-          .answer = request.answer,
-          .at = request.at};
-}
-
-// A customer as the store has it. Errors: record_invalid, naming the customer.
-Result<Customer> customer_of(const store::StoredCustomer& stored, SymbolTable& names) {
-  Result<Customer> customer = state::read_customer(stored.record, names);
-  if (!customer.ok()) {
-    Error error = std::move(customer).error();
-    error.where = fmt::format("{}: {}", stored.id, error.where);
-    return error;
-  }
-  if (stored.requests.empty()) return customer;
-  state::CustomerRest& rest = customer->own_rest();
-  for (const store::StoredRequest& request : stored.requests) {
-    rest.requests.push_back(remembered(request));
-  }
-  rest.requests_written = rest.requests.back().number;
-  return customer;
-}
-
-// What the store's error means to a caller whose change it did not take.
-Error not_taken(const Error& error) {
-  const bool is_final = error.code == ErrorCode::store_fenced;
-  return {.code = is_final ? error.code : ErrorCode::store_unavailable,
-          .message = "the store did not take the change, and nothing has changed: " + error.message,
-          .where = error.where};
-}
-
 }  // namespace
-
-RememberedRequest remembered(const store::StoredRequest& request) {
-  return {.number = request.number,
-          .id = request.id,
-          .fingerprint = request.fingerprint,
-          .answer = request.answer,
-          .at = request.at};
-}
 
 Journal::Journal(Engine& engine, std::unique_ptr<store::Store> store, const Options& options)
     : engine_(engine),
@@ -103,6 +51,7 @@ Journal::Journal(Engine& engine, std::unique_ptr<store::Store> store, const Opti
       interval_(std::max(options.write_interval, Millis(1))),
       timeout_(options.store_timeout),
       load_all_(options.load_all),
+      max_unwritten_(options.max_unwritten),
       owner_(this_process(engine.now())) {}
 
 Journal::~Journal() {
@@ -130,6 +79,7 @@ Result<void> Journal::open() {
   Result<store::Opened> opened = store_->open(store::Access::own, owner_);
   if (!opened.ok()) return std::move(opened).error();
   base_ = opened->last_group;
+  renew_every_ = opened->renew_every;
   for (const Error& damage : opened->damage) engine_.log(damage.to_string());
   if (load_all_) {
     std::optional<Error> refused;
@@ -151,21 +101,12 @@ Result<void> Journal::open() {
   return {};
 }
 
-// Whether there is something to be read of it. What is damaged is logged.
-bool Journal::is_whole(const store::StoredCustomer& stored) {
-  if (!stored.damage) return true;
-  const bool is_lost = stored.record.empty();
-  engine_.log(fmt::format("{} `{}`: {}", is_lost ? "not loaded:" : "loaded without a request:",
-                          stored.id, stored.damage->to_string()));
-  return !is_lost;
-}
-
 Result<std::vector<Customer>> Journal::read(std::span<const std::string> ids) {
   Result<std::vector<store::StoredCustomer>> read = store_->read(ids);
   if (!read.ok()) return std::move(read).error();
   std::vector<Customer> customers;
   for (const store::StoredCustomer& stored : *read) {
-    if (!is_whole(stored)) continue;
+    if (!is_whole(stored, engine_.options().log)) continue;
     Result<Customer> customer = customer_of(stored, engine_.names());
     if (!customer.ok()) return std::move(customer).error();
     customers.push_back(*std::move(customer));
@@ -175,7 +116,7 @@ Result<std::vector<Customer>> Journal::read(std::span<const std::string> ids) {
 
 Result<void> Journal::scan(const std::function<void(store::StoredCustomer)>& visit) {
   return store_->scan([&](store::StoredCustomer stored) {
-    if (is_whole(stored)) visit(std::move(stored));
+    if (is_whole(stored, engine_.options().log)) visit(std::move(stored));
     return true;
   });
 }
@@ -191,7 +132,7 @@ void Journal::mark(Slot& slot, std::uint64_t group, bool is_new) {
   if (slot.queued) {
     if (slot.group == low(group)) return;
     // INVARIANT 2: the group before is being gathered, and gets what it was cut for.
-    queue.written.push_back({&slot, write_of(slot)});
+    queue.written.push_back({&slot, write_of(slot, engine_.names())});
   } else {
     queued_.fetch_add(1, std::memory_order_relaxed);
   }
@@ -204,24 +145,6 @@ void Journal::mark(Slot& slot, std::uint64_t group, bool is_new) {
   slot.group = low(group);
   slot.retain();
   queue.slots[group & 1].push_back(&slot);
-}
-
-// REQUIRES: the slot's shard is locked.
-store::CustomerWrite Journal::write_of(Slot& slot) {
-  store::CustomerWrite write;
-  write.id = slot.customer.id;
-  if (slot.removed) return write;
-  write.record = state::to_record(slot.customer, engine_.names());
-  if (!slot.customer.rest) return write;
-  state::CustomerRest& rest = *slot.customer.rest;
-  write.alt_ids = rest.alt_ids;
-  for (const RememberedRequest& request : rest.requests) {
-    if (request.number > rest.requests_written) write.new_requests.push_back(stored(request));
-  }
-  if (!rest.requests.empty()) rest.requests_written = rest.requests.back().number;
-  write.first_request =
-      rest.requests.empty() ? rest.requests_written + 1 : rest.requests.front().number;
-  return write;
 }
 
 Result<void> Journal::wait(std::uint64_t group) {
@@ -276,21 +199,32 @@ Result<void> Journal::close() {
   return flushed.ok() ? std::move(closed) : std::move(flushed);
 }
 
-// Writes what nobody waits for, and opens the store again when it has failed.
+// Writes what nobody waits for, opens the store again when it has failed, and keeps its lease.
 void Journal::run() {
-  const Millis pause = durability_ == Durability::interval ? interval_ : Millis(100);
+  Millis pause = durability_ == Durability::interval ? interval_ : Millis(100);
+  if (renew_every_ != Millis(0)) pause = std::min(pause, renew_every_);
   for (;;) {
     {
       std::unique_lock lock(mutex_);
       changed_.wait_for(lock, pause, [this] { return stop_; });
       if (stop_) return;
     }
-    if (durability_ == Durability::manual) continue;
     std::unique_lock writing(writing_);
-    if (!is_open_ || !has_work()) continue;
+    if (!is_open_ || is_fenced()) continue;
+    keep_lease();
+    if (durability_ == Durability::manual || !has_work()) continue;
     (void)write_group();
     finish_writing(std::move(writing));
   }
+}
+
+void Journal::keep_lease() {
+  if (renew_every_ == Millis(0) || !is_up_ || steady_clock::now() < next_renewal_) return;
+  next_renewal_ = steady_clock::now() + renew_every_;
+  const Result<void> renewed = store_->renew();
+  if (renewed.ok()) return;
+  note_down(renewed.error());
+  if (renewed.error().code == ErrorCode::store_fenced) fence();
 }
 
 bool Journal::has_work() const {
@@ -376,7 +310,7 @@ void Journal::gather_shard(std::uint32_t shard, Flight& flight) {
   std::vector<store::CustomerWrite>& customers = flight.group.customers;
   for (Slot* slot : slots) {
     if (slot->queued && slot->group == low(group)) {
-      customers.push_back(write_of(*slot));
+      customers.push_back(write_of(*slot, engine_.names()));
       slot->queued = false;
       queued_.fetch_sub(1, std::memory_order_relaxed);
     } else {
@@ -432,15 +366,17 @@ void Journal::let_go(Flight& flight) {
 
 void Journal::note_down(const Error& error) {
   is_up_ = false;
-  down_ = error;
-  backoff_ = std::clamp(backoff_ * 2, backoff_min, backoff_max);
-  next_try_ = steady_clock::now() + backoff_;
+  backoff_.failed(error);
 }
 
 // The store did not take the group, or did not say.
 void Journal::fail(Flight flight, const Error& error) {
   note_down(error);
-  engine_.log("the store has failed: " + error.to_string());
+  if (error.code == ErrorCode::store_fenced) {
+    fence();
+  } else {
+    engine_.log("the store has failed: " + error.to_string());
+  }
   if (is_sync() && error.code != ErrorCode::outcome_unknown) {
     return refuse(std::move(flight), not_taken(error));
   }
@@ -505,35 +441,51 @@ void Journal::take_back() {
 }
 
 Result<void> Journal::reopen() {
-  if (steady_clock::now() < next_try_ && down_) return not_taken(*down_);
+  if (is_fenced()) return fenced();
+  if (const Error* why = backoff_.too_early()) return not_taken(*why);
   Result<store::Opened> opened = store_->open(store::Access::own, owner_);
   if (!opened.ok()) {
     note_down(opened.error());
-    return not_taken(*down_);
+    return not_taken(opened.error());
   }
   const std::uint64_t expected = base_ + safe_.load(std::memory_order_relaxed);
+  if (opened->last_group > std::max(expected, again_ ? again_->group.number : 0)) return fence();
   if (again_ && (is_sync() || opened->last_group >= again_->group.number)) {
     // A group whose outcome nobody knew stands or falls. What was built on it falls.
     Flight flight = *std::exchange(again_, std::nullopt);
     if (opened->last_group >= flight.group.number) settle(flight);
-    if (is_sync()) refuse(std::move(flight), not_taken(*down_));
+    if (is_sync()) refuse(std::move(flight), not_taken(*backoff_.why()));
   } else if (opened->last_group < expected) {
     engine_.log(
         fmt::format("the store has lost what it had taken (group {} is its last, {} was): "
-                    "all customers are written again",
+                    "what is in memory is written again",
                     opened->last_group, expected));
     engine_.mark_all();
   }
   is_up_ = true;
-  down_.reset();
-  backoff_ = Millis(0);
+  backoff_.recovered();
   return {};
+}
+
+// Another owner has written to the store: what this engine has in memory is of the past.
+Error Journal::fence() {
+  engine_.log("another engine has taken the store over: this one answers nothing any more");
+  is_fenced_.store(true, std::memory_order_release);
+  is_up_ = false;
+  (void)store_->close();
+  return fenced();
+}
+
+Error Journal::fenced() {
+  return {.code = ErrorCode::store_fenced,
+          .message = "another engine has taken the store over: open the store anew"};
 }
 
 Result<bool> Journal::look_up(std::uint64_t group) {
   const auto deadline = steady_clock::now() + timeout_;
-  for (Millis pause = backoff_min;; pause = std::min(pause * 2, backoff_max)) {
+  for (Millis pause = Backoff::min;; pause = std::min(pause * 2, Backoff::max)) {
     Result<store::Opened> opened = store_->open(store::Access::own, owner_);
+    if (opened.ok() && opened->last_group > group) return fence();
     if (opened.ok()) {
       is_up_ = true;
       return opened->last_group >= group;

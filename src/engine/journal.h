@@ -18,7 +18,9 @@
 
 #include <limitr/options.h>
 #include <limitr/result.h>
+#include "engine/backoff.h"
 #include "engine/slot.h"
+#include "engine/stored.h"
 #include "state/customer.h"
 #include "store/store.h"
 
@@ -43,9 +45,6 @@
 namespace limitr::engine {
 
 class Engine;
-
-/// A request as an engine remembers it.
-state::RememberedRequest remembered(const store::StoredRequest& request);
 
 class Journal {
 public:
@@ -90,6 +89,11 @@ public:
   void mark(Slot& slot, std::uint64_t group, bool is_new = false);
   /// The group that a marked slot's changes are in. REQUIRES: slot.group != 0, its shard is locked.
   std::uint64_t group_of(const Slot& slot) const;
+  /// Another engine has taken the store over: nothing that is in memory counts any more.
+  bool is_fenced() const { return is_fenced_.load(std::memory_order_acquire); }
+  static Error fenced();
+  /// More customers wait to be written than may.
+  bool is_full() const { return queued_.load(std::memory_order_relaxed) > max_unwritten_; }
   bool is_sync() const { return durability_ == Durability::sync; }
   /// Waits until that group is safe, writing it where nobody does yet. Errors: store_unavailable:
   /// the group was not written, and memory is as it was before; outcome_unknown.
@@ -129,8 +133,6 @@ private:
   void run();
   bool has_work() const;           // REQUIRES: writing_ is held.
   bool estimates_are_due() const;  // the same
-  store::CustomerWrite write_of(Slot& slot);
-  bool is_whole(const store::StoredCustomer& stored);
 
   // REQUIRES: writing_ is held.
   Result<void> write_group(With with = With::due);
@@ -144,6 +146,8 @@ private:
   static void let_go(Flight& flight);
   Result<void> commit(const store::Group& group);
   Result<void> reopen();
+  Error fence();
+  void keep_lease();
   // Whether the store has a group that it may or may not have taken; asks until the time is out.
   Result<bool> look_up(std::uint64_t group);
   void finish_writing(std::unique_lock<std::mutex> writing);
@@ -157,6 +161,7 @@ private:
   const Millis interval_;
   const Millis timeout_;
   const bool load_all_;
+  const std::size_t max_unwritten_;
   const store::Owner owner_;
 
   std::atomic<std::uint64_t> number_{1};  // of the group that is being marked for
@@ -168,10 +173,11 @@ private:
   std::mutex writing_;      // held by whoever writes a group
   std::uint64_t base_ = 0;  // the store's number of a group is this much larger than ours
   bool is_up_ = false;      // guarded by writing_: the store took its last group
-  std::chrono::steady_clock::time_point next_try_;        // guarded by writing_: to open it again
-  Millis backoff_{0};                                     // guarded by writing_
+  std::atomic<bool> is_fenced_{false};
+  Backoff backoff_;                                       // guarded by writing_
+  Millis renew_every_{0};                                 // 0: there is no lease
+  std::chrono::steady_clock::time_point next_renewal_;    // guarded by writing_
   std::chrono::steady_clock::time_point next_estimates_;  // guarded by writing_
-  std::optional<Error> down_;                             // guarded by writing_: why it is not up
   std::optional<Flight>
       again_;  // guarded by writing_: to be written, or looked up, before any other
 

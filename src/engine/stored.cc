@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "engine/stored.h"
+
+#include <unistd.h>
+
+#include <array>
+#include <climits>
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "state/record.h"
+
+namespace limitr::engine {
+
+using state::Customer;
+using state::RememberedRequest;
+
+namespace {
+
+store::StoredRequest stored(const RememberedRequest& request) {
+  return {.number = request.number,
+          .id = request.id,
+          .fingerprint = request.fingerprint,
+          .answer = request.answer,
+          .at = request.at};
+}
+
+}  // namespace
+
+RememberedRequest remembered(const store::StoredRequest& request) {
+  return {.number = request.number,
+          .id = request.id,
+          .fingerprint = request.fingerprint,
+          .answer = request.answer,
+          .at = request.at};
+}
+
+Result<Customer> customer_of(const store::StoredCustomer& stored, SymbolTable& names) {
+  Result<Customer> customer = state::read_customer(stored.record, names);
+  if (!customer.ok()) {
+    Error error = std::move(customer).error();
+    error.where = fmt::format("{}: {}", stored.id, error.where);
+    return error;
+  }
+  if (stored.requests.empty()) return customer;
+  state::CustomerRest& rest = customer->own_rest();
+  for (const store::StoredRequest& request : stored.requests) {
+    rest.requests.push_back(remembered(request));
+  }
+  rest.requests_written = rest.requests.back().number;
+  return customer;
+}
+
+store::CustomerWrite write_of(Slot& slot, const SymbolTable& names) {
+  store::CustomerWrite write;
+  write.id = slot.customer.id;
+  if (slot.removed) return write;
+  write.record = state::to_record(slot.customer, names);
+  if (!slot.customer.rest) return write;
+  state::CustomerRest& rest = *slot.customer.rest;
+  write.alt_ids = rest.alt_ids;
+  for (const RememberedRequest& request : rest.requests) {
+    if (request.number > rest.requests_written) write.new_requests.push_back(stored(request));
+  }
+  if (!rest.requests.empty()) rest.requests_written = rest.requests.back().number;
+  write.first_request =
+      rest.requests.empty() ? rest.requests_written + 1 : rest.requests.front().number;
+  return write;
+}
+
+store::Owner this_process(Timestamp now) {
+  std::array<char, HOST_NAME_MAX + 1> host{};
+  if (gethostname(host.data(), HOST_NAME_MAX) != 0) host = {'?'};
+  return {.host = host.data(), .process = getpid(), .since = now};
+}
+
+bool is_whole(const store::StoredCustomer& stored,
+              const std::function<void(std::string_view)>& log) {
+  if (!stored.damage) return true;
+  const bool is_lost = stored.record.empty();
+  log(fmt::format("{} `{}`: {}", is_lost ? "not loaded:" : "loaded without a request:", stored.id,
+                  stored.damage->to_string()));
+  return !is_lost;
+}
+
+Error not_taken(const Error& error) {
+  const bool is_final = error.code == ErrorCode::store_fenced;
+  return {.code = is_final ? error.code : ErrorCode::store_unavailable,
+          .message = "the store did not take the change, and nothing has changed: " + error.message,
+          .where = error.where};
+}
+
+}  // namespace limitr::engine
