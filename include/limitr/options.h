@@ -33,6 +33,9 @@ struct Options {
   std::shared_ptr<const Clock> clock = {};  ///< Empty: the system's.
   /// Where the state is kept, as a URL; empty: nowhere, the caller takes snapshots.
   std::string store = {};
+  /// Any number of engines use the store at the same time, on Redis or PostgreSQL: each call is
+  /// decided on what all of them have done. See docs/state.md, Sharing.
+  bool shared = false;
   Durability durability = Durability::sync;
   Millis write_interval{100};  ///< For Durability::interval.
   /// For Durability::interval: how many changed customers may wait while the store takes none.

@@ -7,7 +7,6 @@ namespace limitr {
 
 using core::CallInput;
 using engine::Engine;
-using engine::Journal;
 
 constinit const CallOptions default_call_options;
 
@@ -26,6 +25,21 @@ CallInput increments_of(std::string_view entitlement, int increments, const Call
   CallInput input = input_of(entitlement, 0, options);
   input.increments = increments;
   return input;
+}
+
+// All in one round trip, and all or none where the store fails.
+std::vector<Result<Decision>> allow_many_shared(Engine& engine, std::span<const Call> calls) {
+  using Decisions = std::vector<Result<Decision>>;
+  Result<Decisions> decisions = engine.change([&]() -> Result<Decisions> {
+    Decisions each;
+    for (const Call& call : calls) {
+      CallInput input = input_of(call.entitlement, call.value, call.options);
+      each.push_back(engine.decide({call.customer}, input, /*commit=*/true));
+    }
+    return each;
+  });
+  if (decisions.ok()) return *std::move(decisions);
+  return {calls.size(), Result<Decision>(std::move(decisions).error())};
 }
 
 }  // namespace
@@ -84,6 +98,7 @@ Result<Decision> Limitr::set(std::string_view customer, std::string_view entitle
 }
 
 std::vector<Result<Decision>> Limitr::allow_many(std::span<const Call> calls) {
+  if (engine_->sharing() != nullptr) return allow_many_shared(*engine_, calls);
   std::vector<Result<Decision>> decisions;
   decisions.reserve(calls.size());
   std::vector<Engine::Rest> rests(calls.size());
@@ -105,26 +120,23 @@ std::vector<Result<Decision>> Limitr::allow_many(std::span<const Call> calls) {
 }
 
 Read<Handle> Limitr::handle(std::string_view customer, std::string_view entitlement) {
-  engine::Locked locked(*engine_);
-  if (!locked.find_family(customer)) return locked.none(std::optional<Handle>());
-  const policy::Plan* plan = core::plan_of(locked.policy(), locked.family());
-  const policy::Entitlement* found = plan == nullptr ? nullptr : plan->find(entitlement);
-  if (found == nullptr) return std::optional<Handle>();
-  return std::optional(Engine::make_handle(locked.slot(), found->name));
+  return engine_->read([&]() -> Read<Handle> {
+    engine::Locked locked(*engine_);
+    if (!locked.find_family(customer)) return locked.none(std::optional<Handle>());
+    const policy::Plan* plan = core::plan_of(locked.policy(), locked.family());
+    const policy::Entitlement* found = plan == nullptr ? nullptr : plan->find(entitlement);
+    if (found == nullptr) return std::optional<Handle>();
+    return std::optional(Engine::make_handle(locked.slot(), found->name));
+  });
 }
 
-Result<void> Limitr::warm(std::span<const std::string> ids) { return engine_->warm(ids); }
-
-Result<void> Limitr::flush() {
-  return engine_->journal() == nullptr ? Result<void>() : engine_->journal()->flush();
+Result<void> Limitr::warm(std::span<const std::string> ids) {
+  return engine_->read([&] { return engine_->warm(ids); });
 }
 
-Result<std::uint64_t> Limitr::close() {
-  Journal* journal = engine_->journal();
-  if (journal == nullptr) return std::uint64_t{0};
-  if (auto closed = journal->close(); !closed.ok()) return std::move(closed).error();
-  return journal->customers_written();
-}
+Result<void> Limitr::flush() { return engine_->flush(); }
+
+Result<std::uint64_t> Limitr::close() { return engine_->close(); }
 
 Handle::Handle(const Handle& other) : slot_(other.slot_), entitlement_(other.entitlement_) {
   slot_->retain();

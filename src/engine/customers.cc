@@ -222,272 +222,307 @@ Result<std::uint64_t> engine::put_record(Engine& engine, Customer record) {
 }
 
 Result<void> Limitr::create_customer(std::string_view id, const NewCustomer& customer) {
-  const Once once(*engine_, customer.request, "create_customer", customer);
-  for (;;) {
-    Result<Created> created = create(*engine_, once, id, customer);
-    if (!created.ok()) return std::move(created).error();
-    if (*created == Created::yes) return {};
-    Result<bool> updated = update(*engine_, once, id, customer);
-    if (!updated.ok()) return std::move(updated).error();
-    if (*updated) return {};
-  }
+  return engine_->change([&]() -> Result<void> {
+    const Once once(*engine_, customer.request, "create_customer", customer);
+    for (;;) {
+      Result<Created> created = create(*engine_, once, id, customer);
+      if (!created.ok()) return std::move(created).error();
+      if (*created == Created::yes) return {};
+      Result<bool> updated = update(*engine_, once, id, customer);
+      if (!updated.ok()) return std::move(updated).error();
+      if (*updated) return {};
+    }
+  });
 }
 
 Result<bool> Limitr::ensure_customer(std::string_view id, const NewCustomer& customer) {
-  const Once once(*engine_, customer.request, "ensure_customer", customer);
-  for (;;) {
-    {
-      Locked locked(*engine_);
-      if (locked.find(id)) {
-        Result<bool> known = once.answer<bool>(locked, true).value_or(false);
-        if (auto safe = engine_->finish(locked); !safe.ok()) return std::move(safe).error();
-        return known;
+  return engine_->change([&]() -> Result<bool> {
+    const Once once(*engine_, customer.request, "ensure_customer", customer);
+    for (;;) {
+      {
+        Locked locked(*engine_);
+        if (locked.find(id)) {
+          Result<bool> known = once.answer<bool>(locked, true).value_or(false);
+          if (auto safe = engine_->finish(locked); !safe.ok()) return std::move(safe).error();
+          return known;
+        }
+        if (locked.failure()) return *locked.failure();
       }
-      if (locked.failure()) return *locked.failure();
+      Result<Created> created = create(*engine_, once, id, customer);
+      if (!created.ok()) return std::move(created).error();
+      if (*created == Created::yes) return true;
     }
-    Result<Created> created = create(*engine_, once, id, customer);
-    if (!created.ok()) return std::move(created).error();
-    if (*created == Created::yes) return true;
-  }
+  });
 }
 
 Result<bool> Limitr::ensure_set_customer(std::string_view record) {
-  Result<Created> created = set_record(*engine_, record, /*only_new=*/true, /*event=*/true);
-  if (!created.ok()) return std::move(created).error();
-  return *created == Created::yes;
+  return engine_->change([&]() -> Result<bool> {
+    Result<Created> created = set_record(*engine_, record, /*only_new=*/true, /*event=*/true);
+    if (!created.ok()) return std::move(created).error();
+    return *created == Created::yes;
+  });
 }
 
 Result<void> Limitr::set_customer(std::string_view record, bool event) {
-  Result<Created> put = set_record(*engine_, record, /*only_new=*/false, event);
-  if (!put.ok()) return std::move(put).error();
-  return {};
+  return engine_->change([&]() -> Result<void> {
+    Result<Created> put = set_record(*engine_, record, /*only_new=*/false, event);
+    if (!put.ok()) return std::move(put).error();
+    return {};
+  });
 }
 
 Read<Json> Limitr::customer(std::string_view id) {
-  Locked locked(*engine_);
-  if (!locked.find(id)) return locked.none(std::optional<Json>());
-  const std::string record = state::to_record(locked.slot().customer, engine_->names());
-  if (auto safe = engine_->finish(locked); !safe.ok()) return std::move(safe).error();
-  return std::optional(Json::parse(record));
+  return engine_->read([&]() -> Read<Json> {
+    Locked locked(*engine_);
+    if (!locked.find(id)) return locked.none(std::optional<Json>());
+    const std::string record = state::to_record(locked.slot().customer, engine_->names());
+    if (auto safe = engine_->finish(locked); !safe.ok()) return std::move(safe).error();
+    return std::optional(Json::parse(record));
+  });
 }
 
 Read<std::vector<std::string>> Limitr::customer_refs(std::string_view id) {
-  Locked locked(*engine_);
-  if (!locked.find(id)) return locked.none(std::optional<std::vector<std::string>>());
-  return engine_->answer(locked, std::optional(locked.slot().customer.more().refs));
+  return engine_->read([&]() -> Read<std::vector<std::string>> {
+    Locked locked(*engine_);
+    if (!locked.find(id)) return locked.none(std::optional<std::vector<std::string>>());
+    return engine_->answer(locked, std::optional(locked.slot().customer.more().refs));
+  });
 }
 
 Read<Json> Limitr::customer_metadata(std::string_view id) {
-  Locked locked(*engine_);
-  if (!locked.find(id)) return locked.none(std::optional<Json>());
-  return engine_->answer(locked, std::optional(locked.slot().customer.more().metadata));
+  return engine_->read([&]() -> Read<Json> {
+    Locked locked(*engine_);
+    if (!locked.find(id)) return locked.none(std::optional<Json>());
+    return engine_->answer(locked, std::optional(locked.slot().customer.more().metadata));
+  });
 }
 
 Result<bool> Limitr::set_customer_refs(std::string_view id, std::vector<std::string> refs,
                                        const ChangeOptions& options) {
-  if (auto wrong = wrong_texts(refs, "refs")) return *std::move(wrong);
-  const Once once(*engine_, options.request, "set_customer_refs", refs);
-  Locked locked(*engine_);
-  if (auto answer = once.answer<bool>(locked, locked.find(id))) return *answer;
-  locked.before_change();
-  locked.slot().customer.own_rest().refs = std::move(refs);
-  once.remember(locked, true);
-  return engine_->answer(locked, true);
+  return engine_->change([&]() -> Result<bool> {
+    if (auto wrong = wrong_texts(refs, "refs")) return *std::move(wrong);
+    const Once once(*engine_, options.request, "set_customer_refs", refs);
+    Locked locked(*engine_);
+    if (auto answer = once.answer<bool>(locked, locked.find(id))) return *answer;
+    locked.before_change();
+    locked.slot().customer.own_rest().refs = refs;
+    once.remember(locked, true);
+    return engine_->answer(locked, true);
+  });
 }
 
 Result<bool> Limitr::delete_customer(std::string_view id) {
-  const Timestamp now = engine_->now();
-  Locked locked(*engine_);
-  if (!lock_with_alts(locked, id, {})) return locked.none(false);
-  std::vector<Event> events;
-  if (engine_->dispatcher().has_handlers()) {
-    events.push_back(engine::customer_removed(locked.slot().customer, engine_->names(), now));
-  }
-  engine_->erase(locked.slot());
-  if (auto finished = engine_->finish(locked, std::move(events)); !finished.ok()) {
-    return std::move(finished).error();
-  }
-  return true;
+  return engine_->change([&]() -> Result<bool> {
+    const Timestamp now = engine_->now();
+    Locked locked(*engine_);
+    if (!lock_with_alts(locked, id, {})) return locked.none(false);
+    std::vector<Event> events;
+    if (engine_->dispatcher().has_handlers()) {
+      events.push_back(engine::customer_removed(locked.slot().customer, engine_->names(), now));
+    }
+    engine_->erase(locked.slot());
+    if (auto finished = engine_->finish(locked, std::move(events)); !finished.ok()) {
+      return std::move(finished).error();
+    }
+    return true;
+  });
 }
 
 Result<bool> Limitr::set_alt_customer_id(std::string_view id, std::string_view alt,
                                          const ChangeOptions& options) {
-  if (auto wrong = wrong_id(alt, "alt")) return *std::move(wrong);
-  const Timestamp now = engine_->now();
-  const Once once(*engine_, options.request, "set_alt_customer_id", alt);
-  Locked locked(*engine_);
-  Customer draft;
-  const std::string alts[] = {std::string(alt)};
-  bool found = false;
-  std::uint32_t before = 0;
-  do {
-    before = locked.times_let_go();
-    found = locked.know(alts) && locked.find_draft(id, draft);
-  } while (!locked.failure() && before != locked.times_let_go());
-  if (auto answer = once.answer<bool>(locked, found)) return *answer;
-  const auto owner = engine_->owner_of(alt);
-  if (owner && *owner != draft.id) return false;
-  if (!owner) draft.own_rest().alt_ids.emplace_back(alt);
-  once.remember(locked, true);
-  auto kept = engine_->put(
-      locked, std::move(draft), [&](const Customer& customer, std::vector<Event>& events) {
-        events.push_back(engine::customer_set(customer, engine_->names(), now));
-      });
-  if (!kept.ok()) return std::move(kept).error();
-  return true;
+  return engine_->change([&]() -> Result<bool> {
+    if (auto wrong = wrong_id(alt, "alt")) return *std::move(wrong);
+    const Timestamp now = engine_->now();
+    const Once once(*engine_, options.request, "set_alt_customer_id", alt);
+    Locked locked(*engine_);
+    Customer draft;
+    const std::string alts[] = {std::string(alt)};
+    bool found = false;
+    std::uint32_t before = 0;
+    do {
+      before = locked.times_let_go();
+      found = locked.know(alts) && locked.find_draft(id, draft);
+    } while (!locked.failure() && before != locked.times_let_go());
+    if (auto answer = once.answer<bool>(locked, found)) return *answer;
+    const auto owner = engine_->owner_of(alt);
+    if (owner && *owner != draft.id) return false;
+    if (!owner) draft.own_rest().alt_ids.emplace_back(alt);
+    once.remember(locked, true);
+    auto kept = engine_->put(
+        locked, std::move(draft), [&](const Customer& customer, std::vector<Event>& events) {
+          events.push_back(engine::customer_set(customer, engine_->names(), now));
+        });
+    if (!kept.ok()) return std::move(kept).error();
+    return true;
+  });
 }
 
 Result<bool> Limitr::delete_alt_customer_id(std::string_view alt) {
-  const Timestamp now = engine_->now();
-  Locked locked(*engine_);
-  Customer draft;
-  if (!locked.find_draft(alt, draft)) return locked.none(false);
-  if (std::erase(draft.own_rest().alt_ids, alt) == 0) return false;
-  auto kept = engine_->put(
-      locked, std::move(draft), [&](const Customer& customer, std::vector<Event>& events) {
-        events.push_back(engine::customer_set(customer, engine_->names(), now));
-      });
-  if (!kept.ok()) return std::move(kept).error();
-  return true;
+  return engine_->change([&]() -> Result<bool> {
+    const Timestamp now = engine_->now();
+    Locked locked(*engine_);
+    Customer draft;
+    if (!locked.find_draft(alt, draft)) return locked.none(false);
+    if (std::erase(draft.own_rest().alt_ids, alt) == 0) return false;
+    auto kept = engine_->put(
+        locked, std::move(draft), [&](const Customer& customer, std::vector<Event>& events) {
+          events.push_back(engine::customer_set(customer, engine_->names(), now));
+        });
+    if (!kept.ok()) return std::move(kept).error();
+    return true;
+  });
 }
 
 Result<bool> Limitr::set_customer_plan(std::string_view id, std::string_view plan,
                                        bool overwrite_meters, const ChangeOptions& options) {
-  const Timestamp now = engine_->now();
-  const Once once(*engine_, options.request, "set_customer_plan", plan, overwrite_meters);
-  Locked locked(*engine_);
-  Customer draft;
-  if (auto answer = once.answer<bool>(locked, locked.find_draft(id, draft))) return *answer;
-  const auto change =
-      core::change_plan(locked.policy(), locked.family(), draft, plan, overwrite_meters, now);
-  if (!change) return false;
-  const policy::Plan& put_on = *locked.policy().plan(plan);
-  once.remember(locked, true);
-  auto kept = engine_->put(
-      locked, std::move(draft), [&](const Customer& customer, std::vector<Event>& events) {
-        const SymbolTable& names = engine_->names();
-        events.push_back(engine::customer_set(customer, names, now));
-        events.push_back(engine::plan_changed(customer, names, change->previous, put_on, now));
-      });
-  if (!kept.ok()) return std::move(kept).error();
-  return true;
+  return engine_->change([&]() -> Result<bool> {
+    const Timestamp now = engine_->now();
+    const Once once(*engine_, options.request, "set_customer_plan", plan, overwrite_meters);
+    Locked locked(*engine_);
+    Customer draft;
+    if (auto answer = once.answer<bool>(locked, locked.find_draft(id, draft))) return *answer;
+    const auto change =
+        core::change_plan(locked.policy(), locked.family(), draft, plan, overwrite_meters, now);
+    if (!change) return false;
+    const policy::Plan& put_on = *locked.policy().plan(plan);
+    once.remember(locked, true);
+    auto kept = engine_->put(
+        locked, std::move(draft), [&](const Customer& customer, std::vector<Event>& events) {
+          const SymbolTable& names = engine_->names();
+          events.push_back(engine::customer_set(customer, names, now));
+          events.push_back(engine::plan_changed(customer, names, change->previous, put_on, now));
+        });
+    if (!kept.ok()) return std::move(kept).error();
+    return true;
+  });
 }
 
 Result<bool> Limitr::create_customer_override(std::string_view id, std::string_view entitlement,
                                               const OverrideOptions& options) {
-  const Timestamp now = engine_->now();
-  const Once once(*engine_, options.request, "create_customer_override", entitlement, options);
-  Locked locked(*engine_);
-  Customer draft;
-  if (auto answer = once.answer<bool>(locked, locked.find_draft(id, draft))) return *answer;
-  Result<bool> made =
-      core::override_limit(locked.policy(), locked.family(), draft, entitlement, options);
-  if (!made.ok() || !*made) return made;
-  once.remember(locked, true);
-  auto kept = engine_->put(
-      locked, std::move(draft), [&](const Customer& customer, std::vector<Event>& events) {
-        events.push_back(engine::customer_set(customer, engine_->names(), now));
-      });
-  if (!kept.ok()) return std::move(kept).error();
-  return true;
+  return engine_->change([&]() -> Result<bool> {
+    const Timestamp now = engine_->now();
+    const Once once(*engine_, options.request, "create_customer_override", entitlement, options);
+    Locked locked(*engine_);
+    Customer draft;
+    if (auto answer = once.answer<bool>(locked, locked.find_draft(id, draft))) return *answer;
+    Result<bool> made =
+        core::override_limit(locked.policy(), locked.family(), draft, entitlement, options);
+    if (!made.ok() || !*made) return made;
+    once.remember(locked, true);
+    auto kept = engine_->put(
+        locked, std::move(draft), [&](const Customer& customer, std::vector<Event>& events) {
+          events.push_back(engine::customer_set(customer, engine_->names(), now));
+        });
+    if (!kept.ok()) return std::move(kept).error();
+    return true;
+  });
 }
 
 Result<bool> Limitr::remove_customer_override(std::string_view id, std::string_view entitlement,
                                               const ChangeOptions& options) {
-  const Timestamp now = engine_->now();
-  const Symbol name = engine_->names().find(entitlement);
-  const Once once(*engine_, options.request, "remove_customer_override", entitlement);
-  Locked locked(*engine_);
-  Customer draft;
-  if (auto answer = once.answer<bool>(locked, locked.find_draft(id, draft))) return *answer;
-  const std::size_t removed =
-      std::erase_if(draft.own_rest().overrides,
-                    [&](const state::Override& own) { return own.entitlement == name; });
-  if (removed == 0) return false;
-  once.remember(locked, true);
-  auto kept = engine_->put(
-      locked, std::move(draft), [&](const Customer& customer, std::vector<Event>& events) {
-        events.push_back(engine::customer_set(customer, engine_->names(), now));
-      });
-  if (!kept.ok()) return std::move(kept).error();
-  return true;
+  return engine_->change([&]() -> Result<bool> {
+    const Timestamp now = engine_->now();
+    const Symbol name = engine_->names().find(entitlement);
+    const Once once(*engine_, options.request, "remove_customer_override", entitlement);
+    Locked locked(*engine_);
+    Customer draft;
+    if (auto answer = once.answer<bool>(locked, locked.find_draft(id, draft))) return *answer;
+    const std::size_t removed =
+        std::erase_if(draft.own_rest().overrides,
+                      [&](const state::Override& own) { return own.entitlement == name; });
+    if (removed == 0) return false;
+    once.remember(locked, true);
+    auto kept = engine_->put(
+        locked, std::move(draft), [&](const Customer& customer, std::vector<Event>& events) {
+          events.push_back(engine::customer_set(customer, engine_->names(), now));
+        });
+    if (!kept.ok()) return std::move(kept).error();
+    return true;
+  });
 }
 
 Result<bool> Limitr::apply_customer_topup(std::string_view id, std::string_view topup,
                                           const ChangeOptions& options) {
-  const Timestamp now = engine_->now();
-  const Symbol name = engine_->names().find(topup);
-  const Once once(*engine_, options.request, "apply_customer_topup", topup);
-  Locked locked(*engine_);
-  Customer draft;
-  if (auto answer = once.answer<bool>(locked, locked.find_draft(id, draft))) return *answer;
-  const policy::Policy& policy = locked.policy();
-  const policy::Plan* plan = core::plan_of(policy, locked.family());
-  const policy::Topup* granted = plan == nullptr ? nullptr : plan->find_topup(name);
-  if (granted == nullptr) return false;
-  core::append(draft.own_rest().grants, core::new_grant(*granted, now, engine_->ids()));
-  once.remember(locked, true);
-  auto kept = engine_->put(
-      locked, std::move(draft), [&](const Customer& customer, std::vector<Event>& events) {
-        events.push_back(engine::topup_granted(customer, policy, *plan, *granted,
-                                               customer.more().grants.back(), now));
-      });
-  if (!kept.ok()) return std::move(kept).error();
-  return true;
+  return engine_->change([&]() -> Result<bool> {
+    const Timestamp now = engine_->now();
+    const Symbol name = engine_->names().find(topup);
+    const Once once(*engine_, options.request, "apply_customer_topup", topup);
+    Locked locked(*engine_);
+    Customer draft;
+    if (auto answer = once.answer<bool>(locked, locked.find_draft(id, draft))) return *answer;
+    const policy::Policy& policy = locked.policy();
+    const policy::Plan* plan = core::plan_of(policy, locked.family());
+    const policy::Topup* granted = plan == nullptr ? nullptr : plan->find_topup(name);
+    if (granted == nullptr) return false;
+    core::append(draft.own_rest().grants, core::new_grant(*granted, now, engine_->ids()));
+    once.remember(locked, true);
+    auto kept = engine_->put(
+        locked, std::move(draft), [&](const Customer& customer, std::vector<Event>& events) {
+          events.push_back(engine::topup_granted(customer, policy, *plan, *granted,
+                                                 customer.more().grants.back(), now));
+        });
+    if (!kept.ok()) return std::move(kept).error();
+    return true;
+  });
 }
 
 Result<void> Limitr::ensure_included_topups(std::string_view id, const ChangeOptions& options) {
-  const Timestamp now = engine_->now();
-  const Once once(*engine_, options.request, "ensure_included_topups");
-  Locked locked(*engine_);
-  Customer draft;
-  if (auto answer = once.answer<void>(locked, locked.find_draft(id, draft))) return *answer;
-  const policy::Plan* plan = core::plan_of(locked.policy(), locked.family());
-  if (plan == nullptr) return {};
-  core::Grants& grants = draft.own_rest().grants;
-  if (!core::follow_topups(grants, *plan, draft.type, now, engine_->ids())) return {};
-  once.remember(locked, true);
-  auto kept = engine_->put(
-      locked, std::move(draft), [&](const Customer& customer, std::vector<Event>& events) {
-        events.push_back(engine::customer_set(customer, engine_->names(), now));
-      });
-  if (!kept.ok()) return std::move(kept).error();
-  return {};
+  return engine_->change([&]() -> Result<void> {
+    const Timestamp now = engine_->now();
+    const Once once(*engine_, options.request, "ensure_included_topups");
+    Locked locked(*engine_);
+    Customer draft;
+    if (auto answer = once.answer<void>(locked, locked.find_draft(id, draft))) return *answer;
+    const policy::Plan* plan = core::plan_of(locked.policy(), locked.family());
+    if (plan == nullptr) return {};
+    core::Grants& grants = draft.own_rest().grants;
+    if (!core::follow_topups(grants, *plan, draft.type, now, engine_->ids())) return {};
+    once.remember(locked, true);
+    auto kept = engine_->put(
+        locked, std::move(draft), [&](const Customer& customer, std::vector<Event>& events) {
+          events.push_back(engine::customer_set(customer, engine_->names(), now));
+        });
+    if (!kept.ok()) return std::move(kept).error();
+    return {};
+  });
 }
 
 Result<bool> Limitr::ensure_plan_subscription(std::string_view id, const ChangeOptions& options) {
-  const Once once(*engine_, options.request, "ensure_plan_subscription");
-  std::string subscription;
-  {
-    Locked locked(*engine_);
-    if (auto answer = once.answer<Decision>(locked, locked.find(id))) {
-      if (!answer->ok()) return std::move(*answer).error();
-      return (*answer)->allowed;
+  return engine_->change([&]() -> Result<bool> {
+    const Once once(*engine_, options.request, "ensure_plan_subscription");
+    std::string subscription;
+    {
+      Locked locked(*engine_);
+      if (auto answer = once.answer<Decision>(locked, locked.find(id))) {
+        if (!answer->ok()) return std::move(*answer).error();
+        return (*answer)->allowed;
+      }
+      const policy::Plan* plan = locked.policy().plan(locked.slot().customer.plan);
+      if (plan == nullptr || plan->find(plan->subscription) == nullptr) return false;
+      subscription = engine_->names().text(plan->subscription);
     }
-    const policy::Plan* plan = locked.policy().plan(locked.slot().customer.plan);
-    if (plan == nullptr || plan->find(plan->subscription) == nullptr) return false;
-    subscription = engine_->names().text(plan->subscription);
-  }
-  // Looked at again under the locks of the call: of two that come at once, one increments.
-  const auto is_due = [&](const Locked& locked, Timestamp now) {
-    const Customer& customer = locked.family()[Family::caller];
-    const policy::Plan* plan = locked.policy().plan(customer.plan);
-    if (plan == nullptr || engine_->names().text(plan->subscription) != subscription) return false;
-    const state::Meter* meter = customer.meter(plan->subscription);
-    if (meter == nullptr || !amount::less(meter->value, 1)) return false;
-    return !plan->trial_period || now - meter->started >= *plan->trial_period;
-  };
-  const Engine::Condition condition{is_due, once};
-  const CallOptions plain;
-  core::CallInput input{.entitlement = std::string_view(subscription),
-                        .increments = 1,
-                        .options = &plain,
-                        .now = {},
-                        .host_overhead = {},
-                        .rates = {}};
-  Result<Decision> decision = engine_->decide({id}, input, /*commit=*/true, &condition);
-  if (!decision.ok()) return std::move(decision).error();
-  return decision->allowed;
+    // Looked at again under the locks of the call: of two that come at once, one increments.
+    const auto is_due = [&](const Locked& locked, Timestamp now) {
+      const Customer& customer = locked.family()[Family::caller];
+      const policy::Plan* plan = locked.policy().plan(customer.plan);
+      if (plan == nullptr || engine_->names().text(plan->subscription) != subscription)
+        return false;
+      const state::Meter* meter = customer.meter(plan->subscription);
+      if (meter == nullptr || !amount::less(meter->value, 1)) return false;
+      return !plan->trial_period || now - meter->started >= *plan->trial_period;
+    };
+    const Engine::Condition condition{is_due, once};
+    const CallOptions plain;
+    core::CallInput input{.entitlement = std::string_view(subscription),
+                          .increments = 1,
+                          .options = &plain,
+                          .now = {},
+                          .host_overhead = {},
+                          .rates = {}};
+    Result<Decision> decision = engine_->decide({id}, input, /*commit=*/true, &condition);
+    if (!decision.ok()) return std::move(decision).error();
+    return decision->allowed;
+  });
 }
 
 }  // namespace limitr

@@ -46,6 +46,7 @@ Engine::Engine(const PolicyPointer& policy, std::shared_ptr<SymbolTable> names, 
 
 Engine::~Engine() {
   journal_.reset();
+  sharing_.reset();
   for (Shard& shard : shards_) {
     for (Slot* slot : shard.customers) slot->release();
     for (Slot* slot : shard.leaving) slot->release();
@@ -285,10 +286,14 @@ void Engine::log_unlearned(std::string_view customer, const policy::Entitlement&
 Engine::Rest Engine::let_go(Locked& locked, std::vector<Event> events) {
   Rest rest{.group = unsafe_group(locked), .batch = {}};
   if (!events.empty()) {
-    Dispatcher::Batch& batch = rest.batch.emplace();
-    batch.events = std::move(events);
+    Dispatcher::Batch batch{.events = std::move(events), .tickets = {}, .policy = {}};
     batch.policy = locked.policy_pointer();
-    for (const std::uint32_t shard : locked.locks().held()) dispatcher_.take_ticket(batch, shard);
+    if (sharing_ != nullptr) {
+      sharing_->hold_back(std::move(batch), locked.locks().held());
+    } else {
+      for (const std::uint32_t shard : locked.locks().held()) dispatcher_.take_ticket(batch, shard);
+      rest.batch = std::move(batch);
+    }
   }
   if (is_on_demand_ && options_.max_loaded != 0) make_room(locked.locks());
   locked.unlock();
@@ -330,6 +335,7 @@ void Engine::send(std::vector<Event> events) {
 Slot& Engine::insert(Customer customer) {
   Slot& slot = insert_stored(std::move(customer));
   if (journal_ != nullptr) journal_->mark(slot, journal_->current(), /*is_new=*/true);
+  if (sharing_ != nullptr) sharing_->mark(slot, /*is_new=*/true);
   return slot;
 }
 
@@ -436,6 +442,12 @@ void Engine::note_change(Slot* caller, std::span<Slot* const> relatives, std::ui
     write_ahead(caller, running);
     for (Slot* slot : relatives) write_ahead(slot, running);
   }
+  if (sharing_ != nullptr) {
+    if (caller != nullptr) sharing_->mark(*caller);
+    for (Slot* slot : relatives) {
+      if (slot != nullptr) sharing_->mark(*slot);
+    }
+  }
   if (journal_ == nullptr) return;
   const std::uint64_t group = journal_->current();
   if (caller != nullptr) journal_->mark(*caller, group);
@@ -498,8 +510,8 @@ Result<void> Engine::append_snapshot(SnapshotText& text) {
 }
 
 Result<void> Engine::append_stored(SnapshotText& text) {
-  if (auto flushed = journal_->flush(); !flushed.ok()) return flushed;
-  return journal_->scan([&](const store::StoredCustomer& stored) {
+  if (auto flushed = flush(); !flushed.ok()) return flushed;
+  const auto visit = [&](const store::StoredCustomer& stored) {
     JsonWriter json(text.records);
     begin_element(text.records);
     json.key(stored.id);
@@ -508,7 +520,8 @@ Result<void> Engine::append_stored(SnapshotText& text) {
       begin_element(text.requests);
       state::write_request(text.requests, stored.id, remembered(request));
     }
-  });
+  };
+  return journal_ != nullptr ? journal_->scan(visit) : sharing_->scan(visit);
 }
 
 std::optional<state::EstimateStats> Engine::policy_estimate(Symbol entitlement,
@@ -531,6 +544,7 @@ void Engine::each_entitlement_estimates(
 void Engine::learn(Symbol entitlement, const core::Sample& sample, double value, double overhead,
                    Timestamp now) {
   if (journal_ != nullptr) journal_->note_estimates();
+  if (sharing_ != nullptr) sharing_->note_estimates();
   const std::lock_guard lock(estimates_mutex_);
   std::vector<state::EstimateStats>& segments = estimates_[entitlement];
   for (state::EstimateStats& stats : segments) {
@@ -583,14 +597,40 @@ void Engine::merge_estimates(std::string_view text) {
 }
 
 Result<void> Engine::keep_in(std::unique_ptr<store::Store> store) {
-  auto journal = std::make_unique<Journal>(*this, std::move(store), options_);
-  if (auto opened = journal->open(); !opened.ok()) return opened;
-  journal_ = std::move(journal);
-  is_on_demand_ = !options_.load_all;
+  if (options_.shared) {
+    auto sharing = std::make_unique<Sharing>(*this, std::move(store), options_);
+    if (auto opened = sharing->open(); !opened.ok()) return opened;
+    sharing_ = std::move(sharing);
+  } else {
+    auto journal = std::make_unique<Journal>(*this, std::move(store), options_);
+    if (auto opened = journal->open(); !opened.ok()) return opened;
+    journal_ = std::move(journal);
+  }
+  is_plain_ = sharing_ == nullptr && options_.durability != Durability::interval;
+  is_on_demand_ = sharing_ != nullptr || !options_.load_all;
   // One that is not in memory may have some.
   if (is_on_demand_) has_shared_caps_.store(true, std::memory_order_relaxed);
-  journal_->set_policy(to_json_text(policy()->document));
+  keep_policy();
   return {};
+}
+
+void Engine::keep_policy() {
+  if (journal_ != nullptr) journal_->set_policy(to_json_text(policy()->document));
+  if (sharing_ != nullptr) sharing_->set_policy(to_json_text(policy()->document));
+}
+
+Result<void> Engine::flush() {
+  if (sharing_ != nullptr) return sharing_->flush();
+  return journal_ == nullptr ? Result<void>() : journal_->flush();
+}
+
+Result<std::uint64_t> Engine::close() {
+  Result<void> closed;
+  if (sharing_ != nullptr) closed = sharing_->close();
+  if (journal_ != nullptr) closed = journal_->close();
+  if (!closed.ok()) return std::move(closed).error();
+  if (sharing_ != nullptr) return sharing_->customers_written();
+  return journal_ == nullptr ? 0 : journal_->customers_written();
 }
 
 }  // namespace limitr::engine

@@ -22,6 +22,7 @@
 #include "engine/dispatcher.h"
 #include "engine/journal.h"
 #include "engine/requests.h"
+#include "engine/sharing.h"
 #include "engine/slot.h"
 #include "env/random_ids.h"
 #include "policy/policy.h"
@@ -235,6 +236,7 @@ private:
   bool is_nobodys(std::string_view id) const;
   bool fetch(std::string_view id);
   bool lock(std::uint32_t shard);
+  void note_found(Slot& slot);
 
   // An ID that nobody had in the store, as long as no customer has left its shard since.
   struct Nobody {
@@ -295,6 +297,24 @@ public:
     return static_cast<std::uint32_t>(hash >> (64 - shard_bits));
   }
 
+  // Every call of Limitr that concerns customers runs as one of these: once where they are this
+  // engine's own, again where others who share them were first.
+
+  /// A call that changes nothing.
+  template <typename Body>
+  auto read(const Body& body) {
+    return sharing_ == nullptr ? body() : sharing_->run(body);
+  }
+  /// A call that may change something. Error also: store_unavailable, where too much waits to be
+  /// written already.
+  template <typename Body>
+  auto change(const Body& body) -> decltype(body()) {
+    if (is_plain_) return body();
+    if (sharing_ != nullptr) return sharing_->run(body);
+    if (journal_->is_full()) return Journal::full();
+    return body();
+  }
+
   /// What a call has left to do when it lets go of its locks.
   struct Rest {
     std::uint64_t group = 0;  ///< Of the journal, to be waited for; 0: none.
@@ -310,7 +330,9 @@ public:
   /// Decides a call and, with `commit`, applies it. The one way of check and allow alike.
   Result<Decision> decide(const Who& who, core::CallInput& input, bool commit,
                           const Condition* condition = nullptr) {
-    return decide(who, input, commit, condition, nullptr);
+    if (is_plain_) return decide(who, input, commit, condition, nullptr);
+    const auto body = [&] { return decide(who, input, commit, condition, nullptr); };
+    return commit ? change(body) : read(body);
   }
   /// The same without the end: what complete() has to do is left in `rest`.
   Result<Decision> decide(const Who& who, core::CallInput& input, bool commit, Rest& rest) {
@@ -419,7 +441,7 @@ public:
   /// And queues them for the journal.
   void before_change(Slot* caller, std::span<Slot* const> relatives = {}) {
     const std::uint32_t running = snapshot_.load(std::memory_order_relaxed);
-    if (running == 0 && journal_ == nullptr) return;
+    if (running == 0 && journal_ == nullptr && sharing_ == nullptr) return;
     note_change(caller, relatives, running);
   }
   /// Appends every customer's record and remembered requests: a consistent cut. On demand, it is
@@ -444,11 +466,17 @@ public:
 
   // The store.
 
-  /// Keeps the state in that store from now on. What is in it is read on demand, or at once where
-  /// the options say so. Called once, before the engine is used.
+  /// Keeps the state in that store from now on, alone or shared with others. What is in it is read
+  /// on demand, or at once where the options say so. Called once, before the engine is used.
   Result<void> keep_in(std::unique_ptr<store::Store> store);
-  /// Null: the state is kept nowhere.
+  /// Null: the state is kept nowhere, or shared.
   Journal* journal() { return journal_.get(); }
+  /// Null: nobody else has these customers.
+  Sharing* sharing() { return sharing_.get(); }
+  /// Keeps the policy in force in the store, if there is one.
+  void keep_policy();
+  Result<void> flush();
+  Result<std::uint64_t> close();
 
   // On demand. See on_demand.cc.
 
@@ -491,7 +519,7 @@ private:
   Result<void> append_stored(SnapshotText& text);
   bool refs_count(const policy::Policy& policy, const Customer& customer,
                   core::EntitlementKey key) const;
-  bool list_loaded(Customer& customer, std::span<const std::uint32_t> departures,
+  bool list_loaded(Loaded& loaded, std::span<const std::uint32_t> departures,
                    const std::function<void(Slot&)>& pin);
   Slot* find_loaded(std::string_view id, ShardLocks& locks);
   void note_loaded(Slot& slot);
@@ -516,9 +544,11 @@ private:
   std::mutex policy_change_;
   mutable std::mutex estimates_mutex_;
   absl::flat_hash_map<Symbol, std::vector<state::EstimateStats>> estimates_;  // guarded by it
+  bool is_plain_ = true;  // no call is run more than once, or refused for what waits to be written
   bool is_on_demand_ = false;
   std::array<std::atomic<std::uint32_t>, std::size_t{1} << shard_bits> departures_{};
-  std::unique_ptr<Journal> journal_;  // null: there is no store
+  std::unique_ptr<Journal> journal_;  // null: there is no store, or it is shared
+  std::unique_ptr<Sharing> sharing_;  // null: nobody else has these customers
 };
 
 void Locked::before_change() { engine_.before_change(slot_, relatives_); }

@@ -132,47 +132,50 @@ void add_hold(Locked& locked, const core::Target& target, const state::Hold& hol
 
 Read<std::string> Limitr::reserve(std::string_view customer, std::string_view entitlement,
                                   const ReserveOptions& options) {
-  if (options.overhead && !std::isfinite(*options.overhead)) return not_finite("overhead");
-  if (auto wrong = wrong_sample(options)) return *std::move(wrong);
-  CallOptions call_options{.event_data = options.context, .overhead = options.overhead};
-  core::CallInput input{.entitlement = entitlement,
-                        .value = options.value.value_or(0),
-                        .increments = options.value ? 0 : 1,
-                        .options = &call_options,
-                        .now = {},
-                        .host_overhead = {},
-                        .rates = {}};
-  const engine::HostRates rates = engine_->rates();
-  const std::optional<double> host_overhead = engine_->host_overhead({customer}, input);
-  const Timestamp now = engine_->now();
-  const Once once(*engine_, options.request, "reserve", entitlement, options);
-  Locked locked(*engine_);
-  if (auto answer = once.answer<std::optional<std::string>>(locked, locked.find_family(customer))) {
-    return *std::move(answer);
-  }
-  const core::Target target = engine_->resolve(locked, entitlement, now);
-  if (target.denied || target.limit == nullptr) return std::optional<std::string>();
-  Result<state::Hold> hold = wanted_hold(*engine_, locked, target, options, host_overhead, now);
-  if (!hold.ok()) return std::move(hold).error();
-  if (!(hold->value > 0)) return std::optional<std::string>();
+  return engine_->change([&]() -> Read<std::string> {
+    if (options.overhead && !std::isfinite(*options.overhead)) return not_finite("overhead");
+    if (auto wrong = wrong_sample(options)) return *std::move(wrong);
+    CallOptions call_options{.event_data = options.context, .overhead = options.overhead};
+    core::CallInput input{.entitlement = entitlement,
+                          .value = options.value.value_or(0),
+                          .increments = options.value ? 0 : 1,
+                          .options = &call_options,
+                          .now = {},
+                          .host_overhead = {},
+                          .rates = {}};
+    const engine::HostRates rates = engine_->rates();
+    const std::optional<double> host_overhead = engine_->host_overhead({customer}, input);
+    const Timestamp now = engine_->now();
+    const Once once(*engine_, options.request, "reserve", entitlement, options);
+    Locked locked(*engine_);
+    if (auto answer =
+            once.answer<std::optional<std::string>>(locked, locked.find_family(customer))) {
+      return *std::move(answer);
+    }
+    const core::Target target = engine_->resolve(locked, entitlement, now);
+    if (target.denied || target.limit == nullptr) return std::optional<std::string>();
+    Result<state::Hold> hold = wanted_hold(*engine_, locked, target, options, host_overhead, now);
+    if (!hold.ok()) return std::move(hold).error();
+    if (!(hold->value > 0)) return std::optional<std::string>();
 
-  call_options.overhead = hold->overhead;
-  input.value = hold->value;
-  // A plain number is in the credit's unit by now.
-  input.increments = 0;
-  input.now = now;
-  input.rates = rates.of(locked.policy());
-  Decision decision;
-  const core::Outcome outcome =
-      core::decide(locked.policy(), locked.family(), input, engine_->ids(), decision);
-  if (outcome.error) return *outcome.error;
-  locked.before_change();
-  state::apply(outcome.upkeep, locked.family());
-  if (!decision.allowed) return engine_->answer(locked, std::optional<std::string>());
-  hold->id = engine_->ids().next();
-  add_hold(locked, target, *hold, now);
-  once.remember(locked, hold->id);
-  return engine_->answer(locked, std::optional(hold->id));
+    call_options.overhead = hold->overhead;
+    input.value = hold->value;
+    // A plain number is in the credit's unit by now.
+    input.increments = 0;
+    input.now = now;
+    input.rates = rates.of(locked.policy());
+    Decision decision;
+    const core::Outcome outcome =
+        core::decide(locked.policy(), locked.family(), input, engine_->ids(), decision);
+    if (outcome.error) return *outcome.error;
+    locked.before_change();
+    state::apply(outcome.upkeep, locked.family());
+    if (!decision.allowed) return engine_->answer(locked, std::optional<std::string>());
+    hold->id = engine_->ids().next();
+    add_hold(locked, target, *hold, now);
+    once.remember(locked, hold->id);
+    return engine_->answer(locked, std::optional(hold->id));
+  });
 }
 
 Result<Decision> Limitr::settle(std::string_view customer, std::string_view entitlement,
@@ -195,69 +198,77 @@ Result<Decision> Limitr::settle(std::string_view customer, std::string_view enti
 
 Result<bool> Limitr::release(std::string_view customer, std::string_view entitlement,
                              std::string_view hold, const ChangeOptions& options) {
-  const Timestamp now = engine_->now();
-  const Once once(*engine_, options.request, "release", entitlement, hold);
-  Locked locked(*engine_);
-  if (auto answer = once.answer<bool>(locked, locked.find_family(customer))) return *answer;
-  const core::Target target = engine_->resolve(locked, entitlement, now);
-  if (target.denied) return false;
-  const Symbol name = target.entitlement->name;
-  const state::MeterExtra* extra = locked.family()[target.owner].extra(name);
-  if (extra == nullptr) return false;
-  for (const state::Hold& held : extra->holds) {
-    if (held.id != hold) continue;
-    locked.before_change();
-    state::apply({state::HoldRemoval{target.owner, name, std::string(hold)}}, locked.family());
-    once.remember(locked, true);
-    return engine_->answer(locked, true);
-  }
-  return engine_->answer(locked, false);
+  return engine_->change([&]() -> Result<bool> {
+    const Timestamp now = engine_->now();
+    const Once once(*engine_, options.request, "release", entitlement, hold);
+    Locked locked(*engine_);
+    if (auto answer = once.answer<bool>(locked, locked.find_family(customer))) return *answer;
+    const core::Target target = engine_->resolve(locked, entitlement, now);
+    if (target.denied) return false;
+    const Symbol name = target.entitlement->name;
+    const state::MeterExtra* extra = locked.family()[target.owner].extra(name);
+    if (extra == nullptr) return false;
+    for (const state::Hold& held : extra->holds) {
+      if (held.id != hold) continue;
+      locked.before_change();
+      state::apply({state::HoldRemoval{target.owner, name, std::string(hold)}}, locked.family());
+      once.remember(locked, true);
+      return engine_->answer(locked, true);
+    }
+    return engine_->answer(locked, false);
+  });
 }
 
 Result<double> Limitr::held(std::string_view customer, std::string_view entitlement) {
-  const Timestamp now = engine_->now();
-  Locked locked(*engine_);
-  if (!locked.find_family(customer)) return locked.none(0.0);
-  const core::Target target = engine_->resolve(locked, entitlement, now);
-  if (target.denied) return 0.0;
-  const state::MeterExtra* extra = locked.family()[target.owner].extra(target.entitlement->name);
-  return engine_->answer(locked,
-                         amount::rounded(amount::within_range(core::held_room(extra, now).value)));
+  return engine_->read([&]() -> Result<double> {
+    const Timestamp now = engine_->now();
+    Locked locked(*engine_);
+    if (!locked.find_family(customer)) return locked.none(0.0);
+    const core::Target target = engine_->resolve(locked, entitlement, now);
+    if (target.denied) return 0.0;
+    const state::MeterExtra* extra = locked.family()[target.owner].extra(target.entitlement->name);
+    return engine_->answer(
+        locked, amount::rounded(amount::within_range(core::held_room(extra, now).value)));
+  });
 }
 
 Read<Estimate> Limitr::estimate(std::string_view customer, std::string_view entitlement,
                                 const EstimateOptions& options) {
-  const Timestamp now = engine_->now();
-  Locked locked(*engine_);
-  if (!locked.find_family(customer)) return locked.none(std::optional<Estimate>());
-  const core::Target target = engine_->resolve(locked, entitlement, now);
-  if (target.denied) return std::optional<Estimate>();
-  const core::Sample sample = core::sample_of(*target.entitlement, context_of(options.context),
-                                              options.basis, options.segment);
-  return estimate_for(*engine_, locked, target, sample, options.quantile);
+  return engine_->read([&]() -> Read<Estimate> {
+    const Timestamp now = engine_->now();
+    Locked locked(*engine_);
+    if (!locked.find_family(customer)) return locked.none(std::optional<Estimate>());
+    const core::Target target = engine_->resolve(locked, entitlement, now);
+    if (target.denied) return std::optional<Estimate>();
+    const core::Sample sample = core::sample_of(*target.entitlement, context_of(options.context),
+                                                options.basis, options.segment);
+    return estimate_for(*engine_, locked, target, sample, options.quantile);
+  });
 }
 
 Result<bool> Limitr::observe(std::string_view customer, std::string_view entitlement, Value value,
                              const EstimateOptions& options) {
-  if (options.overhead && !std::isfinite(*options.overhead)) return not_finite("overhead");
-  if (auto wrong = wrong_sample(options)) return *std::move(wrong);
-  const Timestamp now = engine_->now();
-  const Once once(*engine_, options.request, "observe", entitlement, value, options);
-  Locked locked(*engine_);
-  if (auto answer = once.answer<bool>(locked, locked.find_family(customer))) return *answer;
-  const core::Target target = engine_->resolve(locked, entitlement, now);
-  if (target.denied) return false;
-  const policy::Credit* credit =
-      target.limit == nullptr ? nullptr : locked.policy().credit(target.limit->credit);
-  const Result<double> units = quantity(value, credit == nullptr ? Unit() : credit->stof_units);
-  if (!units.ok()) return units.error();
-  const double rate = credit == nullptr ? 0 : credit->overhead_cost;
-  const core::Sample sample = core::sample_of(*target.entitlement, context_of(options.context),
-                                              options.basis, options.segment);
-  const double overhead = options.overhead.value_or(*units * rate);
-  if (!learn(*engine_, locked, target, sample, *units, overhead, now)) return false;
-  once.remember(locked, true);
-  return true;
+  return engine_->change([&]() -> Result<bool> {
+    if (options.overhead && !std::isfinite(*options.overhead)) return not_finite("overhead");
+    if (auto wrong = wrong_sample(options)) return *std::move(wrong);
+    const Timestamp now = engine_->now();
+    const Once once(*engine_, options.request, "observe", entitlement, value, options);
+    Locked locked(*engine_);
+    if (auto answer = once.answer<bool>(locked, locked.find_family(customer))) return *answer;
+    const core::Target target = engine_->resolve(locked, entitlement, now);
+    if (target.denied) return false;
+    const policy::Credit* credit =
+        target.limit == nullptr ? nullptr : locked.policy().credit(target.limit->credit);
+    const Result<double> units = quantity(value, credit == nullptr ? Unit() : credit->stof_units);
+    if (!units.ok()) return units.error();
+    const double rate = credit == nullptr ? 0 : credit->overhead_cost;
+    const core::Sample sample = core::sample_of(*target.entitlement, context_of(options.context),
+                                                options.basis, options.segment);
+    const double overhead = options.overhead.value_or(*units * rate);
+    if (!learn(*engine_, locked, target, sample, *units, overhead, now)) return false;
+    once.remember(locked, true);
+    return true;
+  });
 }
 
 }  // namespace limitr

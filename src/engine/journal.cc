@@ -83,7 +83,7 @@ Result<void> Journal::open() {
   for (const Error& damage : opened->damage) engine_.log(damage.to_string());
   if (load_all_) {
     std::optional<Error> refused;
-    const auto visit = [&](store::StoredCustomer stored) {
+    const auto visit = [&](const store::StoredCustomer& stored) {
       if (refused) return;
       Result<Customer> customer = customer_of(stored, engine_.names());
       if (customer.ok()) {
@@ -101,24 +101,12 @@ Result<void> Journal::open() {
   return {};
 }
 
-Result<std::vector<Customer>> Journal::read(std::span<const std::string> ids) {
-  Result<std::vector<store::StoredCustomer>> read = store_->read(ids);
-  if (!read.ok()) return std::move(read).error();
-  std::vector<Customer> customers;
-  for (const store::StoredCustomer& stored : *read) {
-    if (!is_whole(stored, engine_.options().log)) continue;
-    Result<Customer> customer = customer_of(stored, engine_.names());
-    if (!customer.ok()) return std::move(customer).error();
-    customers.push_back(*std::move(customer));
-  }
-  return customers;
+Result<std::vector<Loaded>> Journal::read(std::span<const std::string> ids) {
+  return read_from(*store_, ids, engine_.names(), engine_.options().log);
 }
 
-Result<void> Journal::scan(const std::function<void(store::StoredCustomer)>& visit) {
-  return store_->scan([&](store::StoredCustomer stored) {
-    if (is_whole(stored, engine_.options().log)) visit(std::move(stored));
-    return true;
-  });
+Result<void> Journal::scan(const std::function<void(const store::StoredCustomer&)>& visit) {
+  return scan_from(*store_, visit, engine_.options().log);
 }
 
 std::uint64_t Journal::group_of(const Slot& slot) const {
@@ -197,6 +185,13 @@ Result<void> Journal::close() {
   Result<void> closed = store_->close();
   is_up_ = is_open_ = false;
   return flushed.ok() ? std::move(closed) : std::move(flushed);
+}
+
+Error Journal::full() {
+  return {.code = ErrorCode::store_unavailable,
+          .message =
+              "the store takes nothing at the moment, and as many changes wait for it as may: "
+              "nothing has changed"};
 }
 
 // Writes what nobody waits for, opens the store again when it has failed, and keeps its lease.

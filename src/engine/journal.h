@@ -76,11 +76,9 @@ public:
   /// Opens the store; where the options say so, reads every customer into the engine. Called once,
   /// before anything else.
   Result<void> open();
-  /// The customers of these IDs or alternate IDs, as the store has them. What is damaged is logged
-  /// and left out. Errors: those of Store::read(); record_invalid.
-  Result<std::vector<state::Customer>> read(std::span<const std::string> ids);
-  /// Calls `visit` with every customer as the store has it, as of one moment; otherwise as read().
-  Result<void> scan(const std::function<void(store::StoredCustomer)>& visit);
+  /// What the store has: read_from() and scan_from().
+  Result<std::vector<Loaded>> read(std::span<const std::string> ids);
+  Result<void> scan(const std::function<void(const store::StoredCustomer&)>& visit);
 
   /// The group that marks join now. A call reads it once, when it holds all of its locks.
   std::uint64_t current() const { return number_.load(std::memory_order_relaxed); }
@@ -93,6 +91,7 @@ public:
   bool is_fenced() const { return is_fenced_.load(std::memory_order_acquire); }
   static Error fenced();
   /// More customers wait to be written than may.
+  static Error full();
   bool is_full() const { return queued_.load(std::memory_order_relaxed) > max_unwritten_; }
   bool is_sync() const { return durability_ == Durability::sync; }
   /// Waits until that group is safe, writing it where nobody does yet. Errors: store_unavailable:

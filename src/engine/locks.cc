@@ -71,6 +71,11 @@ void ShardLocks::unlock_all() {
 
 Locked::Locked(Engine& engine) : engine_(engine), locks_(engine.shards()) {}
 
+void Locked::note_found(Slot& slot) {
+  slot.used = true;
+  if (engine_.sharing() != nullptr) engine_.sharing()->note_found(slot);
+}
+
 bool Locked::lock(std::uint32_t shard) {
   if (locks_.add(shard)) return true;
   ++times_let_go_;
@@ -87,9 +92,11 @@ Locked::~Locked() {
 bool Locked::is_nobodys(std::string_view id) const {
   if (!engine_.is_on_demand()) return true;
   const std::uint32_t departures = engine_.departures(Engine::shard_of(id));
-  return std::any_of(nobodies_.begin(), nobodies_.end(), [&](const Nobody& nobody) {
+  const bool is_known = std::any_of(nobodies_.begin(), nobodies_.end(), [&](const Nobody& nobody) {
     return nobody.id == id && nobody.departures == departures;
   });
+  if (is_known && engine_.sharing() != nullptr) engine_.sharing()->note_nobody(id);
+  return is_known;
 }
 
 // Asks the store who has an ID, and keeps whoever it is in memory until the call ends: however many
@@ -146,7 +153,7 @@ bool Locked::list(std::string_view id) {
     slot_ = *engine_.shard(home).customers.find(std::string_view(alt->second));
     break;
   }
-  slot_->used = true;
+  note_found(*slot_);
   policy_ = &engine_.shard(slot().shard).policy;
   family_.emplace(slot().customer);
   return true;
@@ -158,7 +165,7 @@ bool Locked::find(Slot* slot) {
   // Whoever has the ID by now is who the handle means.
   if (slot->removed) return list(slot->customer.id);
   slot_ = slot;
-  slot_->used = true;
+  note_found(*slot_);
   policy_ = &engine_.shard(slot->shard).policy;
   family_.emplace(slot->customer);
   return true;
@@ -194,7 +201,7 @@ bool Locked::follow_refs() {
       const std::uint32_t home = Engine::shard_of(*owner);
       if (!lock(home)) return false;
       Slot* slot = *engine_.shard(home).customers.find(std::string_view(*owner));
-      slot->used = true;
+      note_found(*slot);
       auto number = numbers.find(slot_, relatives_, slot);
       if (!number) {
         number = family_->add(slot->customer);

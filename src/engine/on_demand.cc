@@ -29,12 +29,13 @@ Result<void> Engine::load(std::span<const std::string> ids, std::vector<Slot*>* 
   std::array<std::uint32_t, std::size_t{1} << shard_bits> before{};
   while (!wanted.empty()) {
     for (std::uint32_t shard = 0; shard < before.size(); ++shard) before[shard] = departures(shard);
-    Result<std::vector<Customer>> read = journal_->read(wanted);
+    Result<std::vector<Loaded>> read =
+        journal_ != nullptr ? journal_->read(wanted) : sharing_->read(wanted);
     if (!read.ok()) return std::move(read).error();
     wanted.clear();
-    for (Customer& customer : *read) {
-      std::string id = customer.id;
-      if (!list_loaded(customer, before, pin)) wanted.push_back(std::move(id));
+    for (Loaded& loaded : *read) {
+      std::string id = loaded.customer.id;
+      if (!list_loaded(loaded, before, pin)) wanted.push_back(std::move(id));
     }
   }
   return {};
@@ -78,8 +79,9 @@ Slot* Engine::find_loaded(std::string_view id, ShardLocks& locks) {
 }
 
 // False: the customer may have changed in the store since it was read.
-bool Engine::list_loaded(Customer& customer, std::span<const std::uint32_t> departures,
+bool Engine::list_loaded(Loaded& loaded, std::span<const std::uint32_t> departures,
                          const std::function<void(Slot&)>& pin) {
+  Customer& customer = loaded.customer;
   const std::uint32_t home = shard_of(customer.id);
   ShardLocks locks(shards_);
   locks.add(home);
@@ -96,6 +98,7 @@ bool Engine::list_loaded(Customer& customer, std::span<const std::uint32_t> depa
     if (is_leaving) return true;
     if (this->departures(home) != departures[home]) return false;
     slot = &insert_stored(std::move(customer));
+    if (sharing_ != nullptr) sharing_->note_loaded(*slot, loaded.version);
   }
   pin(*slot);
   make_room(locks);
@@ -132,6 +135,7 @@ bool Engine::let_go_of(Slot& slot, ShardLocks& locks) {
   }
   for (const std::string& alt : slot.customer.more().alt_ids) note_departure(shard_of(alt));
   note_departure(slot.shard);
+  if (sharing_ != nullptr) sharing_->forget(slot);
   unlist(slot);
   return true;
 }

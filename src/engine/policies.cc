@@ -18,9 +18,7 @@ Result<void> take_over(Engine& engine, const policy::Node& document) {
   if (!compiled.policy) return policy::first_error(compiled.issues);
   for (const Issue& issue : compiled.issues) engine.log(issue.to_string());
   engine.set_policy(compiled.policy);
-  if (engine.journal() != nullptr) {
-    engine.journal()->set_policy(to_json_text(compiled.policy->document));
-  }
+  engine.keep_policy();
   return {};
 }
 

@@ -140,78 +140,96 @@ Json limit_json(const Limit& limit, const SymbolTable& names) {
 
 Read<double> Limitr::value(std::string_view customer, std::string_view entitlement, bool percent,
                            bool grants) {
-  using Answer = std::optional<double>;
-  bool is_metered = false;
-  Read<double> metered =
-      read_meter(*engine_, customer, entitlement, Answer(), [&](MeterReading& reading) {
-        is_metered = true;
-        if (!percent) return Answer(reading.value());
-        const Answer left = reading.remaining_percent(grants);
-        return left ? Answer(amount::rounded(100 - *left)) : Answer();
-      });
-  if (is_metered || !metered.ok()) return metered;
-  const Timestamp now = engine_->now();
-  Locked locked(*engine_);
-  if (!locked.find_family(customer)) return locked.none(Answer());
-  const bool is_feature = !engine_->resolve(locked, entitlement, now).denied;
-  return is_feature ? Answer(0) : Answer();
+  return engine_->read([&]() -> Read<double> {
+    using Answer = std::optional<double>;
+    bool is_metered = false;
+    Read<double> metered =
+        read_meter(*engine_, customer, entitlement, Answer(), [&](MeterReading& reading) {
+          is_metered = true;
+          if (!percent) return Answer(reading.value());
+          const Answer left = reading.remaining_percent(grants);
+          return left ? Answer(amount::rounded(100 - *left)) : Answer();
+        });
+    if (is_metered || !metered.ok()) return metered;
+    const Timestamp now = engine_->now();
+    Locked locked(*engine_);
+    if (!locked.find_family(customer)) return locked.none(Answer());
+    const bool is_feature = !engine_->resolve(locked, entitlement, now).denied;
+    return is_feature ? Answer(0) : Answer();
+  });
 }
 
 Read<double> Limitr::remaining(std::string_view customer, std::string_view entitlement,
                                bool percent, bool grants) {
-  return read_meter(
-      *engine_, customer, entitlement, std::optional<double>(), [&](MeterReading& reading) {
-        return percent ? reading.remaining_percent(grants) : reading.remaining(grants);
-      });
+  return engine_->read([&]() -> Read<double> {
+    return read_meter(
+        *engine_, customer, entitlement, std::optional<double>(), [&](MeterReading& reading) {
+          return percent ? reading.remaining_percent(grants) : reading.remaining(grants);
+        });
+  });
 }
 
 Read<double> Limitr::limit(std::string_view id, std::string_view entitlement, bool grants) {
-  bool is_metered = false;
-  auto own =
-      read_meter(*engine_, id, entitlement, std::optional<double>(), [&](MeterReading& reading) {
-        is_metered = true;
-        return reading.limit(grants);
-      });
-  if (is_metered || !own.ok()) return own;
-  return read_terms(*engine_, id, entitlement, [](const policy::Policy&, const Terms& terms) {
-    const bool counts = terms.limit != nullptr && terms.limit->mode != Mode::observe;
-    return counts ? std::optional(amount::rounded(terms.limit->value)) : std::nullopt;
+  return engine_->read([&]() -> Read<double> {
+    bool is_metered = false;
+    auto own =
+        read_meter(*engine_, id, entitlement, std::optional<double>(), [&](MeterReading& reading) {
+          is_metered = true;
+          return reading.limit(grants);
+        });
+    if (is_metered || !own.ok()) return own;
+    return read_terms(*engine_, id, entitlement, [](const policy::Policy&, const Terms& terms) {
+      const bool counts = terms.limit != nullptr && terms.limit->mode != Mode::observe;
+      return counts ? std::optional(amount::rounded(terms.limit->value)) : std::nullopt;
+    });
   });
 }
 
 Read<double> Limitr::allowance(std::string_view customer, std::string_view entitlement,
                                bool grants) {
-  return read_meter(*engine_, customer, entitlement, std::optional<double>(),
-                    [&](MeterReading& reading) { return reading.allowance(grants); });
+  return engine_->read([&]() -> Read<double> {
+    return read_meter(*engine_, customer, entitlement, std::optional<double>(),
+                      [&](MeterReading& reading) { return reading.allowance(grants); });
+  });
 }
 
 Read<double> Limitr::cost(std::string_view id, std::string_view entitlement) {
-  return read_terms(*engine_, id, entitlement, [](const policy::Policy&, const Terms& terms) {
-    return terms.limit == nullptr ? std::nullopt
-                                  : std::optional(amount::rounded(terms.limit->increment));
+  return engine_->read([&]() -> Read<double> {
+    return read_terms(*engine_, id, entitlement, [](const policy::Policy&, const Terms& terms) {
+      return terms.limit == nullptr ? std::nullopt
+                                    : std::optional(amount::rounded(terms.limit->increment));
+    });
   });
 }
 
 Read<Timestamp> Limitr::resets(std::string_view customer, std::string_view entitlement) {
-  return read_meter(*engine_, customer, entitlement, std::optional<Timestamp>(),
-                    [](MeterReading& reading) { return reading.resets(); });
+  return engine_->read([&]() -> Read<Timestamp> {
+    return read_meter(*engine_, customer, entitlement, std::optional<Timestamp>(),
+                      [](MeterReading& reading) { return reading.resets(); });
+  });
 }
 
 Result<double> Limitr::rate(std::string_view customer, std::string_view entitlement) {
-  return read_meter(*engine_, customer, entitlement, 0.0,
-                    [](MeterReading& reading) { return reading.rate(); });
+  return engine_->read([&]() -> Result<double> {
+    return read_meter(*engine_, customer, entitlement, 0.0,
+                      [](MeterReading& reading) { return reading.rate(); });
+  });
 }
 
 Result<double> Limitr::acceleration(std::string_view customer, std::string_view entitlement) {
-  return read_meter(*engine_, customer, entitlement, 0.0,
-                    [](MeterReading& reading) { return reading.acceleration(); });
+  return engine_->read([&]() -> Result<double> {
+    return read_meter(*engine_, customer, entitlement, 0.0,
+                      [](MeterReading& reading) { return reading.acceleration(); });
+  });
 }
 
 Read<double> Limitr::projected_exhaustion(std::string_view customer, std::string_view entitlement,
                                           bool smoothed, bool grants) {
-  return read_meter(
-      *engine_, customer, entitlement, std::optional<double>(),
-      [&](MeterReading& reading) { return reading.projected_exhaustion(smoothed, grants); });
+  return engine_->read([&]() -> Read<double> {
+    return read_meter(
+        *engine_, customer, entitlement, std::optional<double>(),
+        [&](MeterReading& reading) { return reading.projected_exhaustion(smoothed, grants); });
+  });
 }
 
 Read<double> Limitr::credit_exchange(std::string_view from, std::string_view to, double value) {
@@ -227,58 +245,68 @@ Read<double> Limitr::credit_exchange(std::string_view from, std::string_view to,
 }
 
 Read<double> Limitr::credit_remaining(std::string_view customer, std::string_view credit) {
-  const engine::HostRates rates = engine_->rates();
-  const Timestamp now = engine_->now();
-  Locked locked(*engine_);
-  if (!locked.find(customer)) return locked.none(std::optional<double>());
-  state::Moves upkeep;
-  const double units =
-      core::credit_remaining(locked.policy(), locked.family(), rates.of(locked.policy()),
-                             engine_->names().find(credit), now, upkeep);
-  if (!upkeep.empty()) {
-    locked.before_change();
-    state::apply(upkeep, locked.family());
-  }
-  return engine_->answer(locked, std::optional(units));
+  return engine_->read([&]() -> Read<double> {
+    const engine::HostRates rates = engine_->rates();
+    const Timestamp now = engine_->now();
+    Locked locked(*engine_);
+    if (!locked.find(customer)) return locked.none(std::optional<double>());
+    state::Moves upkeep;
+    const double units =
+        core::credit_remaining(locked.policy(), locked.family(), rates.of(locked.policy()),
+                               engine_->names().find(credit), now, upkeep);
+    if (!upkeep.empty()) {
+      locked.before_change();
+      state::apply(upkeep, locked.family());
+    }
+    return engine_->answer(locked, std::optional(units));
+  });
 }
 
 Read<Json> Limitr::meter(std::string_view customer, std::string_view entitlement) {
-  const Timestamp now = engine_->now();
-  Locked locked(*engine_);
-  if (!locked.find_family(customer)) return locked.none(std::optional<Json>());
-  const Target target = engine_->resolve(locked, entitlement, now);
-  if (target.denied || target.limit == nullptr) return std::optional<Json>();
-  const state::Customer& owner = locked.family()[target.owner];
-  const auto meter = core::meter_now(owner, *target.limit, target.entitlement->name, now);
-  if (!meter) return std::optional<Json>();
-  std::string text;
-  JsonWriter json(text);
-  state::write_meter(json, *meter, owner.extra(target.entitlement->name), engine_->names());
-  return std::optional(Json::parse(text));
+  return engine_->read([&]() -> Read<Json> {
+    const Timestamp now = engine_->now();
+    Locked locked(*engine_);
+    if (!locked.find_family(customer)) return locked.none(std::optional<Json>());
+    const Target target = engine_->resolve(locked, entitlement, now);
+    if (target.denied || target.limit == nullptr) return std::optional<Json>();
+    const state::Customer& owner = locked.family()[target.owner];
+    const auto meter = core::meter_now(owner, *target.limit, target.entitlement->name, now);
+    if (!meter) return std::optional<Json>();
+    std::string text;
+    JsonWriter json(text);
+    state::write_meter(json, *meter, owner.extra(target.entitlement->name), engine_->names());
+    return std::optional(Json::parse(text));
+  });
 }
 
 Read<Json> Limitr::limit_object(std::string_view id, std::string_view entitlement) {
-  return read_terms(
-      *engine_, id, entitlement, [](const policy::Policy& policy, const Terms& terms) {
-        return terms.limit == nullptr ? std::nullopt
-                                      : std::optional(limit_json(*terms.limit, *policy.names));
-      });
+  return engine_->read([&]() -> Read<Json> {
+    return read_terms(
+        *engine_, id, entitlement, [](const policy::Policy& policy, const Terms& terms) {
+          return terms.limit == nullptr ? std::nullopt
+                                        : std::optional(limit_json(*terms.limit, *policy.names));
+        });
+  });
 }
 
 Read<Json> Limitr::entitlement(std::string_view id, std::string_view entitlement) {
-  return read_terms(
-      *engine_, id, entitlement, [&](const policy::Policy& policy, const Terms& terms) {
-        if (terms.entitlement == nullptr) return std::optional<Json>();
-        const Json plan = plan_document(policy, *terms.plan);
-        Json document = named(plan.at("entitlements").at(std::string(entitlement)), entitlement);
-        if (terms.limit != nullptr) document["limit"] = limit_json(*terms.limit, *policy.names);
-        return std::optional(std::move(document));
-      });
+  return engine_->read([&]() -> Read<Json> {
+    return read_terms(
+        *engine_, id, entitlement, [&](const policy::Policy& policy, const Terms& terms) {
+          if (terms.entitlement == nullptr) return std::optional<Json>();
+          const Json plan = plan_document(policy, *terms.plan);
+          Json document = named(plan.at("entitlements").at(std::string(entitlement)), entitlement);
+          if (terms.limit != nullptr) document["limit"] = limit_json(*terms.limit, *policy.names);
+          return std::optional(std::move(document));
+        });
+  });
 }
 
 Read<Json> Limitr::plan(std::string_view id) {
-  return read_plan(*engine_, id, [](const policy::Policy& policy, const policy::Plan* plan) {
-    return plan == nullptr ? std::nullopt : std::optional(plan_document(policy, *plan));
+  return engine_->read([&]() -> Read<Json> {
+    return read_plan(*engine_, id, [](const policy::Policy& policy, const policy::Plan* plan) {
+      return plan == nullptr ? std::nullopt : std::optional(plan_document(policy, *plan));
+    });
   });
 }
 
@@ -295,38 +323,49 @@ Read<Json> Limitr::credit(std::string_view name) {
 }
 
 Read<Json> Limitr::credit_for(std::string_view id, std::string_view entitlement) {
-  return read_terms(
-      *engine_, id, entitlement, [](const policy::Policy& policy, const Terms& terms) {
-        return terms.limit == nullptr ? std::nullopt
-                                      : std::optional(credit_document(policy, terms.limit->credit));
-      });
+  return engine_->read([&]() -> Read<Json> {
+    return read_terms(*engine_, id, entitlement,
+                      [](const policy::Policy& policy, const Terms& terms) {
+                        return terms.limit == nullptr
+                                   ? std::nullopt
+                                   : std::optional(credit_document(policy, terms.limit->credit));
+                      });
+  });
 }
 
 Read<std::string> Limitr::plan_period(std::string_view id) {
-  return read_plan(*engine_, id, [](const policy::Policy&, const policy::Plan* plan) {
-    return plan == nullptr ? std::nullopt : std::optional(std::string(to_string(plan->period)));
+  return engine_->read([&]() -> Read<std::string> {
+    return read_plan(*engine_, id, [](const policy::Policy&, const policy::Plan* plan) {
+      return plan == nullptr ? std::nullopt : std::optional(std::string(to_string(plan->period)));
+    });
   });
 }
 
 Read<Millis> Limitr::plan_trial_period(std::string_view id) {
-  return read_plan(*engine_, id, [](const policy::Policy&, const policy::Plan* plan) {
-    return plan == nullptr ? std::nullopt : plan->trial_period;
+  return engine_->read([&]() -> Read<Millis> {
+    return read_plan(*engine_, id, [](const policy::Policy&, const policy::Plan* plan) {
+      return plan == nullptr ? std::nullopt : plan->trial_period;
+    });
   });
 }
 
 Read<std::string> Limitr::plan_subscription_entitlement(std::string_view id) {
-  return read_plan(*engine_, id, [](const policy::Policy& policy, const policy::Plan* plan) {
-    return plan == nullptr ? std::nullopt
-                           : std::optional(std::string(policy.text(plan->subscription)));
+  return engine_->read([&]() -> Read<std::string> {
+    return read_plan(*engine_, id, [](const policy::Policy& policy, const policy::Plan* plan) {
+      return plan == nullptr ? std::nullopt
+                             : std::optional(std::string(policy.text(plan->subscription)));
+    });
   });
 }
 
 Read<Margin> Limitr::customer_margin(std::string_view id) {
-  const engine::HostRates rates = engine_->rates();
-  const Timestamp now = engine_->now();
-  Locked locked(*engine_);
-  if (!locked.find_family(id)) return locked.none(std::optional<Margin>());
-  return core::customer_margin(locked.policy(), locked.family(), rates.of(locked.policy()), now);
+  return engine_->read([&]() -> Read<Margin> {
+    const engine::HostRates rates = engine_->rates();
+    const Timestamp now = engine_->now();
+    Locked locked(*engine_);
+    if (!locked.find_family(id)) return locked.none(std::optional<Margin>());
+    return core::customer_margin(locked.policy(), locked.family(), rates.of(locked.policy()), now);
+  });
 }
 
 Read<Margin> Limitr::plan_margin(std::string_view name, std::span<const ImaginedUsage> usage,

@@ -60,7 +60,11 @@ Result<LoadReport> Limitr::load_customers(std::string_view json) {
   sink.loaded = [&](Customer customer) {
     report_unmapped(*policy, customer, names, report);
     std::string id = customer.id;
-    const Result<std::uint64_t> put = engine::put_record(*engine_, std::move(customer));
+    // What is shared may have to be put more than once.
+    const Result<std::uint64_t> put =
+        engine_->sharing() == nullptr
+            ? engine::put_record(*engine_, std::move(customer))
+            : engine_->change([&] { return engine::put_record(*engine_, Customer(customer)); });
     if (put.ok()) {
       ++report.loaded;
       group = *put;
@@ -78,12 +82,11 @@ Result<LoadReport> Limitr::load_customers(std::string_view json) {
   sink.estimate = [&](std::string_view entitlement, const state::EstimateStats& stats) {
     engine_->merge_estimate(entitlement, stats);
   };
-  sink.request = [&](std::string_view customer, state::RememberedRequest request) {
+  const auto put_request = [&](std::string_view customer,
+                               state::RememberedRequest request) -> Result<void> {
     Locked locked(*engine_);
-    if (!locked.find(customer)) {
-      if (locked.failure()) failed = locked.failure();
-      return;
-    }
+    if (!locked.find(customer))
+      return locked.failure() ? Result<void>(*locked.failure()) : Result<void>();
     locked.before_change();
     state::CustomerRest& rest = locked.slot().customer.own_rest();
     std::vector<state::RememberedRequest>& known = rest.requests;
@@ -91,6 +94,11 @@ Result<LoadReport> Limitr::load_customers(std::string_view json) {
     if (engine_->journal() != nullptr) group = engine_->journal()->group_of(locked.slot());
     std::erase_if(known, [&](const state::RememberedRequest& r) { return r.id == request.id; });
     known.push_back(std::move(request));
+    return {};
+  };
+  sink.request = [&](std::string_view customer, const state::RememberedRequest& request) {
+    auto put = engine_->change([&] { return put_request(customer, request); });
+    if (!put.ok()) failed = std::move(put).error();
   };
   if (auto read = state::read_snapshot(json, engine_->names(), sink); !read.ok()) {
     // A text that breaks off is a refusal of what would have followed, once anything was read.

@@ -84,6 +84,30 @@ bool is_whole(const store::StoredCustomer& stored,
   return !is_lost;
 }
 
+Result<std::vector<Loaded>> read_from(store::Store& store, std::span<const std::string> ids,
+                                      SymbolTable& names,
+                                      const std::function<void(std::string_view)>& log) {
+  Result<std::vector<store::StoredCustomer>> read = store.read(ids);
+  if (!read.ok()) return std::move(read).error();
+  std::vector<Loaded> loaded;
+  for (const store::StoredCustomer& stored : *read) {
+    if (!is_whole(stored, log)) continue;
+    Result<Customer> customer = customer_of(stored, names);
+    if (!customer.ok()) return std::move(customer).error();
+    loaded.push_back({*std::move(customer), stored.version});
+  }
+  return loaded;
+}
+
+Result<void> scan_from(store::Store& store,
+                       const std::function<void(const store::StoredCustomer&)>& visit,
+                       const std::function<void(std::string_view)>& log) {
+  return store.scan([&](const store::StoredCustomer& stored) {
+    if (is_whole(stored, log)) visit(stored);
+    return true;
+  });
+}
+
 Error not_taken(const Error& error) {
   const bool is_final = error.code == ErrorCode::store_fenced;
   return {.code = is_final ? error.code : ErrorCode::store_unavailable,

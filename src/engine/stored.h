@@ -1,9 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <cstdint>
+#include <functional>
+#include <span>
 #include <string>
+#include <string_view>
+#include <vector>
 
-#include <limitr/options.h>
 #include <limitr/result.h>
 #include "base/symbols.h"
 #include "engine/slot.h"
@@ -23,6 +27,24 @@ Result<state::Customer> customer_of(const store::StoredCustomer& stored, SymbolT
 /// What a store is to keep of a slot's customer from now on; its requests count as written then.
 /// REQUIRES: the slot's shard is locked.
 store::CustomerWrite write_of(Slot& slot, const SymbolTable& names);
+
+/// A customer that was read, and the version that it had.
+struct Loaded {
+  state::Customer customer;
+  std::uint64_t version;
+};
+
+/// The customers of these IDs or alternate IDs, as the store has them. What is damaged is logged
+/// and left out. Errors: those of Store::read(); record_invalid.
+Result<std::vector<Loaded>> read_from(store::Store& store, std::span<const std::string> ids,
+                                      SymbolTable& names,
+                                      const std::function<void(std::string_view)>& log);
+
+/// Calls `visit` with every customer as the store has it, as of one moment; otherwise as
+/// read_from().
+Result<void> scan_from(store::Store& store,
+                       const std::function<void(const store::StoredCustomer&)>& visit,
+                       const std::function<void(std::string_view)>& log);
 
 /// Who this process is to a store.
 store::Owner this_process(Timestamp now);

@@ -1,0 +1,191 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <condition_variable>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include <absl/container/flat_hash_map.h>
+#include <absl/container/node_hash_map.h>
+
+#include <limitr/options.h>
+#include <limitr/result.h>
+#include "engine/backoff.h"
+#include "engine/dispatcher.h"
+#include "engine/slot.h"
+#include "engine/stored.h"
+#include "store/store.h"
+
+// Customers that other engines use at the same time, in a store that all of them share.
+//
+//   calls that wait:      decide on what is in memory    exchange with the store
+//   one round    ------------------------------------> ------------------------------> answered
+//                  ^                                                    | somebody was first
+//                  '---- what the store has now is put in memory <------'
+//
+// INVARIANTS
+// 1. One thread at a time leads: it runs all calls that wait, one after the other, and is the only
+//    one to read or change customers. Who leads changes under leading_.
+// 2. Nobody is answered before the store has said that all that the call has looked at, customers
+// and
+//    IDs that nobody has, is what the store has; and has taken what it changed in the same step.
+// 3. Calls of a round that have looked at the same customers stand or fall together. What falls is
+//    undone in memory, and run again on what the store has now.
+// 4. A call that fails because the store does has changed nothing in memory. Where nobody knows
+//    whether the store took it, memory forgets whom it concerned.
+namespace limitr::engine {
+
+class Engine;
+
+class Sharing {
+public:
+  Sharing(Engine& engine, std::unique_ptr<store::Store> store, const Options& options);
+  /// Closes, unless that was done.
+  ~Sharing();
+  Sharing(const Sharing&) = delete;
+  Sharing& operator=(const Sharing&) = delete;
+
+  /// Opens the store. Called once, before anything else.
+  Result<void> open();
+
+  /// Runs a call as often as it takes, and returns the answer that counts; its events are sent
+  /// then. A call that a call makes, through a host function, is a part of it. Errors also: those
+  /// of Store::exchange().
+  template <typename Body>
+  auto run(const Body& body) -> decltype(body()) {
+    using Answer = decltype(body());
+    if (is_leading()) return body();
+    std::optional<Answer> answer;
+    Task task{.body = [&] { answer.emplace(body()); }};
+    execute(task);
+    if (task.failure) return *std::move(task.failure);
+    return *std::move(answer);
+  }
+  /// The same without waiting: `then` is given what went wrong with the store, if anything, on a
+  /// thread of the engine's own.
+  void run_later(std::function<void()> body, std::function<void(const std::optional<Error>&)> then);
+
+  // What the running call does. REQUIRES: this thread leads.
+
+  void note_found(Slot& slot);
+  void note_nobody(std::string_view id);
+  /// The customer is going to change or, with `is_new`, was just listed.
+  void mark(Slot& slot, bool is_new = false);
+  void note_loaded(Slot& slot, std::uint64_t version);
+  /// The customer leaves memory.
+  void forget(Slot& slot) { known_.erase(&slot); }
+  /// Events of the call, to be sent when it counts, in the order of these shards' changes.
+  void hold_back(Dispatcher::Batch batch, std::span<const std::uint32_t> shards);
+
+  // As of Journal.
+
+  Result<std::vector<Loaded>> read(std::span<const std::string> ids);
+  Result<void> scan(const std::function<void(const store::StoredCustomer&)>& visit);
+  void set_policy(std::string document);
+  void note_estimates() { estimates_changed_.store(true, std::memory_order_relaxed); }
+  Result<void> flush();
+  Result<void> close();
+  std::uint64_t customers_written() const { return customers_written_; }
+
+private:
+  struct Task {
+    std::function<void()> body;
+    std::function<void(const std::optional<Error>&)> then = {};  // none: somebody waits
+    bool is_done = false;                                        // guarded by mutex_
+    std::optional<Error> failure = {};
+    bool runs_alone = false;  // in a round of its own
+    // What this run has looked at, and its events.
+    std::vector<Slot*> found = {};  // each retained
+    std::vector<std::string> nobodies = {};
+    struct Held {
+      Dispatcher::Batch batch;
+      std::vector<std::uint32_t> shards;
+    };
+    std::vector<Held> held = {};
+    std::vector<Dispatcher::Batch> batches = {};  // to be run by whoever the answer is for
+  };
+  // What is known of a customer in memory.
+  struct Known {
+    std::uint64_t version = 0;   // 0: it is new
+    std::uint64_t read_in = 0;   // the round that it was read in
+    std::uint64_t found_in = 0;  // the round that last looked at it
+    std::size_t found_by = 0;    // the first call in that round to look at it
+    bool is_dirty = false;
+    std::optional<state::Customer> before = {};  // of one that is dirty and not new
+  };
+  // Calls of a round that stand or fall together.
+  struct Component {
+    std::vector<Task*> tasks;
+    std::vector<Slot*> slots;
+    std::vector<std::string> nobodies;
+    bool is_dirty = false;
+    bool is_torn = false;  // it has two customers of one ID, one after the other
+  };
+
+  bool is_leading() const { return leader_.load() == std::this_thread::get_id(); }
+  void execute(Task& task);
+  void work();
+
+  // REQUIRES: leading_ is held.
+  void lead();
+  std::vector<Task*> run_round(std::vector<Task*> tasks);
+  std::vector<Component> components_of(std::span<Task* const> tasks);
+  bool needs_exchange(const Component& component) const;
+  store::Transaction transaction_of(const Component& component);
+  Result<std::vector<store::Exchanged>> exchange(std::span<const store::Transaction> transactions);
+  void keep(Component& component, const store::Exchanged& exchanged);
+  void undo(const Component& component);
+  void forget_all(const Component& component);
+  std::optional<Error> take_over(std::vector<store::StoredCustomer> current);
+  void fail(Component& component, const Error& error);
+  void answer(std::span<Task* const> tasks);
+  static void clear(Task& task);
+  Result<void> be_up();
+  Result<void> write_texts();
+  void note_down(const Error& error);
+  void keep_lease();
+  Known& known(Slot& slot) { return known_[&slot]; }
+
+  Engine& engine_;
+  const std::unique_ptr<store::Store> store_;
+  const Millis timeout_;
+  const store::Owner owner_;
+
+  std::mutex leading_;  // held by whoever leads
+  std::atomic<std::thread::id> leader_{};
+  Task* running_ = nullptr;
+  absl::node_hash_map<Slot*, Known> known_;
+  std::uint64_t round_ = 0;
+  std::uint64_t transactions_ = 0;
+  std::uint64_t customers_written_ = 0;
+  bool is_open_ = false;
+  bool is_up_ = false;
+  bool is_fenced_ = false;
+  Backoff backoff_;
+  Millis renew_every_{0};
+  std::chrono::steady_clock::time_point next_renewal_;
+  std::atomic<bool> estimates_changed_{false};
+
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  std::vector<Task*> queue_;                     // guarded by mutex_
+  std::vector<std::unique_ptr<Task>> later_;     // guarded by mutex_: those of run_later()
+  std::vector<std::unique_ptr<Task>> answered_;  // guarded by mutex_: those whose `then` is due
+  std::uint64_t finished_ = 0;                   // guarded by mutex_: how often leading has ended
+  std::optional<std::string> policy_;            // guarded by mutex_: to be written
+  bool stop_ = false;                            // guarded by mutex_
+  std::thread worker_;
+};
+
+}  // namespace limitr::engine
