@@ -61,6 +61,23 @@ public:
     }
     return written;
   }
+  Result<std::vector<store::Exchanged>> exchange(
+      std::span<const store::Transaction> transactions) override {
+    ++faults_->commits;
+    if (faults_->gone || take(faults_->refuse)) return unavailable();
+    const Error unknown{.code = ErrorCode::outcome_unknown, .message = "the connection broke off"};
+    if (take(faults_->lose_question)) {
+      faults_->gone = faults_->goes_when_lost.load();
+      return unknown;
+    }
+    auto exchanged = under_->exchange(transactions);
+    if (take(faults_->lose_answer)) {
+      faults_->gone = faults_->goes_when_lost.load();
+      return unknown;
+    }
+    return exchanged;
+  }
+  Result<void> renew() override { return under_->renew(); }
   Result<std::uint64_t> last_group() override { return under_->last_group(); }
   Result<std::vector<store::StoredCustomer>> read(std::span<const std::string> ids) override {
     ++faults_->reads;

@@ -1,0 +1,365 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+#include <atomic>
+#include <memory>
+#include <optional>
+#include <random>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <limitr/limitr.h>
+
+#include "faulty_store.h"
+#include "manual_clock.h"
+#include "open/open_store.h"
+#include "store/memory_store.h"
+
+// Engines that share a store: each call is decided on what all of them have done.
+// spec: state.md, Stores, Shared
+namespace limitr {
+namespace {
+
+using ::testing::HasSubstr;
+
+std::string policy_of(int limit) {
+  return R"(
+policy:
+  credits: { tok: { price: { amount: 1 }, overhead_fn: ask } }
+  plans:
+    pro:
+      default: true
+      entitlements:
+        chat: { limit: { credit: tok, value: )" +
+         std::to_string(limit) + R"( } }
+        shared: { scope: org, limit: { credit: tok, value: )" +
+         std::to_string(limit) + R"( } }
+)";
+}
+
+class Shared : public ::testing::Test {
+protected:
+  Shared() : name_(::testing::UnitTest::GetInstance()->current_test_info()->name()) {}
+
+  // One more engine on the store.
+  Limitr open(int limit = 10) {
+    Options options;
+    options.clock = clock_;
+    options.shared = true;
+    options.store_timeout = timeout_;
+    options.host = host_;
+    options.log = [this](std::string_view message) {
+      const std::lock_guard lock(log_mutex_);
+      log_ += std::string(message) + "\n";
+    };
+    auto opened = open_with_store(
+        policy_of(limit), options,
+        std::make_unique<FaultyStore>(store::memory_store(name_), faults_));
+    if (!opened.ok()) throw std::runtime_error(opened.error().to_string());
+    return *std::move(opened);
+  }
+  static double value(Limitr& engine, std::string_view id, std::string_view entitlement = "chat") {
+    const Read<double> value = engine.value(id, entitlement);
+    EXPECT_TRUE(value.ok()) << value.error().to_string();
+    return value.ok() ? value->value_or(-1) : -2;
+  }
+
+  const std::string name_;
+  std::unique_ptr<store::Store> keeper_ = store::memory_store(name_);
+  std::shared_ptr<Faults> faults_ = std::make_shared<Faults>();
+  std::shared_ptr<ManualClock> clock_ = std::make_shared<ManualClock>(1'767'225'600'000);
+  Millis timeout_{5000};
+  HostFunctions host_;
+  std::mutex log_mutex_;
+  std::string log_;
+};
+
+TEST_F(Shared, EachSeesWhatTheOthersDid) {
+  Limitr one = open();
+  Limitr two = open();
+  EXPECT_TRUE(*one.ensure_customer("ann", {.alts = {"a1"}}));
+  EXPECT_FALSE(*two.ensure_customer("ann"));
+  EXPECT_FALSE(*two.ensure_customer("a1"));
+  EXPECT_TRUE(*one.allow("ann", "chat", 4));
+  EXPECT_TRUE(*two.allow("a1", "chat", 4));
+  EXPECT_EQ(one.allow("ann", "chat", 4)->reason, Reason::limit);
+  EXPECT_EQ(one.check("ann", "chat", 2)->value, 8);
+  EXPECT_EQ(value(two, "ann"), 8);
+  EXPECT_TRUE(*two.set("ann", "chat", 1));
+  EXPECT_TRUE(*one.allow("ann", "chat", 4)) << "there is room again";
+  const std::string hold = one.reserve("ann", "chat", {.value = 5})->value();
+  EXPECT_FALSE(*two.allow("ann", "chat", 1));
+  EXPECT_TRUE(*two.settle("ann", "chat", hold, 2));
+  EXPECT_EQ(value(one, "ann"), 7);
+  EXPECT_EQ(*one.customers(), *two.customers());
+}
+
+TEST_F(Shared, CustomersComeAndGoForAll) {
+  Limitr one = open();
+  Limitr two = open();
+  ASSERT_TRUE(one.create_customer("ann", {.alts = {"a1"}}).ok());
+  const Handle handle = **two.handle("ann", "chat");
+  EXPECT_TRUE(*two.allow(handle, 3));
+  EXPECT_TRUE(*one.delete_customer("ann"));
+  EXPECT_EQ(two.allow(handle, 1)->reason, Reason::unknown_customer);
+  EXPECT_EQ(two.allow("a1", "chat", 1)->reason, Reason::unknown_customer);
+  ASSERT_TRUE(two.create_customer("bob", {.alts = {"a1"}}).ok());
+  ASSERT_TRUE(two.create_customer("ann").ok());
+  EXPECT_TRUE(*one.allow(handle, 1));
+  EXPECT_EQ(value(one, "ann"), 1) << "it is another one of its ID";
+  EXPECT_EQ(one.customer("a1").value()->at("id"), "bob");
+  EXPECT_FALSE(*one.set_alt_customer_id("ann", "a1"));
+  EXPECT_TRUE(*one.delete_alt_customer_id("a1"));
+  EXPECT_TRUE(*two.set_alt_customer_id("ann", "a1"));
+  EXPECT_EQ(one.customer("a1").value()->at("id"), "ann");
+}
+
+TEST_F(Shared, ARequestCountsOnceOverAllEngines) {
+  Limitr one = open();
+  Limitr two = open();
+  ASSERT_TRUE(one.create_customer("ann").ok());
+  EXPECT_TRUE(*one.allow("ann", "chat", 4, {.request = "r"}));
+  EXPECT_TRUE(two.allow("ann", "chat", 4, {.request = "r"})->repeated);
+  EXPECT_EQ(value(two, "ann"), 4);
+  EXPECT_EQ(two.allow("ann", "chat", 5, {.request = "r"}).error().code,
+            ErrorCode::request_mismatch);
+}
+
+TEST_F(Shared, EventsAreSentOnceHoweverOftenACallIsRun) {
+  Limitr one = open(1'000'000);
+  Limitr two = open(1'000'000);
+  ASSERT_TRUE(one.create_customer("ann").ok());
+  std::atomic<int> events{0};
+  for (Limitr* engine : {&one, &two}) {
+    engine->add_handler("count", [&](const Event& event) {
+      if (event.type == "meter-changed") ++events;
+    });
+  }
+  std::vector<std::thread> threads;
+  for (Limitr* engine : {&one, &two}) {
+    threads.emplace_back([engine] {
+      for (int i = 0; i < 500; ++i) EXPECT_TRUE(*engine->allow("ann", "chat", 1));
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_EQ(events, 1000);
+  EXPECT_EQ(value(one, "ann"), 1000);
+}
+
+TEST_F(Shared, ACallWithinACallIsAPartOfIt) {
+  Limitr* inner = nullptr;
+  host_.overhead["ask"] = [&](double, const Json&) {
+    EXPECT_TRUE(inner->check("ann", "chat", 1).ok());
+    return 1.0;
+  };
+  Limitr one = open();
+  inner = &one;
+  ASSERT_TRUE(one.create_customer("ann").ok());
+  EXPECT_TRUE(*one.allow("ann", "chat", 1));
+}
+
+TEST_F(Shared, ABatchAndASnapshot) {
+  Limitr one = open();
+  Limitr two = open();
+  const Result<LoadReport> report = one.load_customers(
+      R"({"ann":{"id":"ann","plan":"pro","alt_ids":["a1"],"meters":{"chat":{"value":3}}},
+          "bob":{"id":"bob","plan":"pro"},"cay":{"id":"cay","alt_ids":["a1"]}})");
+  ASSERT_TRUE(report.ok());
+  EXPECT_EQ(report->loaded, 2U);
+  ASSERT_EQ(report->refused.size(), 1U);
+  EXPECT_EQ(report->refused[0].error.code, ErrorCode::alias_taken);
+  const std::vector<Call> calls = {{.customer = "a1", .entitlement = "chat", .value = 4},
+                                   {.customer = "bob", .entitlement = "chat", .value = 11},
+                                   {.customer = "ann", .entitlement = "chat", .value = 4}};
+  const auto decisions = two.allow_many(calls);
+  ASSERT_EQ(decisions.size(), 3U);
+  EXPECT_TRUE(decisions[0]->allowed);
+  EXPECT_FALSE(decisions[1]->allowed);
+  EXPECT_FALSE(decisions[2]->allowed);
+  EXPECT_EQ(value(one, "ann"), 7);
+  faults_->refuse = 1;
+  for (const auto& failed : two.allow_many(calls)) {
+    EXPECT_EQ(failed.error().code, ErrorCode::store_unavailable);
+  }
+}
+
+// Goal: whoever changes what, a limit of N lets exactly N through, in all engines together.
+TEST_F(Shared, LimitsOfOneAndOfManyAreMetExactly) {
+  constexpr int limit = 600;
+  constexpr int engines = 3;
+  constexpr int threads_each = 3;
+  Limitr first = open(limit);
+  ASSERT_TRUE(first.create_customer("acme", {.type = "org"}).ok());
+  for (int i = 0; i < 5; ++i) {
+    ASSERT_TRUE(first.create_customer(std::to_string(i), {.refs = {{"acme"}}}).ok());
+  }
+  ASSERT_TRUE((*first.add_customer_cap(
+                   "acme", limit / 2, {.cap = "all", .credit = "tok", .shared = true, .scope = {"chat"}}))
+                  .has_value());
+  std::vector<Limitr> others;
+  for (int i = 0; i < engines; ++i) others.push_back(open(limit));
+  std::atomic<int> allowed{0};
+  std::atomic<int> capped{0};
+  std::vector<std::thread> callers;
+  for (Limitr& engine : others) {
+    for (int t = 0; t < threads_each; ++t) {
+      callers.emplace_back([&engine, &allowed, &capped, t] {
+        for (int i = 0; i < limit / 3; ++i) {
+          const std::string id = std::to_string((i + t) % 5);
+          if (*engine.allow(id, "shared", 1)) ++allowed;
+          if (*engine.allow(id, "chat", 1)) ++capped;
+        }
+      });
+    }
+  }
+  for (std::thread& caller : callers) caller.join();
+  EXPECT_EQ(allowed, limit);
+  EXPECT_EQ(value(first, "acme", "shared"), limit);
+  EXPECT_EQ(capped, limit / 2);
+}
+
+TEST_F(Shared, OneOfTwoThatCreateACustomerIsTold) {
+  Limitr one = open();
+  Limitr two = open();
+  for (int i = 0; i < 200; ++i) {
+    const std::string id = "c" + std::to_string(i);
+    std::atomic<int> created{0};
+    std::thread other([&] { created += *two.ensure_customer(id, {.alts = {id + "x"}}); });
+    created += *one.ensure_customer(id, {.alts = {id + "x"}});
+    other.join();
+    EXPECT_EQ(created, 1) << id;
+  }
+}
+
+TEST_F(Shared, DeletingAndCreatingInOneRoundIsBoth) {
+  Limitr one = open();
+  std::vector<std::thread> callers;
+  std::atomic<int> created{0};
+  std::atomic<int> deleted{0};
+  for (int t = 0; t < 4; ++t) {
+    callers.emplace_back([&] {
+      for (int i = 0; i < 300; ++i) {
+        created += *one.ensure_customer("ann");
+        deleted += *one.delete_customer("ann");
+      }
+    });
+  }
+  for (std::thread& caller : callers) caller.join();
+  EXPECT_EQ(created, deleted);
+  EXPECT_EQ(value(one, "ann"), -1);
+}
+
+// Goal: a store that takes nothing changes nothing; one whose answer was lost has counted once.
+TEST_F(Shared, AStoreThatFailsLeavesNothingHalfDone) {
+  Limitr one = open();
+  Limitr two = open();
+  ASSERT_TRUE(one.create_customer("ann", {.alts = {"a1"}}).ok());
+  ASSERT_TRUE(*one.allow("ann", "chat", 1));
+  faults_->refuse = 1;
+  EXPECT_EQ(one.allow("ann", "chat", 1).error().code, ErrorCode::store_unavailable);
+  while (!one.flush().ok()) {
+  }
+  EXPECT_EQ(value(one, "ann"), 1);
+  faults_->lose_answer = 1;
+  EXPECT_TRUE(*one.allow("ann", "chat", 1)) << "the store knows that it has taken it";
+  EXPECT_EQ(value(two, "ann"), 2);
+  faults_->lose_question = 1;
+  EXPECT_TRUE(*one.allow("ann", "chat", 1)) << "it is asked again";
+  EXPECT_EQ(value(two, "ann"), 3);
+  faults_->gone = true;
+  EXPECT_FALSE(one.delete_customer("ann").ok());
+  EXPECT_FALSE(one.create_customer("bob", {.alts = {"b1"}}).ok());
+  EXPECT_FALSE(one.value("ann", "chat").ok()) << "nothing is answered from what may be old";
+  faults_->gone = false;
+  while (!one.flush().ok()) {
+  }
+  EXPECT_EQ(value(one, "a1"), 3);
+  EXPECT_EQ(value(one, "bob"), -1);
+}
+
+TEST_F(Shared, TheSameRequestTellsWhatCameOfAnUnknownOutcome) {
+  timeout_ = Millis(0);
+  faults_->goes_when_lost = true;
+  for (const bool is_written : {true, false}) {
+    SCOPED_TRACE(is_written);
+    Limitr one = open();
+    const std::string id = is_written ? "ann" : "bob";
+    ASSERT_TRUE(one.create_customer(id).ok());
+    (is_written ? faults_->lose_answer : faults_->lose_question) = 1;
+    const Result<Decision> unknown = one.allow(id, "chat", 4, {.request = "r"});
+    ASSERT_FALSE(unknown.ok());
+    EXPECT_EQ(unknown.error().code, ErrorCode::outcome_unknown);
+    faults_->gone = false;
+    Result<Decision> again = unknown;
+    while (!again.ok()) again = one.allow(id, "chat", 4, {.request = "r"});
+    EXPECT_EQ(again->repeated, is_written);
+    EXPECT_EQ(value(one, id), 4);
+  }
+}
+
+TEST_F(Shared, AnOwnerAndSharersKeepOut) {
+  Limitr one = open();
+  Options own;
+  own.log = [](std::string_view) {};
+  const auto owner = open_with_store(policy_of(10), own, store::memory_store(name_));
+  ASSERT_FALSE(owner.ok());
+  EXPECT_EQ(owner.error().code, ErrorCode::store_owned);
+  EXPECT_THAT(owner.error().message, HasSubstr("shared"));
+  ASSERT_TRUE(one.close().ok());
+  EXPECT_FALSE(one.create_customer("ann").ok()) << "a closed engine changes nothing";
+}
+
+// Goal: under every fault at once, all that was answered is there, once.
+TEST_F(Shared, EnginesUnderFaultsLoseNothingAndCountOnce) {
+  constexpr int customers = 5;
+  constexpr int engines = 3;
+  Limitr first = open(1'000'000);
+  for (int i = 0; i < customers; ++i) {
+    ASSERT_TRUE(first.create_customer(std::to_string(i)).ok());
+  }
+  const unsigned seed = std::random_device()();
+  SCOPED_TRACE("seed " + std::to_string(seed));
+  std::vector<Limitr> others;
+  for (int i = 0; i < engines; ++i) others.push_back(open(1'000'000));
+  std::atomic<int> counted{0};
+  std::atomic<int> working{engines * 2};
+  std::vector<std::thread> callers;
+  for (int t = 0; t < engines * 2; ++t) {
+    callers.emplace_back([&, t] {
+      Limitr& engine = others[static_cast<std::size_t>(t % engines)];
+      std::minstd_rand random(seed + static_cast<unsigned>(t));
+      for (int i = 0; i < 300; ++i) {
+        const std::string id = std::to_string(random() % customers);
+        const std::string request = std::to_string(t) + "/" + std::to_string(i);
+        // Until it is answered, as those do who must know.
+        Result<Decision> decision = engine.allow(id, "chat", 1, {.request = request});
+        while (!decision.ok()) decision = engine.allow(id, "chat", 1, {.request = request});
+        ++counted;
+      }
+      --working;
+    });
+  }
+  std::thread breaking([&] {
+    std::minstd_rand random(seed);
+    for (int next = 0; working > 0; next = faults_->commits + 1 + static_cast<int>(random() % 8)) {
+      while (working > 0 && faults_->commits < next) std::this_thread::yield();
+      switch (random() % 3) {
+        case 0: faults_->refuse = 1; break;
+        case 1: faults_->lose_answer = 1; break;
+        default: faults_->lose_question = 1; break;
+      }
+    }
+  });
+  for (std::thread& caller : callers) caller.join();
+  breaking.join();
+  faults_->refuse = faults_->lose_answer = faults_->lose_question = 0;
+  Limitr last = open(1'000'000);
+  double sum = 0;
+  for (int i = 0; i < customers; ++i) sum += value(last, std::to_string(i));
+  EXPECT_EQ(sum, counted);
+}
+
+}  // namespace
+}  // namespace limitr
