@@ -294,10 +294,10 @@ private:
                    .message = fmt::format("there is no store with the prefix `{}` at `{}`",
                                           options_.prefix, place)};
     }
-    const bool is_whole = word == "ok" && answer.size() == 6;
+    const bool is_whole = word == "ok" && answer.size() == 7;
     const auto last_group = is_whole ? redis::to_number(answer[1].text()) : std::nullopt;
     const auto customers = is_whole ? redis::to_number(answer[2].text()) : std::nullopt;
-    if (!last_group || !customers) {
+    if (!last_group || !customers || !redis::to_number(answer[6].text())) {
       return Error{.code = ErrorCode::data_corrupt,
                    .message = fmt::format("the key `{}:owner` at `{}` is damaged or missing: "
                                           "restore a backup",
