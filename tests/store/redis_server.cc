@@ -4,6 +4,7 @@
 #include <chrono>
 #include <csignal>
 #include <cstdlib>
+#include <span>
 #include <string_view>
 #include <utility>
 
@@ -86,17 +87,14 @@ void RedisServer::start() {
     ::execvp("redis-server", pointers.data());
     std::_Exit(127);
   }
-  RedisOptions to_ask;
-  to_ask.socket = socket();
   const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(60);
   for (;;) {
-    const auto connection = redis::Connection::open(to_ask);
-    // One that wants a password has started too.
-    if (connection.ok() || connection.error().code == ErrorCode::invalid_argument) return;
+    const std::string answer = ask({"PING"});  // Not while it loads.
+    if (answer == "PONG") return;
     int status = 0;
     const bool is_gone = ::waitpid(process_, &status, WNOHANG) != 0;
     if (is_gone || std::chrono::steady_clock::now() > deadline) {
-      ADD_FAILURE() << "redis-server does not start: " << connection.error().message;
+      ADD_FAILURE() << "redis-server does not start: " << answer;
       if (is_gone) process_ = -1;
       return;
     }
@@ -118,6 +116,26 @@ std::string RedisServer::ask(const std::vector<std::string>& command) const {
   for (const std::string& word : command) words.add(word);
   const auto reply = (*connection)->run(words);
   return reply.ok() ? to_text(reply->value()) : reply.error().message;
+}
+
+Transaction writes(std::uint64_t number, std::uint64_t version, CustomerWrite write) {
+  std::string id = write.id;
+  return {.number = number,
+          .parts = {{.id = std::move(id), .version = version, .write = std::move(write)}}};
+}
+
+Result<Exchanged> exchange_one(Store& store, const Transaction& transaction) {
+  Result<std::vector<Exchanged>> exchanged = store.exchange(std::span(&transaction, 1));
+  if (!exchanged.ok()) return std::move(exchanged).error();
+  return std::move(exchanged->front());
+}
+
+bool comes_true(const std::function<bool()>& condition) {
+  const auto deadline = std::chrono::steady_clock::now() + std::chrono::minutes(1);
+  while (!condition()) {
+    if (std::chrono::steady_clock::now() > deadline) return false;
+  }
+  return true;
 }
 
 }  // namespace limitr::store

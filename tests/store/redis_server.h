@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <cstdint>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -43,5 +45,12 @@ private:
   const std::vector<std::string> settings_;
   ::pid_t process_ = -1;
 };
+
+/// A transaction that writes one customer.
+Transaction writes(std::uint64_t number, std::uint64_t version, CustomerWrite write);
+Result<Exchanged> exchange_one(Store& store, const Transaction& transaction);
+
+/// Tries until it is so; false where it is not within a minute.
+bool comes_true(const std::function<bool()>& condition);
 
 }  // namespace limitr::store

@@ -72,6 +72,11 @@ std::string place_of(const RedisOptions& options) {
 
 bool says(const Value& error, std::string_view word) {
   if (!error.is_error()) return false;
+  // What an ACL keeps from a script is said in another way.
+  if (word == "NOPERM" &&
+      error.text().find("The user executing the script can't") != std::string_view::npos) {
+    return true;
+  }
   // Before Redis 7 the error of a script has that of its command inside.
   return error.text().starts_with(word) ||
          error.text().find(fmt::format("-{} ", word)) != std::string_view::npos;

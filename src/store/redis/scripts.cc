@@ -122,8 +122,7 @@ constexpr std::string_view writing_end = R"lua(
     end,
 
     is_made = function(id)
-      call('ZADD', named('ids'), 0, id)
-      customers = customers + 1
+      customers = customers + call('ZADD', named('ids'), 0, id)
       drop_requests(id)
     end,
 
@@ -143,11 +142,10 @@ constexpr std::string_view writing_end = R"lua(
     end,
 
     remove = function(id, version, alts)
+      if version ~= '0' then rare.keep_for_scans(id, version, true) end
+      customers = customers - call('ZREM', named('ids'), id)
       if version == '0' then return end
-      rare.keep_for_scans(id, version, true)
-      customers = customers - 1
       call('DEL', key('c', id))
-      call('ZREM', named('ids'), id)
       drop_requests(id)
       drop_alts(id, alts)
     end,

@@ -70,7 +70,10 @@ Result<void> read_place(std::string_view text, RedisOptions& options) {
   if (text.front() == '[') {  // An IPv6 address
     rest.remove_prefix(1);
     options.host = take_until(rest, ']');
-    if (!rest.empty() && rest.front() != ':') return wrong(fmt::format("`{}` is no host", text));
+    const bool is_closed = text.find(']') != std::string_view::npos;
+    if (!is_closed || (!rest.empty() && rest.front() != ':')) {
+      return wrong(fmt::format("`{}` is no host", text));
+    }
     if (!rest.empty()) rest.remove_prefix(1);
   } else {
     options.host = take_until(rest, ':');
