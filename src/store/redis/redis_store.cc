@@ -35,7 +35,8 @@ using redis::Session;
 using redis::Value;
 using std::chrono::steady_clock;
 
-constexpr std::size_t bytes_at_once = 8'000'000;  // of a group, in one script
+constexpr std::size_t bytes_at_once = 4'000'000;  // of a group, in one script
+constexpr std::size_t staged_at_once = 500'000;   // bytes of a larger one
 constexpr std::size_t transactions_at_once = 64;  // in one script
 constexpr std::size_t exchange_bytes_at_once = 1'000'000;
 constexpr std::size_t ids_at_once = 1'000;
@@ -347,7 +348,8 @@ private:
       }
     }
     renewed_ = steady_clock::now();
-    const Millis longer(is_staged ? static_cast<std::int64_t>(bytes / 4'000) : 0);
+    // What takes a server 20 us, and one that is busy with other things some 100.
+    const Millis longer(static_cast<std::int64_t>(group.customers.size() / 10));
     return must_be_ok(writer_->run(Script::commit, std::move(call), longer));
   }
 
@@ -361,7 +363,7 @@ private:
       }
       call.add(group.customers[i].id);
       add_write(call, group.customers[i]);
-      if (call.bytes() < bytes_at_once && i + 1 < group.customers.size()) continue;
+      if (call.bytes() < staged_at_once && i + 1 < group.customers.size()) continue;
       auto staged = must_be_ok(writer_->run(Script::stage, std::exchange(call, Command())));
       if (!staged.ok()) return staged;
     }
