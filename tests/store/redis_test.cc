@@ -2,8 +2,10 @@
 #include "store/redis/redis_store.h"
 
 #include <cstdint>
+#include <fstream>
 #include <memory>
 #include <optional>
+#include <sstream>
 #include <string>
 #include <utility>
 #include <vector>
@@ -427,6 +429,7 @@ TEST_F(RedisSettings, WeakerOnesAreNamed) {
   for (const Case& c : {
            Case{{"appendfsync", "everysec"}, "appendfsync everysec (always is needed)"},
            Case{{"appendonly", "no"}, "appendonly no (yes is needed)"},
+           Case{{"no-appendfsync-on-rewrite", "yes"}, "no-appendfsync-on-rewrite yes (no is"},
            Case{{"maxmemory-policy", "allkeys-lru"}, "maxmemory-policy allkeys-lru"},
        }) {
     server_.ask({"CONFIG", "SET", c.setting[0], c.setting[1]});
@@ -438,8 +441,8 @@ TEST_F(RedisSettings, WeakerOnesAreNamed) {
     ASSERT_TRUE(accepted->weaker);
     EXPECT_THAT(*accepted->weaker, HasSubstr(c.message));
     EXPECT_EQ(store_->status()->weaker, accepted->weaker);
-    server_.ask({"CONFIG", "SET", "appendfsync", "always", "appendonly", "yes", "maxmemory-policy",
-                 "noeviction"});
+    server_.ask({"CONFIG", "SET", "appendfsync", "always", "appendonly", "yes",
+                 "no-appendfsync-on-rewrite", "no", "maxmemory-policy", "noeviction"});
   }
   const auto strong = open(false);
   ASSERT_TRUE(strong.ok());
@@ -458,6 +461,47 @@ TEST_F(RedisSettings, WhatAUserMayNotSeeCannotBeKnown) {
   ASSERT_TRUE(accepted.ok());
   EXPECT_TRUE(accepted->weaker);
   must_commit(*store_, a_group(1, {put("ann", "A")}));
+}
+
+TEST_F(RedisSettings, TheRightsInTheDocumentsAreEnough) {
+  std::ifstream document(LIMITR_DOCS "/stores.md");
+  std::vector<std::string> rights;
+  for (std::string line; std::getline(document, line);) {
+    if (!line.starts_with("ACL SETUSER")) continue;
+    std::istringstream words(line);
+    for (std::string word; words >> word;) rights.push_back(word);
+  }
+  ASSERT_GT(rights.size(), 6U);
+  server_.ask(rights);
+  user_ = "limitr";
+  password_ = "secret";
+  const auto opened = open(false);
+  ASSERT_TRUE(opened.ok()) << opened.error().to_string();
+  Group group = a_group(1, {put("ann", "A", {"x"}), put("bob", "B")});
+  group.customers[0].new_requests = {a_request(1), a_request(2)};
+  group.policy = "P";
+  must_commit(*store_, group);
+  group.customers = {removal("bob"), put("ann", std::string(5'000'000, 'l'), {"y"})};
+  group.customers[1].first_request = 2;
+  ++group.number;
+  ASSERT_TRUE(store_
+                  ->scan([&](const StoredCustomer& customer) {
+                    if (customer.id == "ann") must_commit(*store_, group);
+                    return true;
+                  })
+                  .ok());
+  EXPECT_EQ(store_->status()->customers, 1U);
+  ASSERT_TRUE(store_->renew().ok());
+  ASSERT_TRUE(store_->open(Access::share, an_owner()).ok());
+  for (const std::uint64_t number : {1U, 1U}) {
+    EXPECT_TRUE(
+        exchange_one(*store_, writes(number, 0, put("cyd", "C", {"z"}))).value().is_written);
+  }
+  EXPECT_FALSE(exchange_one(*store_, writes(2, 1, put("ann", "A"))).value().is_written);
+  const std::uint64_t cyd = read_one(*store_, "z")->version;
+  EXPECT_TRUE(exchange_one(*store_, writes(3, cyd, removal("cyd"))).value().is_written);
+  ASSERT_TRUE(store_->renew().ok());
+  store_.reset();
 }
 
 TEST_F(RedisSettings, ARightThatIsMissingShowsBeforeAnythingIsWritten) {

@@ -157,7 +157,9 @@ Result<std::optional<std::string>> Session::weakness() {
     std::string_view name;
     std::string_view wanted;
   };
-  constexpr Setting settings[] = {{"appendonly", "yes"}, {"appendfsync", "always"}};
+  // The third one leaves out the sync while the file is rewritten.
+  constexpr Setting settings[] = {
+      {"appendonly", "yes"}, {"appendfsync", "always"}, {"no-appendfsync-on-rewrite", "no"}};
   std::string weak;
   std::vector<Command> commands;
   for (const Setting& setting : settings) {
