@@ -398,7 +398,12 @@ private:
     if (!answers.ok()) return answers.error();
     for (std::size_t i = 0; i < answers->size(); ++i) {
       const Answer& answer = (*answers)[i];
-      if (answer.word() == "fenced") return fenced(answer);
+      if (answer.word() == "fenced") {
+        Error error = fenced(answer);
+        // Those before were still written.
+        if (i > 0) error.code = ErrorCode::outcome_unknown;
+        return error;
+      }
       if (answer.size() != 2 || answer[1].size() != sizes[i]) {
         return Error{
             .code = ErrorCode::outcome_unknown,
@@ -488,7 +493,8 @@ private:
     }
     const std::string scan((*begun)[1].text());
     Result<void> scanned = scan_pages(session, scan, visit);
-    // Where the connection has failed, the scan's lease ends it.
+    // What has failed is ended by its lease.
+    if (!scanned.ok()) return scanned;
     Command end = session.call(Script::scan_end);
     end.add(scan);
     [[maybe_unused]] const auto ended = session.run(Script::scan_end, std::move(end));
@@ -498,9 +504,14 @@ private:
   Result<void> scan_pages(Session& session, const std::string& scan,
                           const std::function<bool(StoredCustomer)>& visit) {
     std::string from = "-";
+    auto renewed = steady_clock::now();
     for (bool is_last = false; !is_last;) {
       Command call = session.call(Script::scan_page);
-      call.add(scan).add(scan_lease.count()).add(from).add(page_size);
+      // Not with each page: what writes is synced.
+      const auto now = steady_clock::now();
+      const bool renews = now - renewed > scan_lease / 4;
+      if (renews) renewed = now;
+      call.add(scan).add(renews ? scan_lease.count() : 0).add(from).add(page_size);
       const Result<Answer> page = session.run(Script::scan_page, std::move(call));
       if (!page.ok()) return page.error();
       if (page->word() != "ok" || page->size() != 3) {

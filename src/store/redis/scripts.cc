@@ -151,8 +151,8 @@ constexpr std::string_view writing_end = R"lua(
     end,
 
     count = function()
-      if customers ~= 0 then call('HINCRBY', owner, 'customers', customers) end
-      if requests ~= 0 then call('HINCRBY', owner, 'requests', requests) end
+      if customers ~= 0 then redis.pcall('HINCRBY', owner, 'customers', customers) end
+      if requests ~= 0 then redis.pcall('HINCRBY', owner, 'requests', requests) end
     end,
   }
   return rare
@@ -377,7 +377,7 @@ local function stale(part)
 end
 
 local function next_version(old)
-  if old == '0' then return math.max(now, call('HGET', owner, 'last_group') + 1) end
+  if old == '0' then return math.max(now, (tonumber(call('HGET', owner, 'last_group')) or 0) + 1) end
   if old == damaged_version then return now end
   return math.max(now, old + 1)
 end
@@ -402,7 +402,7 @@ local function answer_to(parts)
       put(part.write, part.old, part.alts, version)
       is_writing = true
     elseif part.op == '0' then
-      local last = math.max(call('HGET', owner, 'last_group'), part.version)
+      local last = math.max(tonumber(call('HGET', owner, 'last_group')) or 0, part.version)
       call('HSET', owner, 'last_group', digits(last))
       rarely().remove(part.id, part.old, part.alts)
       version = '0'
@@ -508,11 +508,13 @@ call('HSET', owner, 'scans', call('HLEN', named('scans')))
 return {'ok', scan}
 )lua";
 
-// ARGV: scan, how long it is kept, from where, how many.
+// ARGV: scan, how long it is kept from now on (0: as long as before), from where, how many.
 constexpr std::string_view scan_page = R"lua(
 local scan, from, most = ARGV[2], ARGV[4], ARGV[5]
 if not call('HGET', named('scans'), scan) then return {'over'} end
-call('HSET', named('scans'), scan, digits(microseconds() / 1000 + ARGV[3]))
+if ARGV[3] ~= '0' then
+  call('HSET', named('scans'), scan, digits(microseconds() / 1000 + ARGV[3]))
+end
 local kept = named('s:' .. scan)
 local are_kept = call('EXISTS', kept) == 1
 local function rows(ids)

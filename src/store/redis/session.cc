@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "store/redis/session.h"
 
+#include <algorithm>
 #include <charconv>
 #include <utility>
 
@@ -76,18 +77,17 @@ Result<std::vector<Answer>> Session::run(Script script, std::vector<Command> cal
       if (any_done) error.code = ErrorCode::outcome_unknown;
       return error;
     }
+    const auto is_done = [](const Reply& reply) { return !reply.value().is_error(); };
     bool is_missing = false;
-    for (Reply& reply : *replies) {
-      const Value value = reply.value();
-      // What comes behind it was not done either, unless somebody else loaded the script in
-      // between.
-      if (says(value, "NOSCRIPT") && !is_loaded) {
-        is_missing = true;
-        break;
-      }
+    for (auto reply = replies->begin(); reply != replies->end(); ++reply) {
+      const Value value = reply->value();
       if (value.is_error()) {
+        // Those behind it ran all the same, unless they failed too.
+        const bool any_behind = std::any_of(reply, replies->end(), is_done);
+        is_missing = says(value, "NOSCRIPT") && !is_loaded && !any_behind;
+        if (is_missing) break;
         Error error = error_of(value, place());
-        if (!answers.empty()) error.code = ErrorCode::outcome_unknown;
+        if (any_behind || !answers.empty()) error.code = ErrorCode::outcome_unknown;
         return error;
       }
       if (!value.is_list() || value.size() == 0) {
@@ -95,7 +95,7 @@ Result<std::vector<Answer>> Session::run(Script script, std::vector<Command> cal
             .code = ErrorCode::outcome_unknown,
             .message = fmt::format("`{}` answers a script with what is no answer", place())};
       }
-      answers.emplace_back(std::move(reply));
+      answers.emplace_back(std::move(*reply));
     }
     if (!is_missing) break;
     is_loaded = true;

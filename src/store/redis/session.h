@@ -47,7 +47,7 @@ public:
   Command call(Script script) const;
   /// Runs calls of one script, and loads it again where the server has lost it. Errors: as those of
   /// Connection::run(), and what the script itself fails with. Of several calls, what fails is
-  /// outcome_unknown as soon as one before it was done. `longer` is added to the time they may
+  /// outcome_unknown as soon as another was done. `longer` is added to the time they may
   /// take.
   Result<std::vector<Answer>> run(Script script, std::vector<Command> calls,
                                   Millis longer = Millis(0));
