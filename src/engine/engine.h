@@ -424,6 +424,8 @@ public:
   void mark_all();
   /// The customer whose ID or alternate ID that is, or none.
   std::optional<std::string> owner_of(std::string_view id);
+  /// A customer in memory by its own ID. REQUIRES: it is there.
+  Slot& listed(std::string_view id) { return **shards_[shard_of(id)].customers.find(id); }
   void note_shared_caps(const Customer& customer);
 
   // The policy.

@@ -80,6 +80,7 @@ Result<void> Journal::open() {
   if (!opened.ok()) return std::move(opened).error();
   base_ = opened->last_group;
   renew_every_ = opened->renew_every;
+  if (opened->weaker) engine_.log("the store may lose what it has taken: " + *opened->weaker);
   for (const Error& damage : opened->damage) engine_.log(damage.to_string());
   if (load_all_) {
     std::optional<Error> refused;

@@ -121,7 +121,12 @@ bool Locked::know(std::span<const std::string> ids) {
     before = times_let_go_;
     for (const std::string& id : ids) lock(Engine::shard_of(id));
     for (const std::string& id : ids) {
-      if (!engine_.owner_of(id) && !is_nobodys(id) && !fetch(id)) return false;
+      if (const auto owner = engine_.owner_of(id)) {
+        if (!lock(Engine::shard_of(*owner))) break;
+        note_found(engine_.listed(*owner));
+      } else if (!is_nobodys(id) && !fetch(id)) {
+        return false;
+      }
     }
   } while (before != times_let_go_);
   return true;
@@ -150,7 +155,7 @@ bool Locked::list(std::string_view id) {
     }
     const std::uint32_t home = Engine::shard_of(alt->second);
     if (!lock(home)) continue;
-    slot_ = *engine_.shard(home).customers.find(std::string_view(alt->second));
+    slot_ = &engine_.listed(alt->second);
     break;
   }
   note_found(*slot_);
@@ -200,7 +205,7 @@ bool Locked::follow_refs() {
       }
       const std::uint32_t home = Engine::shard_of(*owner);
       if (!lock(home)) return false;
-      Slot* slot = *engine_.shard(home).customers.find(std::string_view(*owner));
+      Slot* slot = &engine_.listed(*owner);
       note_found(*slot);
       auto number = numbers.find(slot_, relatives_, slot);
       if (!number) {

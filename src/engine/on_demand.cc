@@ -74,7 +74,7 @@ Slot* Engine::find_loaded(std::string_view id, ShardLocks& locks) {
     const auto owner = owner_of(id);
     if (!owner) return nullptr;
     const std::uint32_t home = shard_of(*owner);
-    if (locks.add(home)) return *shards_[home].customers.find(std::string_view(*owner));
+    if (locks.add(home)) return &listed(*owner);
   }
 }
 

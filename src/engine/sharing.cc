@@ -58,6 +58,7 @@ Result<void> Sharing::open() {
   Result<store::Opened> opened = store_->open(store::Access::share, owner_);
   if (!opened.ok()) return std::move(opened).error();
   for (const Error& damage : opened->damage) engine_.log(damage.to_string());
+  if (opened->weaker) engine_.log(*opened->weaker);
   if (opened->estimates) engine_.merge_estimates(*opened->estimates);
   renew_every_ = opened->renew_every;
   is_open_ = is_up_ = true;
@@ -138,7 +139,10 @@ void Sharing::lead() {
   std::vector<Task*> tasks;
   {
     const std::lock_guard lock(mutex_);
-    tasks.swap(queue_);
+    const std::size_t count = std::min(queue_.size(), store::most_transactions);
+    const auto end = queue_.begin() + static_cast<std::ptrdiff_t>(count);
+    tasks.assign(queue_.begin(), end);
+    queue_.erase(queue_.begin(), end);
   }
   if (tasks.empty()) return;
   leader_ = std::this_thread::get_id();
@@ -258,11 +262,10 @@ std::vector<Sharing::Component> Sharing::components_of(std::span<Task* const> ta
   return components;
 }
 
-// What was read in this round, and is one customer or one ID, is what the store has.
+// One customer that was read in this round is what the store has.
 bool Sharing::needs_exchange(const Component& component) const {
-  const std::size_t parts = component.slots.size() + component.nobodies.size();
-  if (component.is_dirty || parts > 1) return true;
-  if (component.slots.empty()) return false;
+  if (component.is_dirty || component.slots.size() + component.nobodies.size() > 1) return true;
+  if (component.slots.empty()) return !component.nobodies.empty();
   return known_.at(component.slots.front()).read_in != round_;
 }
 

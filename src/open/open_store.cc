@@ -7,6 +7,9 @@
 
 #include "store/memory_store.h"
 
+#ifdef LIMITR_REDIS
+#include "store/redis/redis_store.h"
+#endif
 #ifdef LIMITR_SQLITE
 #include "store/sqlite/sqlite_store.h"
 #endif
@@ -25,6 +28,15 @@ Result<std::unique_ptr<store::Store>> sqlite_at(std::string_view url, std::strin
 }
 #endif
 
+#ifdef LIMITR_REDIS
+Result<std::unique_ptr<store::Store>> redis_at(std::string_view url, bool accept_weaker) {
+  Result<store::RedisOptions> options = store::read_redis_url(url);
+  if (!options.ok()) return std::move(options).error();
+  options->accept_weaker = accept_weaker;
+  return store::redis_store(*std::move(options));
+}
+#endif
+
 }  // namespace
 
 Result<std::unique_ptr<store::Store>> store_at(std::string_view url, bool accept_weaker) {
@@ -40,6 +52,9 @@ Result<std::unique_ptr<store::Store>> store_at(std::string_view url, bool accept
   if (kind == "memory") return store::memory_store(std::string(rest));
 #ifdef LIMITR_SQLITE
   if (kind == "sqlite") return sqlite_at(url, rest, accept_weaker);
+#endif
+#ifdef LIMITR_REDIS
+  if (kind == "redis" || kind == "rediss") return redis_at(url, accept_weaker);
 #endif
   return Error{.code = ErrorCode::invalid_argument,
                .message = fmt::format("`{}`: there is no store of the kind `{}`", url, kind)};

@@ -10,6 +10,11 @@
 #include "store/memory_store.h"
 #include "store/sqlite/sqlite_store.h"
 
+#ifdef LIMITR_REDIS
+#include "redis_server.h"
+#include "store/redis/redis_store.h"
+#endif
+
 namespace limitr::store {
 namespace {
 
@@ -35,6 +40,32 @@ private:
   const Folder folder_;
 };
 
+#ifdef LIMITR_REDIS
+class RedisPlace final : public Place {
+public:
+  explicit RedisPlace(Millis lease) : options_(RedisServer::shared().options(next_prefix())) {
+    options_.lease = lease;
+  }
+
+  std::unique_ptr<Store> store() override { return redis_store(options_); }
+
+private:
+  static std::string next_prefix() {
+    static int number = 0;
+    return "place" + std::to_string(++number);
+  }
+
+  RedisOptions options_;
+};
+
+Backend redis_backend(Millis lease) {
+  return {.name = "redis",
+          .make = [lease] { return std::make_unique<RedisPlace>(lease); },
+          .outlives_process = true,
+          .is_shared = true};
+}
+#endif
+
 }  // namespace
 
 Folder::Folder() {
@@ -51,16 +82,32 @@ std::vector<Backend> backends() {
   return {
       {.name = "memory",
        .make = [] { return std::make_unique<MemoryPlace>(); },
-       .outlives_process = false},
+       .outlives_process = false,
+       .is_shared = true},
       {.name = "sqlite",
        .make = [] { return std::make_unique<SqlitePlace>(); },
        .outlives_process = true},
+#ifdef LIMITR_REDIS
+      redis_backend(Millis(10'000)),
+#endif
   };
 }
 
 std::vector<Backend> backends_that_outlive_process() {
   std::vector<Backend> all = backends();
   std::erase_if(all, [](const Backend& backend) { return !backend.outlives_process; });
+#ifdef LIMITR_REDIS
+  // Whoever comes after one that was killed waits for the end of its lease.
+  for (Backend& backend : all) {
+    if (backend.name == "redis") backend = redis_backend(Millis(100));
+  }
+#endif
+  return all;
+}
+
+std::vector<Backend> backends_that_are_shared() {
+  std::vector<Backend> all = backends();
+  std::erase_if(all, [](const Backend& backend) { return !backend.is_shared; });
   return all;
 }
 

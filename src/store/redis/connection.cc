@@ -1,0 +1,224 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "store/redis/connection.h"
+
+#include <algorithm>
+#include <cerrno>
+#include <chrono>
+#include <cstring>
+#include <system_error>
+#include <utility>
+
+#include <poll.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+
+#include <fmt/format.h>
+
+namespace limitr::store::redis {
+namespace {
+
+using std::chrono::steady_clock;
+
+::timeval to_timeval(Millis time) {
+  return {.tv_sec = time.count() / 1000, .tv_usec = time.count() % 1000 * 1000};
+}
+
+std::string text_of(int error) { return std::generic_category().message(error); }
+
+// What the server answers before it has done anything.
+constexpr std::string_view refusals[] = {"READONLY", "MISCONF",    "OOM",         "LOADING",
+                                         "BUSY",     "MASTERDOWN", "CLUSTERDOWN", "NOREPLICAS",
+                                         "NOAUTH",   "NOPERM",     "NOSCRIPT",    "WRONGPASS"};
+
+std::string_view advice(std::string_view refusal) {
+  if (refusal == "READONLY") return "this is a replica: name its primary";
+  if (refusal == "MISCONF") return "look after the disk of the server";
+  if (refusal == "OOM") return "give the server more memory";
+  if (refusal == "NOAUTH" || refusal == "WRONGPASS") return "look after user and password";
+  if (refusal == "NOPERM") return "give the user the rights in docs/stores.md";
+  return "try again";
+}
+
+}  // namespace
+
+Command& Command::add(std::string_view argument) {
+  ++count_;
+  fmt::format_to(std::back_inserter(arguments_), "${}\r\n", argument.size());
+  arguments_.append(argument).append("\r\n");
+  return *this;
+}
+
+Command& Command::add(std::uint64_t argument) {
+  const fmt::format_int text(argument);
+  return add(std::string_view(text.data(), text.size()));
+}
+
+Command& Command::add(std::int64_t argument) {
+  const fmt::format_int text(argument);
+  return add(std::string_view(text.data(), text.size()));
+}
+
+void Command::append_to(std::string& out) const {
+  fmt::format_to(std::back_inserter(out), "*{}\r\n", count_);
+  out.append(arguments_);
+}
+
+std::string place_of(const RedisOptions& options) {
+  if (!options.socket.empty()) {
+    return fmt::format("redis:///{}?socket={}", options.database, options.socket);
+  }
+  return fmt::format("redis://{}:{}/{}", options.host, options.port, options.database);
+}
+
+bool says(const Value& error, std::string_view word) {
+  if (!error.is_error()) return false;
+  // What an ACL keeps from a script is said in another way.
+  if (word == "NOPERM" &&
+      error.text().find("The user executing the script can't") != std::string_view::npos) {
+    return true;
+  }
+  // Before Redis 7 the error of a script has that of its command inside.
+  return error.text().starts_with(word) ||
+         error.text().find(fmt::format("-{} ", word)) != std::string_view::npos;
+}
+
+Error error_of(const Value& error, const std::string& place) {
+  for (const std::string_view refusal : refusals) {
+    if (!says(error, refusal)) continue;
+    return {.code = ErrorCode::store_unavailable,
+            .message = fmt::format("`{}` answers: {}; {}", place, error.text(), advice(refusal))};
+  }
+  if (says(error, "WRONGTYPE")) {
+    return {.code = ErrorCode::data_corrupt,
+            .message = fmt::format("`{}`: a key of ours holds what is not ours: {}; use another "
+                                   "prefix, or restore a backup",
+                                   place, error.text())};
+  }
+  if (says(error, "MOVED") || says(error, "CROSSSLOT") || says(error, "ASK")) {
+    return {.code = ErrorCode::invalid_argument,
+            .message = fmt::format("`{}` is a Redis Cluster, which cannot be used: {}", place,
+                                   error.text())};
+  }
+  return {.code = ErrorCode::outcome_unknown,
+          .message = fmt::format("`{}` answers: {}", place, error.text())};
+}
+
+Connection::Connection(redisContext* context, const RedisOptions& options)
+    : context_(context), timeout_(options.command_timeout), place_(place_of(options)) {}
+
+Result<std::unique_ptr<Connection>> Connection::open(const RedisOptions& options) {
+  const ::timeval timeout = to_timeval(options.connect_timeout);
+  redisContext* context = options.socket.empty()
+                              ? redisConnectWithTimeout(options.host.c_str(), options.port, timeout)
+                              : redisConnectUnixWithTimeout(options.socket.c_str(), timeout);
+  if (!context) return Error{.code = ErrorCode::store_unavailable, .message = "out of memory"};
+  std::unique_ptr<Connection> connection(new Connection(context, options));
+  if (context->err != 0) {
+    return Error{
+        .code = ErrorCode::store_unavailable,
+        .message = fmt::format("`{}` cannot be reached: {}", connection->place_, context->errstr)};
+  }
+  if (options.socket.empty()) redisEnableKeepAlive(context);
+  if (auto greeted = connection->greet(options); !greeted.ok()) return std::move(greeted).error();
+  return connection;
+}
+
+Result<void> Connection::greet(const RedisOptions& options) {
+  std::vector<Command> commands;
+  if (!options.password.empty()) {
+    Command& auth = commands.emplace_back().add("AUTH");
+    if (!options.user.empty()) auth.add(options.user);
+    auth.add(options.password);
+  }
+  commands.emplace_back().add("SELECT").add(std::uint64_t{options.database});
+  const Result<std::vector<Reply>> replies = run(commands);
+  if (!replies.ok()) {
+    return Error{.code = ErrorCode::store_unavailable, .message = replies.error().message};
+  }
+  for (const Reply& reply : *replies) {
+    if (!reply.value().is_error()) continue;
+    Error error = error_of(reply.value(), place_);
+    // The server is well, and will not take it the next time either.
+    const bool is_ours = error.code != ErrorCode::store_unavailable ||
+                         says(reply.value(), "NOAUTH") || says(reply.value(), "WRONGPASS");
+    if (is_ours) error.code = ErrorCode::invalid_argument;
+    return error;
+  }
+  return {};
+}
+
+// A server that was restarted, or has closed what was idle, has told so before anything is sent.
+bool Connection::is_gone() const {
+  char byte = 0;
+  const auto got = ::recv(context_->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+  return got >= 0 || (errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR);
+}
+
+Error Connection::lost(std::string_view why, bool is_sent) const {
+  return {.code = is_sent ? ErrorCode::outcome_unknown : ErrorCode::store_unavailable,
+          .message = fmt::format("the connection to `{}` was lost: {}", place_, why)};
+}
+
+Result<std::vector<Reply>> Connection::run(std::span<const Command> commands, Millis longer) {
+  std::string out;
+  std::size_t bytes = 0;
+  for (const Command& command : commands) bytes += command.bytes() + 24;
+  out.reserve(bytes);
+  for (const Command& command : commands) command.append_to(out);
+  // A second more for every 8 MB.
+  const auto deadline =
+      steady_clock::now() + timeout_ + longer + Millis(static_cast<std::int64_t>(bytes / 8'000));
+  std::vector<Reply> replies;
+  if (commands.empty()) return replies;
+  if (is_gone()) return lost("the server has closed it", false);
+  std::size_t sent = 0;
+  std::string in(16'384, '\0');
+  while (replies.size() < commands.size()) {
+    const auto left = std::chrono::ceil<Millis>(deadline - steady_clock::now());
+    ::pollfd ready = {.fd = context_->fd, .events = POLLIN, .revents = 0};
+    if (sent < out.size()) ready.events |= POLLOUT;
+    const int polled = left.count() > 0 ? ::poll(&ready, 1, static_cast<int>(left.count())) : 0;
+    if (polled < 0 && errno == EINTR) continue;
+    if (polled < 0) return lost(text_of(errno), sent > 0);
+    if (polled == 0) {
+      return lost(fmt::format("no answer within {} ms", (timeout_ + longer).count()), sent > 0);
+    }
+    if (ready.revents & POLLOUT) {
+      const auto put =
+          ::send(context_->fd, out.data() + sent, out.size() - sent, MSG_NOSIGNAL | MSG_DONTWAIT);
+      if (put < 0 && errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR) {
+        return lost(text_of(errno), sent > 0);
+      }
+      if (put > 0) sent += static_cast<std::size_t>(put);
+    }
+    if (!(ready.revents & ~POLLOUT)) continue;
+    const auto got = ::recv(context_->fd, in.data(), in.size(), MSG_DONTWAIT);
+    if (got < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR)) continue;
+    if (got < 0) return lost(text_of(errno), sent > 0);
+    if (got == 0) return lost("the server has closed it", sent > 0);
+    if (redisReaderFeed(context_->reader, in.data(), static_cast<std::size_t>(got)) != REDIS_OK) {
+      return lost(context_->reader->errstr, sent > 0);
+    }
+    while (replies.size() < commands.size()) {
+      void* reply = nullptr;
+      if (redisReaderGetReply(context_->reader, &reply) != REDIS_OK) {
+        return lost(fmt::format("what answers is no Redis server ({})", context_->reader->errstr),
+                    sent > 0);
+      }
+      if (!reply) break;
+      replies.emplace_back(static_cast<redisReply*>(reply));
+    }
+    if (static_cast<std::size_t>(got) == in.size() && in.size() < 1'048'576) {
+      in.resize(in.size() * 4);
+    }
+  }
+  return replies;
+}
+
+Result<Reply> Connection::run(const Command& command) {
+  Result<std::vector<Reply>> replies = run(std::span(&command, 1));
+  if (!replies.ok()) return std::move(replies).error();
+  return std::move(replies->front());
+}
+
+}  // namespace limitr::store::redis

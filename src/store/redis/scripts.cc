@@ -1,0 +1,585 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "store/redis/scripts.h"
+
+#include <string_view>
+
+namespace limitr::store::redis {
+namespace {
+
+// Before each script. KEYS[1] is the key `owner`, ARGV[1] the prefix.
+//
+// A script makes its functions anew each time it runs, which takes longer than the commands of a
+// plain write; so what a plain write does not need is made in `rarely()`, when it is first needed.
+constexpr std::string_view common = R"lua(
+local owner, prefix, call = KEYS[1], ARGV[1], redis.call
+local damaged_version = '4503599627370495'
+local day = 86400000
+
+local function key(kind, id)
+  local tag = id
+  local close = string.find(id, '}', 1, true)
+  if close then
+    local open = string.find(id, '{', 1, true)
+    local ends = open and string.find(id, '}', open + 1, true)
+    if ends and ends > open + 1 then
+      tag = string.sub(id, open + 1, ends - 1)
+    else
+      tag = string.sub(id, 1, close - 1)
+    end
+  end
+  return prefix .. ':{' .. tag .. '}:' .. kind .. ':' .. id
+end
+local function named(name) return prefix .. ':' .. name end
+local function digits(number) return string.format('%d', number) end
+local function microseconds()
+  local time = call('TIME')
+  return time[1] * 1000000 + time[2]
+end
+)lua";
+
+// Of whoever reads customers.
+constexpr std::string_view reading = R"lua(
+-- A key of ours of another type, which somebody else has put there, is as good as damaged.
+local function text_at(k)
+  local text = redis.pcall('GET', k)
+  if type(text) == 'table' then return '?' end
+  return text
+end
+
+local function requests_of(id)
+  local requests = redis.pcall('ZRANGE', key('q', id), 0, -1)
+  if requests.err then return '?' end
+  return requests
+end
+)lua";
+
+// Of whoever writes customers. rarely() has `reading` inside.
+constexpr std::string_view writing_begin = R"lua(
+local customers, requests = 0, 0  -- how many more there are
+local scans = {}
+local rare
+local function rarely()
+  if rare then return rare end
+)lua";
+
+constexpr std::string_view writing_end = R"lua(
+  local function each_alt(alts)
+    local at = 1
+    return function()
+      if at > #alts then return nil end
+      local size, from = string.match(alts, '^(%d+):()', at)
+      if not size then return nil end
+      at = from + size + 16
+      return string.sub(alts, from, from + size - 1), string.sub(alts, from + size, at - 1)
+    end
+  end
+
+  local function drop_alts(id, alts)
+    for alt in each_alt(alts) do
+      local k = named('a:' .. alt)
+      local row = text_at(k)
+      if row and string.sub(row, 18) == id then call('DEL', k) end
+    end
+  end
+
+  local function drop_requests(id)
+    local q = key('q', id)
+    local there = redis.pcall('ZCARD', q)
+    if type(there) == 'number' then requests = requests - there end
+    call('DEL', q)
+  end
+
+  rare = {
+    text_at = text_at,
+    requests_of = requests_of,
+
+    find_scans = function()
+      local now = microseconds() / 1000
+      local all = call('HGETALL', named('scans'))
+      for i = 1, #all, 2 do
+        if tonumber(all[i + 1]) > now then
+          scans[#scans + 1] = all[i]
+        else
+          call('DEL', named('s:' .. all[i]), named('s:' .. all[i] .. ':ids'))
+          call('HDEL', named('scans'), all[i])
+        end
+      end
+      call('HSET', owner, 'scans', #scans)
+    end,
+
+    keep_for_scans = function(id, version, is_removed)
+      for _, scan in ipairs(scans) do
+        local kept = named('s:' .. scan)
+        if call('HEXISTS', kept, id) == 0 then
+          local was = ''
+          if version ~= '0' then
+            was = cmsgpack.pack({text_at(key('c', id)), requests_of(id)})
+          end
+          call('HSET', kept, id, was)
+        end
+        if is_removed then call('ZADD', kept .. ':ids', 0, id) end
+      end
+    end,
+
+    is_made = function(id)
+      customers = customers + call('ZADD', named('ids'), 0, id)
+      drop_requests(id)
+    end,
+
+    replace_alts = function(id, before, alts)
+      drop_alts(id, before)
+      for alt, sum in each_alt(alts) do call('SET', named('a:' .. alt), sum .. ' ' .. id) end
+    end,
+
+    put_requests = function(id, first, fresh)
+      local q = key('q', id)
+      if type(redis.pcall('ZCARD', q)) == 'table' then call('DEL', q) end
+      requests = requests - call('ZREMRANGEBYSCORE', q, '-inf', '(' .. first)
+      for i = 1, #fresh, 2 do
+        requests = requests - call('ZREMRANGEBYSCORE', q, fresh[i], fresh[i])
+        requests = requests + call('ZADD', q, fresh[i], fresh[i + 1])
+      end
+    end,
+
+    remove = function(id, version, alts)
+      if version ~= '0' then rare.keep_for_scans(id, version, true) end
+      customers = customers - call('ZREM', named('ids'), id)
+      if version == '0' then return end
+      call('DEL', key('c', id))
+      drop_requests(id)
+      drop_alts(id, alts)
+    end,
+
+    count = function()
+      if customers ~= 0 then redis.pcall('HINCRBY', owner, 'customers', customers) end
+      if requests ~= 0 then redis.pcall('HINCRBY', owner, 'requests', requests) end
+    end,
+  }
+  return rare
+end
+
+-- The version of a customer's row and its alternate IDs; version 0 where there is none.
+local function head_of(id)
+  local k = key('c', id)
+  local row = redis.pcall('GETRANGE', k, 0, 63)
+  if row == '' then return '0', '' end
+  if type(row) == 'table' then return damaged_version, '' end
+  local version, size, at = string.match(row, '^(%d+) %d+ (%d+)\n()')
+  if not version then return damaged_version, '' end
+  if size == '0' then return version, '' end
+  return version, call('GETRANGE', k, at - 1, at - 2 + size)
+end
+
+-- write: what take_write() gave; version and alts: of the row that is there.
+local function put(write, version, alts, new_version)
+  local id = write.id
+  if scans[1] then rarely().keep_for_scans(id, version, false) end
+  call('SET', key('c', id), new_version .. ' ' ..
+    digits((write.sum + new_version) % 4503599627370496) .. ' ' .. #write.alts .. '\n' ..
+    write.alts .. write.record)
+  if version == '0' then rarely().is_made(id) end
+  if alts ~= write.alts then rarely().replace_alts(id, alts, write.alts) end
+  if write.fresh or write.first ~= '0' then
+    rarely().put_requests(id, write.first, write.fresh or {})
+  end
+end
+
+-- The write whose operation was `op`, of the arguments that `take` gives.
+local function take_write(take, id, op)
+  if op ~= '1' then return nil end
+  local write = {id = id, sum = take(), alts = take(), record = take(), first = take(), fresh = nil}
+  local count = take()
+  if count ~= '0' then
+    write.fresh = {}
+    for i = 1, 2 * count do write.fresh[i] = take() end
+  end
+  return write
+end
+)lua";
+
+constexpr std::string_view check = R"lua(
+local k = named('check')
+call('DEL', k)
+call('SET', k, 'x')
+call('GET', k)
+call('GETRANGE', k, 0, 1)
+call('EXISTS', k)
+call('DEL', k)
+call('HSET', k, 'f', '1')
+call('HINCRBY', k, 'f', 1)
+call('HGET', k, 'f')
+call('HMGET', k, 'f')
+call('HGETALL', k)
+call('HEXISTS', k, 'f')
+call('HLEN', k)
+call('HDEL', k, 'f')
+call('ZADD', k, 0, 'm')
+call('ZCARD', k)
+call('ZRANGE', k, 0, -1)
+call('ZRANGEBYLEX', k, '-', '+', 'LIMIT', 0, 1)
+call('ZREMRANGEBYSCORE', k, 1, 1)
+call('ZREM', k, 'm')
+call('RPUSH', k, 'e')
+call('LRANGE', k, 0, -1)
+call('DEL', k)
+call('TIME')
+return {'ok'}
+)lua";
+
+// ARGV: access, who holds it if it is to be owned, writer, lease, host, process, since.
+constexpr std::string_view open = R"lua(
+local access, next_holder, writer, lease = unpack(ARGV, 2, 5)
+local o = call('HMGET', owner, 'schema', 'holder', 'until', 'host', 'process', 'since')
+if o[1] and o[1] ~= '1' then return {'schema', o[1]} end
+if not o[1] then
+  if call('EXISTS', owner, named('ids')) > 0 then return {'headless'} end
+  if access == 'read' then return {'missing'} end
+  call('HSET', owner, 'schema', '1', 'holder', '', 'until', '0', 'epoch', '0',
+    'last_group', '0', 'customers', '0', 'requests', '0', 'scans', '0', 'scan', '0')
+end
+call('ZCARD', named('ids'))
+local now = math.floor(microseconds() / 1000)
+local is_ours = o[2] and string.sub(o[2], 1, #writer + 1) == writer .. ':'
+if access ~= 'read' and not is_ours and o[3] and tonumber(o[3]) > now then
+  return {'owned', o[4], o[5], o[6]}
+end
+if access ~= 'own' and is_ours then call('HSET', owner, 'until', '0') end
+local sharers = call('HGETALL', named('sharers'))
+for i = 1, #sharers, 2 do
+  local ends, process, since, host = string.match(sharers[i + 1], '^(%d+) (%-?%d+) (%-?%d+) (.*)$')
+  if sharers[i] == writer then
+    if access ~= 'share' and tonumber(ends) > now then
+      call('HSET', named('sharers'), writer, digits(now) .. string.match(sharers[i + 1], ' .*$'))
+    end
+  elseif access ~= 'read' and tonumber(ends) + day < now then
+    call('HDEL', named('sharers'), sharers[i])
+    call('DEL', named('w:' .. sharers[i]))
+  elseif access == 'own' and tonumber(ends) > now then
+    return {'shared', host, process, since}
+  end
+end
+if access == 'own' then
+  call('DEL', named('stage'))
+  call('HINCRBY', owner, 'epoch', 1)
+  local shared = call('HMGET', owner, 'is_shared', 'last_group')
+  if shared[1] == '1' then
+    call('HSET', owner, 'is_shared', '0',
+      'last_group', digits(math.max(shared[2], microseconds())))
+  end
+  call('HSET', owner, 'holder', next_holder, 'host', ARGV[6], 'process', ARGV[7],
+    'since', ARGV[8], 'until', digits(now + lease))
+elseif access == 'share' then
+  call('HSET', owner, 'is_shared', '1')
+  call('HSET', named('sharers'), writer,
+    digits(now + lease) .. ' ' .. ARGV[7] .. ' ' .. ARGV[8] .. ' ' .. ARGV[6])
+end
+local found = call('HMGET', owner, 'last_group', 'customers', 'holder', 'requests')
+return {'ok', found[1], found[2], found[3], text_at(named('t:estimates')),
+  text_at(named('t:policy')), found[4]}
+)lua";
+
+// ARGV: holder, lease, group (0: none, as the store is shared), estimates, policy (empty: none),
+// whether the rest is staged; then customer after customer.
+constexpr std::string_view commit = R"lua(
+local o = call('HMGET', owner, 'holder', 'scans', 'host', 'process', 'since')
+if o[1] ~= ARGV[2] then return {'fenced', o[3], o[4], o[5]} end
+call('ZCARD', named('ids'))
+local group, is_staged = ARGV[4], ARGV[7] == '1'
+
+-- The arguments of the customers, from the beginning.
+local function reader()
+  if not is_staged then
+    local at = 7
+    return function() at = at + 1 return ARGV[at] end
+  end
+  local first, at, page = 0, 0, {}
+  return function()
+    at = at + 1
+    if at > #page then
+      page = call('LRANGE', named('stage'), first, first + 4095)
+      first, at = first + #page, 1
+    end
+    return page[at]
+  end
+end
+
+local versions, alts, take = {}, {}, reader()
+for id in take do
+  take_write(take, id, take())
+  versions[#versions + 1], alts[#alts + 1] = head_of(id)
+end
+
+if o[2] ~= '0' then rarely().find_scans() end
+if group ~= '0' then
+  call('HSET', owner, 'last_group', group, 'until', digits(microseconds() / 1000 + ARGV[3]))
+end
+if ARGV[5] ~= '' then call('SET', named('t:estimates'), ARGV[5]) end
+if ARGV[6] ~= '' then call('SET', named('t:policy'), ARGV[6]) end
+local n = 0
+take = reader()
+for id in take do
+  n = n + 1
+  local write = take_write(take, id, take())
+  if write then
+    put(write, versions[n], alts[n], group)
+  else
+    rarely().remove(id, versions[n], alts[n])
+  end
+end
+if is_staged then call('DEL', named('stage')) end
+if rare then rare.count() end
+return {'ok'}
+)lua";
+
+// ARGV: holder, whether it is the first part; then what commit takes.
+constexpr std::string_view stage = R"lua(
+local o = call('HMGET', owner, 'holder', 'host', 'process', 'since')
+if o[1] ~= ARGV[2] then return {'fenced', o[2], o[3], o[4]} end
+if ARGV[3] == '1' then call('DEL', named('stage')) end
+for from = 4, #ARGV, 1000 do
+  call('RPUSH', named('stage'), unpack(ARGV, from, math.min(from + 999, #ARGV)))
+end
+return {'ok'}
+)lua";
+
+// ARGV: holder, writer, whether any may have been written before, lease, who shares (empty: the
+// lease is not renewed); then transaction after transaction. How many numbers are known is
+// most_transactions of store.h.
+//
+// Versions are microseconds of the server's clock, so that they rise also where a failover has
+// taken back the last ones; each is above that of the row that it replaces, and of a new row above
+// `last_group`, which whoever removes a customer raises to its version.
+constexpr std::string_view exchange = R"lua(
+local o = call('HMGET', owner, 'holder', 'scans')
+if o[1] ~= ARGV[2] then
+  o = call('HMGET', owner, 'host', 'process', 'since')
+  return {'fenced', o[1], o[2], o[3]}
+end
+local is_again = ARGV[4] == '1'
+local ring = prefix .. ':w:' .. ARGV[3]
+local now = microseconds()
+if o[2] ~= '0' then rarely().find_scans() end
+if ARGV[6] ~= '' then
+  call('HSET', named('sharers'), ARGV[3], digits(now / 1000 + ARGV[5]) .. ARGV[6])
+end
+
+local at = 6
+local function take() at = at + 1 return ARGV[at] end
+
+-- Who is there under the part's ID, where it is not what the part says.
+local function stale(part)
+  part.old, part.alts = head_of(part.id)
+  if part.old ~= '0' then return part.old ~= part.version and part.id or nil end
+  local row = rarely().text_at(named('a:' .. part.id))
+  local home = row and string.sub(row, 18)
+  if home and call('EXISTS', key('c', home)) == 1 then return home end
+  return part.version ~= '0' and part.id or nil
+end
+
+local function next_version(old)
+  if old == '0' then return math.max(now, (tonumber(call('HGET', owner, 'last_group')) or 0) + 1) end
+  if old == damaged_version then return now end
+  return math.max(now, old + 1)
+end
+
+local function answer_to(parts)
+  local answer, is_writing = {'1'}, false
+  for _, part in ipairs(parts) do
+    local home = stale(part)
+    if home then
+      if answer[1] == '1' then answer = {'0'} end
+      answer[#answer + 1] =
+        {home, rarely().text_at(key('c', home)) or '', rare.requests_of(home)}
+    elseif part.op == '0' or part.old == '0' then
+      call('ZCARD', named('ids'))
+    end
+  end
+  if answer[1] == '0' then return answer end
+  for _, part in ipairs(parts) do
+    local version = part.version
+    if part.op == '1' then
+      version = digits(next_version(part.old))
+      put(part.write, part.old, part.alts, version)
+      is_writing = true
+    elseif part.op == '0' then
+      local last = math.max(tonumber(call('HGET', owner, 'last_group')) or 0, part.version)
+      call('HSET', owner, 'last_group', digits(last))
+      rarely().remove(part.id, part.old, part.alts)
+      version = '0'
+      is_writing = true
+    end
+    answer[#answer + 1] = version
+  end
+  return answer, is_writing
+end
+
+local function written_before(number)
+  local entry = call('HGET', ring, number % 4096)
+  local before, versions = string.match(entry or '', '^(%d+)(.*)$')
+  if before ~= number then return nil end
+  local answer = {'1'}
+  for version in string.gmatch(versions, '%d+') do answer[#answer + 1] = version end
+  return answer
+end
+
+local answers, entries = {}, {}
+while at < #ARGV do
+  local number, parts = take(), {}
+  for i = 1, tonumber(take()) do
+    local part = {id = take(), version = take(), op = take(), write = nil, old = nil, alts = nil}
+    part.write = take_write(take, part.id, part.op)
+    parts[i] = part
+  end
+  local answer = is_again and written_before(number)
+  if not answer then
+    local is_writing
+    answer, is_writing = answer_to(parts)
+    if is_writing then
+      entries[#entries + 1] = number % 4096
+      entries[#entries + 1] = number .. ' ' .. table.concat(answer, ' ', 2)
+    end
+  end
+  answers[#answers + 1] = answer
+end
+for from = 1, #entries, 1000 do
+  call('HSET', ring, unpack(entries, from, math.min(from + 999, #entries)))
+end
+if rare then rare.count() end
+return {'ok', answers}
+)lua";
+
+// ARGV: holder, writer, lease, who shares (empty: it owns).
+constexpr std::string_view renew = R"lua(
+local o = call('HMGET', owner, 'holder', 'host', 'process', 'since')
+if o[1] ~= ARGV[2] then return {'fenced', o[2], o[3], o[4]} end
+local ends = digits(microseconds() / 1000 + ARGV[4])
+if ARGV[5] == '' then
+  call('HSET', owner, 'until', ends)
+else
+  call('HSET', named('sharers'), ARGV[3], ends .. ARGV[5])
+end
+return {'ok'}
+)lua";
+
+// ARGV: holder (empty: it does not own), writer, whether it never comes again.
+constexpr std::string_view close = R"lua(
+if ARGV[2] ~= '' and call('HGET', owner, 'holder') == ARGV[2] then
+  call('HSET', owner, 'until', '0')
+end
+local entry = call('HGET', named('sharers'), ARGV[3])
+if entry then
+  call('HSET', named('sharers'), ARGV[3], digits(microseconds() / 1000) .. string.match(entry, ' .*$'))
+end
+if ARGV[4] == '1' then
+  call('HDEL', named('sharers'), ARGV[3])
+  call('DEL', named('w:' .. ARGV[3]))
+end
+return {'ok'}
+)lua";
+
+// ARGV: IDs or alternate ones.
+constexpr std::string_view read = R"lua(
+local found = {}
+for i = 2, #ARGV do
+  local asked = ARGV[i]
+  local id, alt = asked, ''
+  local row = text_at(key('c', id))
+  if not row then
+    alt = text_at(named('a:' .. asked))
+    if alt then
+      id = string.sub(alt, 18)
+      row = text_at(key('c', id))
+    end
+  end
+  if row then found[#found + 1] = {asked, alt, id, row, requests_of(id)} end
+end
+return {'ok', found}
+)lua";
+
+// ARGV: how long the scan is kept.
+constexpr std::string_view scan_begin = R"lua(
+local o = call('HMGET', owner, 'customers', 'last_group')
+if call('ZCARD', named('ids')) ~= tonumber(o[1]) then
+  return {'lost', digits(call('ZCARD', named('ids'))), o[1]}
+end
+local scan = digits(call('HINCRBY', owner, 'scan', 1))
+call('HSET', named('scans'), scan, digits(microseconds() / 1000 + ARGV[2]))
+call('HSET', owner, 'scans', call('HLEN', named('scans')))
+return {'ok', scan}
+)lua";
+
+// ARGV: scan, how long it is kept from now on (0: as long as before), from where, how many.
+constexpr std::string_view scan_page = R"lua(
+local scan, from, most = ARGV[2], ARGV[4], ARGV[5]
+if not call('HGET', named('scans'), scan) then return {'over'} end
+if ARGV[3] ~= '0' then
+  call('HSET', named('scans'), scan, digits(microseconds() / 1000 + ARGV[3]))
+end
+local kept = named('s:' .. scan)
+local are_kept = call('EXISTS', kept) == 1
+local function rows(ids)
+  local all = {}
+  for i, id in ipairs(ids) do
+    local was = are_kept and call('HGET', kept, id)
+    if was == '' then
+      all[i] = {id}
+    elseif was then
+      local row = cmsgpack.unpack(was)
+      all[i] = {id, row[1], row[2]}
+    else
+      all[i] = {id, text_at(key('c', id)) or '', requests_of(id)}
+    end
+  end
+  return all
+end
+local here = call('ZRANGEBYLEX', named('ids'), from, '+', 'LIMIT', 0, most)
+local gone = call('ZRANGEBYLEX', kept .. ':ids', from, '+', 'LIMIT', 0, most)
+return {'ok', rows(here), rows(gone)}
+)lua";
+
+// ARGV: scan.
+constexpr std::string_view scan_end = R"lua(
+call('DEL', named('s:' .. ARGV[2]), named('s:' .. ARGV[2] .. ':ids'))
+call('HDEL', named('scans'), ARGV[2])
+call('HSET', owner, 'scans', call('HLEN', named('scans')))
+return {'ok'}
+)lua";
+
+constexpr std::string_view status = R"lua(
+local o = call('HMGET', owner, 'schema', 'last_group', 'customers', 'requests', 'host',
+  'process', 'since', 'until')
+local is_owned = tonumber(o[8] or '0') > microseconds() / 1000
+return {'ok', o[1] or '0', o[2] or '0', o[3] or '0', o[4] or '0', is_owned and '1' or '0', o[5] or '',
+  o[6] or '', o[7] or ''}
+)lua";
+
+std::string_view body_of(Script script) {
+  switch (script) {
+    case Script::check: return check;
+    case Script::open: return open;
+    case Script::commit: return commit;
+    case Script::stage: return stage;
+    case Script::exchange: return exchange;
+    case Script::renew: return renew;
+    case Script::close: return close;
+    case Script::read: return read;
+    case Script::scan_begin: return scan_begin;
+    case Script::scan_page: return scan_page;
+    case Script::scan_end: return scan_end;
+    case Script::status: return status;
+  }
+  return {};
+}
+
+}  // namespace
+
+std::string source_of(Script script) {
+  std::string source(common);
+  const bool is_writing = script == Script::commit || script == Script::exchange;
+  if (is_writing) source += writing_begin;
+  source += reading;
+  if (is_writing) source += writing_end;
+  return source.append(body_of(script));
+}
+
+}  // namespace limitr::store::redis
