@@ -2,6 +2,8 @@
 #pragma once
 
 #include <concepts>
+#include <functional>
+#include <future>
 #include <memory>
 #include <optional>
 #include <span>
@@ -107,8 +109,16 @@ public:
   /// allow() by as much as takes the meter to `value`.
   Result<Decision> set(std::string_view customer, std::string_view entitlement, Value value,
                        const CallOptions& options = default_call_options);
-  /// Decides each call in order and on its own.
+  /// Decides each call in order and on its own. Where the store is shared, all that changes is
+  /// written as one: when it fails, each call has.
   std::vector<Result<Decision>> allow_many(std::span<const Call> calls);
+  /// allow() without waiting for the store: `then` is given the answer once it is safe, on a thread
+  /// of the engine's own, so one thread can have thousands of calls on their way. They are decided
+  /// in the order in which they are made; those that wait share one write. Other answers wait while
+  /// `then` runs; what it throws is logged. Without a store it runs before this returns. All are
+  /// answered before the engine is gone.
+  void allow_async(const Call& call, std::function<void(Result<Decision>)> then);
+  std::future<Result<Decision>> allow_async(const Call& call);
 
   /// The look-ups of allow() done once. None where customer or entitlement is unknown today.
   Read<Handle> handle(std::string_view customer, std::string_view entitlement);

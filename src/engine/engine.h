@@ -306,12 +306,12 @@ public:
     return sharing_ == nullptr ? body() : sharing_->run(body);
   }
   /// A call that may change something. Error also: store_unavailable, where too much waits to be
-  /// written already.
+  /// written already, and cannot be.
   template <typename Body>
   auto change(const Body& body) -> decltype(body()) {
     if (is_plain_) return body();
     if (sharing_ != nullptr) return sharing_->run(body);
-    if (journal_->is_full()) return Journal::full();
+    if (auto room = journal_->make_room(); !room.ok()) return std::move(room).error();
     return body();
   }
 

@@ -181,6 +181,11 @@ Result<void> Journal::flush() {
 }
 
 Result<void> Journal::close() {
+  if (writer_.get_id() != std::this_thread::get_id()) {
+    // Those that were made before are answered first.
+    std::unique_lock lock(mutex_);
+    changed_.wait(lock, [this, made = later_made_] { return later_done_ >= made; });
+  }
   Result<void> flushed = flush();
   const std::lock_guard writing(writing_);
   Result<void> closed = store_->close();
@@ -188,11 +193,16 @@ Result<void> Journal::close() {
   return flushed.ok() ? std::move(closed) : std::move(flushed);
 }
 
-Error Journal::full() {
-  return {.code = ErrorCode::store_unavailable,
-          .message =
-              "the store takes nothing at the moment, and as many changes wait for it as may: "
-              "nothing has changed"};
+Result<void> Journal::make_room() {
+  const bool is_full = queued_.load(std::memory_order_relaxed) >= max_unwritten_;
+  if (durability_ != Durability::interval || !is_full) return {};
+  Result<void> written = flush();
+  if (written.ok()) return written;
+  return Error{
+      .code = written.error().code,
+      .message = fmt::format("{} changed customers wait to be written, which is as many as "
+                             "may: nothing has changed: {}",
+                             max_unwritten_, written.error().message)};
 }
 
 // Writes what nobody waits for, opens the store again when it has failed, and keeps its lease.
@@ -200,11 +210,14 @@ void Journal::run() {
   Millis pause = durability_ == Durability::interval ? interval_ : Millis(100);
   if (renew_every_ != Millis(0)) pause = std::min(pause, renew_every_);
   for (;;) {
+    std::vector<Later> later;
     {
       std::unique_lock lock(mutex_);
-      changed_.wait_for(lock, pause, [this] { return stop_; });
-      if (stop_) return;
+      changed_.wait_for(lock, pause, [this] { return stop_ || !later_.empty(); });
+      if (stop_ && later_.empty()) return;
+      later.swap(later_);
     }
+    if (!later.empty()) run_those(later);
     std::unique_lock writing(writing_);
     if (!is_open_ || is_fenced()) continue;
     keep_lease();
@@ -212,6 +225,28 @@ void Journal::run() {
     (void)write_group();
     finish_writing(std::move(writing));
   }
+}
+
+void Journal::run_later(std::function<std::uint64_t()> begin, std::function<void()> complete) {
+  {
+    const std::lock_guard lock(mutex_);
+    later_.push_back({std::move(begin), std::move(complete)});
+    ++later_made_;
+  }
+  changed_.notify_all();
+}
+
+void Journal::run_those(const std::vector<Later>& calls) {
+  std::uint64_t last = 0;
+  for (const Later& call : calls) last = std::max(last, call.begin());
+  // One write for all; how it ended is asked for each.
+  if (last != 0) (void)wait(last);
+  for (const Later& call : calls) call.complete();
+  {
+    const std::lock_guard lock(mutex_);
+    later_done_ += calls.size();
+  }
+  changed_.notify_all();
 }
 
 void Journal::keep_lease() {

@@ -90,15 +90,18 @@ public:
   /// Another engine has taken the store over: nothing that is in memory counts any more.
   bool is_fenced() const { return is_fenced_.load(std::memory_order_acquire); }
   static Error fenced();
-  /// More customers wait to be written than may.
-  static Error full();
-  bool is_full() const { return queued_.load(std::memory_order_relaxed) > max_unwritten_; }
   bool is_sync() const { return durability_ == Durability::sync; }
+  /// With interval durability, and as many customers waiting to be written as may: writes them.
+  /// Errors: those of flush(); nothing has changed then.
+  Result<void> make_room();
   /// Waits until that group is safe, writing it where nobody does yet. Errors: store_unavailable:
   /// the group was not written, and memory is as it was before; outcome_unknown.
   Result<void> wait(std::uint64_t group);
 
   void set_policy(std::string document);
+  /// Calls that nobody waits for: `begin` decides one and returns its group, `complete` is called
+  /// when that is settled. Both by the journal's own thread, in this order over all calls.
+  void run_later(std::function<std::uint64_t()> begin, std::function<void()> complete);
   /// Notes that the statistics over all customers have changed.
   void note_estimates() { estimates_changed_.store(true, std::memory_order_relaxed); }
 
@@ -129,7 +132,14 @@ private:
 
   static std::uint32_t low(std::uint64_t group) { return static_cast<std::uint32_t>(group); }
 
+  // A call that nobody waits for.
+  struct Later {
+    std::function<std::uint64_t()> begin;
+    std::function<void()> complete;
+  };
+
   void run();
+  void run_those(const std::vector<Later>& calls);
   bool has_work() const;           // REQUIRES: writing_ is held.
   bool estimates_are_due() const;  // the same
 
@@ -185,6 +195,9 @@ private:
   std::uint64_t finished_ = 0;         // guarded by mutex_: how often writing has ended
   std::deque<Failure> failures_;       // guarded by mutex_
   std::optional<std::string> policy_;  // guarded by mutex_: to be written
+  std::vector<Later> later_;           // guarded by mutex_
+  std::uint64_t later_made_ = 0;       // guarded by mutex_
+  std::uint64_t later_done_ = 0;       // guarded by mutex_
   bool stop_ = false;                  // guarded by mutex_
   std::thread writer_;
   bool is_open_ = false;  // guarded by writing_

@@ -101,6 +101,7 @@ void Sharing::run_later(std::function<void()> body,
     const std::lock_guard lock(mutex_);
     queue_.push_back(task.get());
     later_.push_back(std::move(task));
+    ++later_made_;
   }
   changed_.notify_all();
 }
@@ -130,6 +131,7 @@ void Sharing::work() {
     {
       const std::lock_guard lock(mutex_);
       ++finished_;
+      later_done_ += answered.size();
     }
     changed_.notify_all();
   }
@@ -526,6 +528,11 @@ Result<void> Sharing::flush() {
 }
 
 Result<void> Sharing::close() {
+  if (worker_.get_id() != std::this_thread::get_id()) {
+    // Those that were made before are answered first.
+    std::unique_lock lock(mutex_);
+    changed_.wait(lock, [this, made = later_made_] { return later_done_ >= made; });
+  }
   Result<void> flushed = flush();
   const std::lock_guard leading(leading_);
   if (!is_open_) return flushed;

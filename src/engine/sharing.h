@@ -181,6 +181,8 @@ private:
   std::condition_variable changed_;
   std::vector<Task*> queue_;                     // guarded by mutex_
   std::vector<std::unique_ptr<Task>> later_;     // guarded by mutex_: those of run_later()
+  std::uint64_t later_made_ = 0;                 // guarded by mutex_
+  std::uint64_t later_done_ = 0;                 // guarded by mutex_
   std::vector<std::unique_ptr<Task>> answered_;  // guarded by mutex_: those whose `then` is due
   std::uint64_t finished_ = 0;                   // guarded by mutex_: how often leading has ended
   std::optional<std::string> policy_;            // guarded by mutex_: to be written

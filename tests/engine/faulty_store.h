@@ -26,6 +26,7 @@ struct Faults {
   std::atomic<bool> cannot_read{false};   // Neither read() nor scan().
   std::atomic<int> reads{0};
   std::atomic<int> scans{0};
+  std::function<void()> expire;      // Ends the ownership of the store opened last.
   std::function<void()> after_read;  // What comes between the next read() and its answer.
 };
 
@@ -39,7 +40,9 @@ inline bool take(std::atomic<int>& count) {
 class FaultyStore final : public store::Store {
 public:
   FaultyStore(std::unique_ptr<Store> under, std::shared_ptr<Faults> faults)
-      : under_(std::move(under)), faults_(std::move(faults)) {}
+      : under_(std::move(under)), faults_(std::move(faults)) {
+    faults_->expire = [this] { (void)under_->close(); };
+  }
 
   Result<store::Opened> open(store::Access access, const store::Owner& owner) override {
     if (faults_->gone) return unavailable();

@@ -49,6 +49,7 @@ protected:
     options.clock = clock_;
     options.durability = durability_;
     options.write_interval = interval_;
+    options.max_unwritten = max_unwritten_;
     options.store_timeout = timeout_;
     options.log = [this](std::string_view message) {
       const std::lock_guard lock(log_mutex_);
@@ -94,6 +95,7 @@ protected:
   std::shared_ptr<ManualClock> clock_ = std::make_shared<ManualClock>(start_ms);
   Durability durability_ = Durability::sync;
   Millis interval_{100};
+  std::size_t max_unwritten_ = 1000;
   Millis timeout_{0};
   std::mutex log_mutex_;
   std::string log_;
@@ -329,6 +331,109 @@ TEST_F(JournalTest, ABatchIsOneGroup) {
   while (!engine().flush().ok()) {
   }
   EXPECT_EQ(value("ann"), 9);
+}
+
+// Goal: one thread with many calls on their way, which share writes; each is answered once, when it
+// is safe.
+TEST_F(JournalTest, CallsThatNobodyWaitsForShareWritesAndAreAnsweredWhenSafe) {
+  constexpr int customers = 200;
+  for (int i = 0; i < customers; ++i) {
+    ASSERT_TRUE(engine().create_customer(std::to_string(i)).ok());
+  }
+  faults_->commits = 0;
+  std::atomic<int> allowed{0};
+  std::atomic<int> denied{0};
+  for (int i = 0; i < customers; ++i) {
+    const std::string id = std::to_string(i);
+    const std::string request = "r" + id;
+    engine().allow_async({.customer = id,
+                          .entitlement = "chat",
+                          .value = i % 2 == 0 ? Value("4") : Value(11),
+                          .options = {.request = request}},
+                         [&](const Result<Decision>& decision) {
+                           ASSERT_TRUE(decision.ok());
+                           ++(decision->allowed ? allowed : denied);
+                         });
+  }
+  auto future = engine().allow_async({.customer = "0", .entitlement = "chat", .value = 2});
+  EXPECT_EQ(future.get()->value, 6);
+  EXPECT_EQ(allowed, customers / 2) << "those before it are answered before it";
+  EXPECT_EQ(denied, customers / 2);
+  EXPECT_LT(faults_->commits, customers / 2);
+  faults_->refuse = 1;
+  const Result<Decision> failed =
+      engine().allow_async({.customer = "0", .entitlement = "chat", .value = 1}).get();
+  EXPECT_EQ(failed.error().code, ErrorCode::store_unavailable);
+  while (!engine().flush().ok()) {
+  }
+  std::atomic<bool> is_answered{false};
+  engine().allow_async({.customer = "0", .entitlement = "chat", .value = 1},
+                       [&](const Result<Decision>& decision) {
+                         EXPECT_TRUE(decision.ok() && decision->allowed);
+                         is_answered = true;
+                         throw std::runtime_error("thrown by the caller");
+                       });
+  ASSERT_TRUE(engine().close().ok());
+  EXPECT_TRUE(is_answered);
+  EXPECT_THAT(log(), HasSubstr("thrown by the caller"));
+  open();
+  EXPECT_EQ(value("0"), 7);
+  EXPECT_TRUE(engine().allow("0", "chat", "4", {.request = "r0"})->repeated);
+}
+
+TEST_F(JournalTest, WhatIsOverTheBoundOfTheQueueIsAnError) {
+  durability_ = Durability::interval;
+  interval_ = Millis(1);
+  max_unwritten_ = 10;
+  open();
+  for (int i = 0; i < 30; ++i) ASSERT_TRUE(engine().create_customer(std::to_string(i)).ok());
+  ASSERT_TRUE(engine().flush().ok());
+  faults_->gone = true;
+  int taken = 0;
+  std::optional<Error> full;
+  for (int i = 0; i < 30 && !full; ++i) {
+    const Result<Decision> decision = engine().allow(std::to_string(i), "chat", 1);
+    if (decision.ok()) ++taken;
+    if (!decision.ok()) full = decision.error();
+  }
+  ASSERT_TRUE(full);
+  EXPECT_EQ(full->code, ErrorCode::store_unavailable);
+  EXPECT_GE(taken, 10);
+  EXPECT_LT(taken, 30);
+  EXPECT_TRUE(engine().check("29", "chat", 1).ok()) << "what changes nothing is answered";
+  faults_->gone = false;
+  while (!engine().flush().ok()) {
+  }
+  EXPECT_TRUE(*engine().allow("29", "chat", 1));
+  crash();
+  for (int i = 0; i < taken; ++i) EXPECT_EQ(value(std::to_string(i)), 1);
+}
+
+// Goal: an engine that slept while another owned the store answers nothing and writes nothing.
+TEST_F(JournalTest, AnEngineThatWasFencedOffAnswersNothing) {
+  for (const Durability durability : {Durability::sync, Durability::interval, Durability::manual}) {
+    durability_ = durability;
+    open();
+    ASSERT_TRUE(engine().create_customer("ann").ok());
+    ASSERT_TRUE(engine().set("ann", "chat", 1).ok());
+    ASSERT_TRUE(engine().flush().ok());
+    faults_->expire();
+    {
+      auto successor = open_with_store(policy, options(), store::memory_store(name_));
+      ASSERT_TRUE(successor.ok());
+      ASSERT_TRUE(*successor->allow("ann", "chat", 5));
+    }
+    // The first to ask the store learns of it; from then on nobody is answered.
+    while (engine().flush().ok() || engine().flush().error().code != ErrorCode::store_fenced) {
+      (void)engine().allow("ann", "chat", 1);
+    }
+    EXPECT_EQ(engine().allow("ann", "chat", 1).error().code, ErrorCode::store_fenced);
+    EXPECT_EQ(engine().check("ann", "chat", 1).error().code, ErrorCode::store_fenced);
+    EXPECT_EQ(engine().value("ann", "chat").error().code, ErrorCode::store_fenced);
+    EXPECT_THAT(log(), HasSubstr("taken the store over"));
+    open();
+    EXPECT_EQ(value("ann"), 6);
+  }
 }
 
 TEST_F(JournalTest, EstimatesAndThePolicyAreKept) {

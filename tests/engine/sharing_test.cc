@@ -150,9 +150,7 @@ TEST_F(Shared, EventsAreSentOnceHoweverOftenACallIsRun) {
 
 TEST_F(Shared, ACallWithinACallIsAPartOfIt) {
   Limitr* inner = nullptr;
-  host_.overhead["ask"] = [&](double, const Json&) {
-    return value(*inner, "ann");
-  };
+  host_.overhead["ask"] = [&](double, const Json&) { return value(*inner, "ann"); };
   Limitr one = open();
   inner = &one;
   ASSERT_TRUE(one.create_customer("ann").ok());
@@ -297,6 +295,24 @@ TEST_F(Shared, TheSameRequestTellsWhatCameOfAnUnknownOutcome) {
     EXPECT_EQ(again->repeated, is_written);
     EXPECT_EQ(value(one, id), 4);
   }
+}
+
+TEST_F(Shared, CallsThatNobodyWaitsForShareRoundTrips) {
+  constexpr int customers = 100;
+  Limitr one = open();
+  for (int i = 0; i < customers; ++i) {
+    ASSERT_TRUE(one.create_customer(std::to_string(i)).ok());
+  }
+  faults_->commits = 0;
+  std::atomic<int> allowed{0};
+  for (int i = 0; i < customers * 20; ++i) {
+    const std::string id = std::to_string(i % customers);
+    one.allow_async({.customer = id, .entitlement = "chat", .value = 1},
+                    [&](const Result<Decision>& decision) { allowed += decision->allowed; });
+  }
+  ASSERT_TRUE(one.close().ok());
+  EXPECT_EQ(allowed, customers * 10);
+  EXPECT_LT(faults_->commits, customers * 5);
 }
 
 TEST_F(Shared, AnOwnerAndSharersKeepOut) {
