@@ -289,6 +289,8 @@ public:
   void log(std::string_view message) const { options_.log(message); }
   Dispatcher& dispatcher() { return dispatcher_; }
   core::IdSource& ids() { return ids_; }
+  /// Drawn at random for each engine.
+  std::uint64_t number() const { return ids_.engine(); }
   std::span<Shard> shards() { return shards_; }
   Shard& shard(std::uint32_t index) { return shards_[index]; }
   static std::uint32_t shard_of(std::string_view id) { return shard_of_hash(TextHash()(id)); }
@@ -509,6 +511,7 @@ private:
   class Ids final : public core::IdSource {
   public:
     std::string next() override { return random_.next(); }
+    std::uint64_t engine() const { return random_.engine(); }
 
   private:
     env::RandomIds random_;

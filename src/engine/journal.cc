@@ -19,6 +19,8 @@ using std::chrono::steady_clock;
 // Statistics over all customers change with nearly every call that teaches: they are written along
 // at most this often, and at flush() and close().
 constexpr Millis estimates_every{1000};
+// How far an owner's numbers of groups are from its predecessor's, at most.
+constexpr std::uint64_t numbers_apart = std::uint64_t{1} << 30;
 // Those who come later than that many failures after their own have been waiting for a minute.
 constexpr std::size_t failures_kept = 1024;
 
@@ -78,7 +80,9 @@ Journal::~Journal() {
 Result<void> Journal::open() {
   Result<store::Opened> opened = store_->open(store::Access::own, owner_);
   if (!opened.ok()) return std::move(opened).error();
-  base_ = opened->last_group;
+  // Two owners never write a group of the same number, whatever either knows of the other.
+  base_ = opened->last_group + 1 + engine_.number() % numbers_apart;
+  last_taken_ = opened->last_group;
   renew_every_ = opened->renew_every;
   if (opened->weaker) engine_.log("the store may lose what it has taken: " + *opened->weaker);
   for (const Error& damage : opened->damage) engine_.log(damage.to_string());
@@ -359,6 +363,7 @@ void Journal::gather_shard(std::uint32_t shard, Flight& flight) {
 // The group is safe: what its customers were before is forgotten.
 void Journal::settle(Flight& flight) {
   const std::uint64_t group = flight.group.number - base_;
+  if (!flight.group.empty()) last_taken_ = flight.group.number;
   customers_written_ += flight.group.customers.size();
   for (Slot* slot : flight.slots) {
     Shard& shard = engine_.shard(slot->shard);
@@ -479,12 +484,13 @@ Result<void> Journal::reopen() {
     note_down(opened.error());
     return not_taken(opened.error());
   }
-  const std::uint64_t expected = base_ + safe_.load(std::memory_order_relaxed);
-  if (opened->last_group > std::max(expected, again_ ? again_->group.number : 0)) return fence();
-  if (again_ && (is_sync() || opened->last_group >= again_->group.number)) {
+  const bool has_again = again_ && opened->last_group == again_->group.number;
+  if (opened->last_group > last_taken_ && !has_again) return fence();
+  const std::uint64_t expected = last_taken_;
+  if (again_ && (is_sync() || has_again)) {
     // A group whose outcome nobody knew stands or falls. What was built on it falls.
     Flight flight = *std::exchange(again_, std::nullopt);
-    if (opened->last_group >= flight.group.number) settle(flight);
+    if (has_again) settle(flight);
     if (is_sync()) refuse(std::move(flight), not_taken(*backoff_.why()));
   } else if (opened->last_group < expected) {
     engine_.log(
@@ -516,10 +522,11 @@ Result<bool> Journal::look_up(std::uint64_t group) {
   const auto deadline = steady_clock::now() + timeout_;
   for (Millis pause = Backoff::min;; pause = std::min(pause * 2, Backoff::max)) {
     Result<store::Opened> opened = store_->open(store::Access::own, owner_);
-    if (opened.ok() && opened->last_group > group) return fence();
     if (opened.ok()) {
       is_up_ = true;
-      return opened->last_group >= group;
+      if (opened->last_group == group) return true;
+      if (opened->last_group > last_taken_) return fence();
+      return false;
     }
     if (steady_clock::now() + pause >= deadline) return std::move(opened).error();
     std::unique_lock lock(mutex_);

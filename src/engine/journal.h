@@ -179,9 +179,10 @@ private:
   std::atomic<bool> estimates_changed_{false};
   std::uint64_t customers_written_ = 0;
 
-  std::mutex writing_;      // held by whoever writes a group
-  std::uint64_t base_ = 0;  // the store's number of a group is this much larger than ours
-  bool is_up_ = false;      // guarded by writing_: the store took its last group
+  std::mutex writing_;            // held by whoever writes a group
+  std::uint64_t base_ = 0;        // the store's number of a group is this much larger than ours
+  std::uint64_t last_taken_ = 0;  // guarded by writing_: the store's last group, as far as known
+  bool is_up_ = false;            // guarded by writing_: the store took its last group
   std::atomic<bool> is_fenced_{false};
   Backoff backoff_;                                       // guarded by writing_
   Millis renew_every_{0};                                 // 0: there is no lease

@@ -13,6 +13,8 @@ class RandomIds {
 public:
   RandomIds();
   std::string next();
+  /// The random bits: one number for an engine.
+  std::uint64_t engine() const { return engine_; }
 
 private:
   std::uint64_t engine_;
