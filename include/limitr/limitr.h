@@ -196,6 +196,10 @@ public:
 
   // The store, where the engine was opened with one. See docs/state.md, Stores.
 
+  /// Reads these customers, and everyone their refs reach, ahead of their use: many at once. IDs
+  /// that nobody has are passed over; without a store there is nothing to read. Errors:
+  /// store_unavailable, data_corrupt.
+  Result<void> warm(std::span<const std::string> ids);
   /// Writes all that waits to be written. Errors: store_unavailable, outcome_unknown, store_fenced.
   Result<void> flush();
   /// flush(), and lets go of the store; how many records were written since it was opened. From

@@ -37,6 +37,10 @@ struct Options {
   Millis write_interval{100};  ///< For Durability::interval.
   Millis store_timeout{5000};  ///< How long a call may wait to learn what a store has done.
   bool accept_weaker = false;  ///< Take a store that keeps less than `durability` asks; logged.
+  /// How many customers a store's engine keeps in memory, about; 0: all that were used. Those that
+  /// are in use, or not written yet, stay beyond it. Others are read when they are used.
+  std::size_t max_loaded = 0;
+  bool load_all = false;  ///< Read every customer at open; none is let go of then.
   std::function<void(std::string_view message)> log = {};  ///< Empty: standard error.
 };
 

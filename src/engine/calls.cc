@@ -106,12 +106,14 @@ std::vector<Result<Decision>> Limitr::allow_many(std::span<const Call> calls) {
 
 Read<Handle> Limitr::handle(std::string_view customer, std::string_view entitlement) {
   engine::Locked locked(*engine_);
-  if (!locked.find_family(customer)) return std::optional<Handle>();
+  if (!locked.find_family(customer)) return locked.none(std::optional<Handle>());
   const policy::Plan* plan = core::plan_of(locked.policy(), locked.family());
   const policy::Entitlement* found = plan == nullptr ? nullptr : plan->find(entitlement);
   if (found == nullptr) return std::optional<Handle>();
   return std::optional(Engine::make_handle(locked.slot(), found->name));
 }
+
+Result<void> Limitr::warm(std::span<const std::string> ids) { return engine_->warm(ids); }
 
 Result<void> Limitr::flush() {
   return engine_->journal() == nullptr ? Result<void>() : engine_->journal()->flush();

@@ -59,7 +59,7 @@ Read<std::string> Limitr::add_customer_cap(std::string_view id, double value,
 Read<Json> Limitr::customer_cap(std::string_view id, std::string_view cap_id) {
   const Timestamp now = engine_->now();
   Locked locked(*engine_);
-  if (!locked.find(id)) return std::optional<Json>();
+  if (!locked.find(id)) return locked.none(std::optional<Json>());
   // A read shows the current period, and nothing that has expired.
   state::Moves upkeep;
   core::standing_caps(locked.family(), now, /*own=*/true, upkeep);

@@ -64,11 +64,11 @@ Result<void> check_new(std::string_view id, const NewCustomer& given) {
 }
 
 // Takes over those alternate IDs that are nobody else's; what there is to log of the others.
-std::vector<std::string> take_alts(Engine& engine, Locked& locked, Customer& draft,
+// REQUIRES: they are locked and known.
+std::vector<std::string> take_alts(Engine& engine, Customer& draft,
                                    const std::vector<std::string>& alts) {
   std::vector<std::string> left_out;
   for (const std::string& alt : alts) {
-    locked.locks().add(Engine::shard_of(alt));
     std::vector<std::string>& taken = draft.own_rest().alt_ids;
     const bool twice = std::find(taken.begin(), taken.end(), alt) != taken.end();
     if (twice || alt == draft.id) continue;
@@ -93,15 +93,17 @@ Result<Created> create(Engine& engine, const Once& once, std::string_view id,
   const Timestamp now = engine.now();
   Customer draft = draft_of(id, given, engine.names());
   Locked locked(engine);
-  // All shards that the alternate IDs stand in are wanted before anything is read.
-  for (const std::string& alt : given.alts) locked.locks().add(Engine::shard_of(alt));
-  if (!locked.find_refs_of(draft)) return Created::no;
+  std::uint32_t before = 0;
+  do {
+    before = locked.times_let_go();
+    if (!locked.know(given.alts) || !locked.find_refs_of(draft)) return locked.none(Created::no);
+  } while (before != locked.times_let_go());
   const policy::Policy& policy = locked.policy();
   if (auto settled = core::settle_plan(policy, locked.family(), draft); !settled.ok()) {
     return std::move(settled).error();
   }
   core::begin(policy, locked.family(), draft, now, engine.ids());
-  const std::vector<std::string> left_out = take_alts(engine, locked, draft, given.alts);
+  const std::vector<std::string> left_out = take_alts(engine, draft, given.alts);
   once.remember(locked, true);
   Slot& slot = engine.insert(std::move(draft));
   locked.take(slot);
@@ -146,20 +148,17 @@ Result<bool> update(Engine& engine, const Once& once, std::string_view id,
   return true;
 }
 
-// Locks the customer's shard and those of all its alternate IDs, and of `more`; whether there is
-// such a customer.
+// Locks the customer's shard and those of all its alternate IDs, and of `more`, and has whoever
+// they lead to in memory; whether there is such a customer.
 bool lock_with_alts(Locked& locked, std::string_view id, const std::vector<std::string>& more) {
   for (;;) {
-    const std::size_t held = locked.locks().held().size();
-    for (const std::string& alt : more) locked.locks().add(Engine::shard_of(alt));
+    const std::uint32_t before = locked.times_let_go();
+    if (!locked.know(more)) return false;
     const bool found = locked.find(id);
-    if (found) {
-      // Copied: taking a lock may let go of the customer's own.
-      for (const std::string& alt : std::vector(locked.slot().customer.more().alt_ids)) {
-        locked.locks().add(Engine::shard_of(alt));
-      }
-    }
-    if (held == locked.locks().held().size()) return found;
+    // Copied: taking a lock may let go of the customer's own.
+    if (found && !locked.know(std::vector(locked.slot().customer.more().alt_ids))) return false;
+    if (locked.failure()) return false;
+    if (before == locked.times_let_go()) return found;
   }
 }
 
@@ -171,6 +170,7 @@ Result<Created> put_record(Engine& engine, Customer record, bool only_new, bool 
   Locked locked(engine);
   const std::string id = record.id;
   lock_with_alts(locked, id, record.more().alt_ids);
+  if (locked.failure()) return *locked.failure();
   const auto known = engine.owner_of(id);
   if (known && only_new) {
     rest = engine.let_go(locked, {});
@@ -243,6 +243,7 @@ Result<bool> Limitr::ensure_customer(std::string_view id, const NewCustomer& cus
         if (auto safe = engine_->finish(locked); !safe.ok()) return std::move(safe).error();
         return known;
       }
+      if (locked.failure()) return *locked.failure();
     }
     Result<Created> created = create(*engine_, once, id, customer);
     if (!created.ok()) return std::move(created).error();
@@ -264,7 +265,7 @@ Result<void> Limitr::set_customer(std::string_view record, bool event) {
 
 Read<Json> Limitr::customer(std::string_view id) {
   Locked locked(*engine_);
-  if (!locked.find(id)) return std::optional<Json>();
+  if (!locked.find(id)) return locked.none(std::optional<Json>());
   const std::string record = state::to_record(locked.slot().customer, engine_->names());
   if (auto safe = engine_->finish(locked); !safe.ok()) return std::move(safe).error();
   return std::optional(Json::parse(record));
@@ -272,13 +273,13 @@ Read<Json> Limitr::customer(std::string_view id) {
 
 Read<std::vector<std::string>> Limitr::customer_refs(std::string_view id) {
   Locked locked(*engine_);
-  if (!locked.find(id)) return std::optional<std::vector<std::string>>();
+  if (!locked.find(id)) return locked.none(std::optional<std::vector<std::string>>());
   return engine_->answer(locked, std::optional(locked.slot().customer.more().refs));
 }
 
 Read<Json> Limitr::customer_metadata(std::string_view id) {
   Locked locked(*engine_);
-  if (!locked.find(id)) return std::optional<Json>();
+  if (!locked.find(id)) return locked.none(std::optional<Json>());
   return engine_->answer(locked, std::optional(locked.slot().customer.more().metadata));
 }
 
@@ -297,7 +298,7 @@ Result<bool> Limitr::set_customer_refs(std::string_view id, std::vector<std::str
 Result<bool> Limitr::delete_customer(std::string_view id) {
   const Timestamp now = engine_->now();
   Locked locked(*engine_);
-  if (!lock_with_alts(locked, id, {})) return false;
+  if (!lock_with_alts(locked, id, {})) return locked.none(false);
   std::vector<Event> events;
   if (engine_->dispatcher().has_handlers()) {
     events.push_back(engine::customer_removed(locked.slot().customer, engine_->names(), now));
@@ -315,9 +316,15 @@ Result<bool> Limitr::set_alt_customer_id(std::string_view id, std::string_view a
   const Timestamp now = engine_->now();
   const Once once(*engine_, options.request, "set_alt_customer_id", alt);
   Locked locked(*engine_);
-  locked.locks().add(Engine::shard_of(alt));
   Customer draft;
-  if (auto answer = once.answer<bool>(locked, locked.find_draft(id, draft))) return *answer;
+  const std::string alts[] = {std::string(alt)};
+  bool found = false;
+  std::uint32_t before = 0;
+  do {
+    before = locked.times_let_go();
+    found = locked.know(alts) && locked.find_draft(id, draft);
+  } while (!locked.failure() && before != locked.times_let_go());
+  if (auto answer = once.answer<bool>(locked, found)) return *answer;
   const auto owner = engine_->owner_of(alt);
   if (owner && *owner != draft.id) return false;
   if (!owner) draft.own_rest().alt_ids.emplace_back(alt);
@@ -334,7 +341,7 @@ Result<bool> Limitr::delete_alt_customer_id(std::string_view alt) {
   const Timestamp now = engine_->now();
   Locked locked(*engine_);
   Customer draft;
-  if (!locked.find_draft(alt, draft)) return false;
+  if (!locked.find_draft(alt, draft)) return locked.none(false);
   if (std::erase(draft.own_rest().alt_ids, alt) == 0) return false;
   auto kept = engine_->put(
       locked, std::move(draft), [&](const Customer& customer, std::vector<Event>& events) {

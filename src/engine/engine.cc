@@ -48,6 +48,7 @@ Engine::~Engine() {
   journal_.reset();
   for (Shard& shard : shards_) {
     for (Slot* slot : shard.customers) slot->release();
+    for (Slot* slot : shard.leaving) slot->release();
   }
 }
 
@@ -206,6 +207,7 @@ Result<Decision> Engine::decide(const Who& who, core::CallInput& input, bool com
       return *std::move(first);
     }
   }
+  if (locked.failure()) return *locked.failure();
   if (!found || (condition != nullptr && !condition->holds(locked, input.now))) {
     Decision unknown;
     unknown.reason = Reason::unknown_customer;
@@ -288,6 +290,7 @@ Engine::Rest Engine::let_go(Locked& locked, std::vector<Event> events) {
     batch.policy = locked.policy_pointer();
     for (const std::uint32_t shard : locked.locks().held()) dispatcher_.take_ticket(batch, shard);
   }
+  if (is_on_demand_ && options_.max_loaded != 0) make_room(locked.locks());
   locked.unlock();
   return rest;
 }
@@ -338,7 +341,14 @@ Slot& Engine::insert_stored(Customer customer) {
   auto* slot = new Slot(std::move(customer), static_cast<std::uint16_t>(index));
   slot->snapshot = snapshot_.load(std::memory_order_relaxed);
   shards_[index].customers.insert(slot);
+  if (is_on_demand_) note_loaded(*slot);
   return *slot;
+}
+
+void Engine::note_loaded(Slot& slot) {
+  std::vector<Slot*>& loaded = shards_[slot.shard].loaded;
+  slot.place = static_cast<std::uint32_t>(loaded.size());
+  loaded.push_back(&slot);
 }
 
 void Engine::replace(Slot& slot, Customer customer) {
@@ -365,6 +375,12 @@ void Engine::replace(Slot& slot, Customer customer) {
 void Engine::erase(Slot& slot) {
   before_change(&slot);
   unlist(slot);
+  if (is_on_demand_) note_leaving(slot);
+}
+
+void Engine::note_leaving(Slot& slot) {
+  slot.retain();
+  shards_[slot.shard].leaving.push_back(&slot);
 }
 
 void Engine::unlist(Slot& slot) {
@@ -375,6 +391,11 @@ void Engine::unlist(Slot& slot) {
   Shard& shard = shards_[slot.shard];
   shard.customers.erase(&slot);
   slot.removed = true;
+  if (is_on_demand_) {
+    shard.loaded.back()->place = slot.place;
+    shard.loaded[slot.place] = shard.loaded.back();
+    shard.loaded.pop_back();
+  }
   if (snapshot_.load(std::memory_order_relaxed) != 0) {
     shard.removed.push_back(&slot);
   } else {
@@ -389,6 +410,7 @@ void Engine::list(Slot& slot) {
     shards_[shard_of(alt)].alts[alt] = slot.customer.id;
   }
   shard.customers.insert(&slot);
+  if (is_on_demand_) note_loaded(slot);
   // A snapshot that has it among the removed has its reference too.
   if (std::erase(shard.removed, &slot) == 0) slot.retain();
 }
@@ -443,7 +465,8 @@ void Engine::append_record(SnapshotText& text, Slot& slot, std::uint32_t running
 // customers only after all of them have changed; or after, and then writes what stood before.
 // Deciding which takes no lock: the call reads the number under its locks, and the snapshot takes
 // those same locks later (INVARIANT 6).
-void Engine::append_snapshot(SnapshotText& text) {
+Result<void> Engine::append_snapshot(SnapshotText& text) {
+  if (is_on_demand_) return append_stored(text);
   const std::lock_guard one_at_a_time(snapshot_mutex_);
   if (++snapshots_taken_ == 0) ++snapshots_taken_;
   const std::uint32_t running = snapshots_taken_;
@@ -470,6 +493,21 @@ void Engine::append_snapshot(SnapshotText& text) {
     for (Slot* slot : shard.removed) slot->release();
     shard.removed.clear();
   }
+  return {};
+}
+
+Result<void> Engine::append_stored(SnapshotText& text) {
+  if (auto flushed = journal_->flush(); !flushed.ok()) return flushed;
+  return journal_->scan([&](const store::StoredCustomer& stored) {
+    JsonWriter json(text.records);
+    begin_element(text.records);
+    json.key(stored.id);
+    text.records += stored.record;
+    for (const store::StoredRequest& request : stored.requests) {
+      begin_element(text.requests);
+      state::write_request(text.requests, stored.id, remembered(request));
+    }
+  });
 }
 
 std::optional<state::EstimateStats> Engine::policy_estimate(Symbol entitlement,
@@ -547,6 +585,9 @@ Result<void> Engine::keep_in(std::unique_ptr<store::Store> store) {
   auto journal = std::make_unique<Journal>(*this, std::move(store), options_);
   if (auto opened = journal->open(); !opened.ok()) return opened;
   journal_ = std::move(journal);
+  is_on_demand_ = !options_.load_all;
+  // One that is not in memory may have some.
+  if (is_on_demand_) has_shared_caps_.store(true, std::memory_order_relaxed);
   journal_->set_policy(to_json_text(policy()->document));
   return {};
 }

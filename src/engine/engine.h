@@ -40,6 +40,10 @@
 // 5. An ID, and an alternate ID, is listed in the shard of its own hash; no text is listed as both.
 // 6. While a snapshot is being taken, a customer that it does not have yet is written to it
 //    before it is changed.
+// 7. Where customers are read from a store on demand, one that is in memory is what counts. Only
+// one
+//    that is as the store has it, and that nobody refers to, is let go; and nothing that was read
+//    is listed in a shard that a customer has left since before it was read.
 namespace limitr::engine {
 
 using PolicyPointer = std::shared_ptr<const policy::Policy>;
@@ -86,6 +90,10 @@ struct alignas(64) Shard {
   SnapshotText snapshot;       ///< What the running snapshot got ahead of its turn.
   std::vector<Slot*> removed;  ///< Kept until the running snapshot ends.
   Journal::Queue queue;        ///< What is on its way to the store.
+  // On demand only.
+  std::vector<Slot*> leaving;  ///< Removed, while the store may have them still. Retained.
+  std::vector<Slot*> loaded;   ///< Those that can be let go.
+  std::size_t hand = 0;        ///< In `loaded`: where the search for one to let go stopped.
 };
 
 /// The locks of some shards. Lets go of them at its end, or earlier.
@@ -105,11 +113,21 @@ public:
     first_ = shard;
     return true;
   }
+  /// Holds that shard's lock too, if it can be had at once.
+  bool try_add(std::uint32_t shard);
   void unlock() {
     if (first_ == none) return;
     if (!held_.empty()) return unlock_all();
     shards_[first_].mutex.unlock();
     first_ = none;
+  }
+  /// Lets go of all while `work` runs, and takes them again: what was read is stale.
+  template <typename Work>
+  void without(const Work& work) {
+    const std::vector<std::uint32_t> held(this->held().begin(), this->held().end());
+    unlock();
+    work();
+    for (const std::uint32_t shard : held) add(shard);
   }
   /// The shards that are held, ascending.
   std::span<const std::uint32_t> held() const {
@@ -140,6 +158,12 @@ class Engine;
 class Locked {
 public:
   explicit Locked(Engine& engine);
+  ~Locked();
+  Locked(const Locked&) = delete;
+  Locked& operator=(const Locked&) = delete;
+
+  // Where customers are read on demand, each of these reads what is missing; it lets go of the
+  // locks meanwhile. They also return false when that fails: failure() tells.
 
   /// Locks the customer of that ID or alternate ID; false where there is none.
   bool find(std::string_view id) { return list(id); }
@@ -151,7 +175,7 @@ public:
     do {
       if (!find(who)) return false;
     } while (!follow_refs());
-    return true;
+    return !failure_;
   }
   bool find_family(std::string_view id) { return find_family(Who{id}); }
   /// Locks the shards of a draft that is in none yet, and everyone its refs reach; false where
@@ -168,10 +192,25 @@ public:
       prepare(draft);
       family_.emplace(draft);
     } while (!follow_refs());
-    return true;
+    return !failure_;
   }
   bool find_draft(std::string_view id, Customer& draft) {
     return find_draft(id, draft, [](Customer&) {});
+  }
+
+  /// Locks the shards of these IDs, and has whoever they lead to in memory. What was found before
+  /// stays locked, but may have changed. False: it failed.
+  bool know(std::span<const std::string> ids);
+  /// How often locks were let go of: what was read before is stale.
+  std::uint32_t times_let_go() const { return times_let_go_; }
+
+  /// Why the store could not be asked; none: it was not needed, or has answered.
+  const std::optional<Error>& failure() const { return failure_; }
+  /// The answer of a call whose customer was not found.
+  template <typename T>
+  Result<T> none(T answer) const {
+    if (failure_) return *failure_;
+    return answer;
   }
 
   const policy::Policy& policy() const { return **policy_; }
@@ -193,9 +232,22 @@ public:
 private:
   bool list(std::string_view id);
   bool follow_refs();
+  bool is_nobodys(std::string_view id) const;
+  bool fetch(std::string_view id);
+  bool lock(std::uint32_t shard);
+
+  // An ID that nobody had in the store, as long as no customer has left its shard since.
+  struct Nobody {
+    std::string id;
+    std::uint32_t departures;
+  };
 
   Engine& engine_;
   ShardLocks locks_;
+  std::uint32_t times_let_go_ = 0;
+  std::vector<Nobody> nobodies_;
+  std::vector<Slot*> pinned_;  // retained
+  std::optional<Error> failure_;
   const PolicyPointer* policy_ = nullptr;
   Slot* slot_ = nullptr;          // of the family's caller; null for a draft
   std::vector<Slot*> relatives_;  // of its other members
@@ -343,7 +395,7 @@ public:
   /// Lists a customer that comes out of the store.
   Slot& insert_stored(Customer customer);
   /// Takes a customer off the lists, or puts it back on them: the journal's way back. REQUIRES: all
-  /// shards are locked.
+  /// shards are locked, or the customer's and those of its alternate IDs.
   void unlist(Slot& slot);
   void list(Slot& slot);
   /// Queues every customer to be written.
@@ -370,8 +422,10 @@ public:
     if (running == 0 && journal_ == nullptr) return;
     note_change(caller, relatives, running);
   }
-  /// Appends every customer's record and remembered requests: a consistent cut.
-  void append_snapshot(SnapshotText& text);
+  /// Appends every customer's record and remembered requests: a consistent cut. On demand, it is
+  /// what the store has once all that waits is written; errors are those of Store::scan() then, and
+  /// of Journal::flush().
+  Result<void> append_snapshot(SnapshotText& text);
 
   // Statistics over all customers.
 
@@ -390,11 +444,34 @@ public:
 
   // The store.
 
-  /// Keeps the state in that store from now on, and takes over what is in it. Called once, before
-  /// the engine is used.
+  /// Keeps the state in that store from now on. What is in it is read on demand, or at once where
+  /// the options say so. Called once, before the engine is used.
   Result<void> keep_in(std::unique_ptr<store::Store> store);
   /// Null: the state is kept nowhere.
   Journal* journal() { return journal_.get(); }
+
+  // On demand. See on_demand.cc.
+
+  /// Not all customers are in memory: those that are not are in the store.
+  bool is_on_demand() const { return is_on_demand_; }
+  /// Reads these customers from the store, where they are not in memory; all that are there by then
+  /// are added to `pinned`, if given, and retained. REQUIRES: no lock is held.
+  /// Errors: those of Store::read(); what is damaged is logged, and is not there.
+  Result<void> load(std::span<const std::string> ids, std::vector<Slot*>* pinned = nullptr);
+  /// load(), and everyone their refs reach.
+  Result<void> warm(std::span<const std::string> ids);
+  /// How many customers have left that shard: deleted, or let go.
+  std::uint32_t departures(std::uint32_t shard) const {
+    return departures_[shard].load(std::memory_order_acquire);
+  }
+  /// REQUIRES: the slot's shard is locked.
+  void note_departure(std::uint32_t shard) {
+    departures_[shard].fetch_add(1, std::memory_order_release);
+  }
+  /// A customer was removed, and the store does not know yet; or does by now. REQUIRES: the slot's
+  /// shard is locked.
+  void note_leaving(Slot& slot);
+  void forget_leaving(Slot& slot);
 
 private:
   Result<Decision> decide(const Who& who, core::CallInput& input, bool commit,
@@ -411,8 +488,15 @@ private:
   void write_ahead(Slot* slot, std::uint32_t running);
   std::uint64_t unsafe_group(const Locked& locked) const;
   void append_record(SnapshotText& text, Slot& slot, std::uint32_t running);
+  Result<void> append_stored(SnapshotText& text);
   bool refs_count(const policy::Policy& policy, const Customer& customer,
                   core::EntitlementKey key) const;
+  bool list_loaded(Customer& customer, std::span<const std::uint32_t> departures,
+                   const std::function<void(Slot&)>& pin);
+  Slot* find_loaded(std::string_view id, ShardLocks& locks);
+  void note_loaded(Slot& slot);
+  void make_room(ShardLocks& locks);
+  bool let_go_of(Slot& slot, ShardLocks& locks);
   Result<Decision> decide_locked(Locked& locked, core::CallInput& input, bool commit,
                                  const Once* once, std::vector<Event>& events);
   void teach(Locked& locked, const core::Outcome& outcome, Timestamp now);
@@ -432,6 +516,8 @@ private:
   std::mutex policy_change_;
   mutable std::mutex estimates_mutex_;
   absl::flat_hash_map<Symbol, std::vector<state::EstimateStats>> estimates_;  // guarded by it
+  bool is_on_demand_ = false;
+  std::array<std::atomic<std::uint32_t>, std::size_t{1} << shard_bits> departures_{};
   std::unique_ptr<Journal> journal_;  // null: there is no store
 };
 

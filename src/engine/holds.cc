@@ -217,7 +217,7 @@ Result<bool> Limitr::release(std::string_view customer, std::string_view entitle
 Result<double> Limitr::held(std::string_view customer, std::string_view entitlement) {
   const Timestamp now = engine_->now();
   Locked locked(*engine_);
-  if (!locked.find_family(customer)) return 0.0;
+  if (!locked.find_family(customer)) return locked.none(0.0);
   const core::Target target = engine_->resolve(locked, entitlement, now);
   if (target.denied) return 0.0;
   const state::MeterExtra* extra = locked.family()[target.owner].extra(target.entitlement->name);
@@ -229,7 +229,7 @@ Read<Estimate> Limitr::estimate(std::string_view customer, std::string_view enti
                                 const EstimateOptions& options) {
   const Timestamp now = engine_->now();
   Locked locked(*engine_);
-  if (!locked.find_family(customer)) return std::optional<Estimate>();
+  if (!locked.find_family(customer)) return locked.none(std::optional<Estimate>());
   const core::Target target = engine_->resolve(locked, entitlement, now);
   if (target.denied) return std::optional<Estimate>();
   const core::Sample sample = core::sample_of(*target.entitlement, context_of(options.context),

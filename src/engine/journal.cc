@@ -21,6 +21,9 @@ using std::chrono::steady_clock;
 
 constexpr Millis backoff_min{50};
 constexpr Millis backoff_max{2000};
+// Statistics over all customers change with nearly every call that teaches: they are written along
+// at most this often, and at flush() and close().
+constexpr Millis estimates_every{1000};
 // Those who come later than that many failures after their own have been waiting for a minute.
 constexpr std::size_t failures_kept = 1024;
 
@@ -58,12 +61,21 @@ store::StoredRequest stored(const RememberedRequest& request) {
           .at = request.at};
 }
 
-RememberedRequest remembered(const store::StoredRequest& request) {
-  return {.number = request.number,
-          .id = request.id,
-          .fingerprint = request.fingerprint,
-          .answer = request.answer,
-          .at = request.at};
+// A customer as the store has it. Errors: record_invalid, naming the customer.
+Result<Customer> customer_of(const store::StoredCustomer& stored, SymbolTable& names) {
+  Result<Customer> customer = state::read_customer(stored.record, names);
+  if (!customer.ok()) {
+    Error error = std::move(customer).error();
+    error.where = fmt::format("{}: {}", stored.id, error.where);
+    return error;
+  }
+  if (stored.requests.empty()) return customer;
+  state::CustomerRest& rest = customer->own_rest();
+  for (const store::StoredRequest& request : stored.requests) {
+    rest.requests.push_back(remembered(request));
+  }
+  rest.requests_written = rest.requests.back().number;
+  return customer;
 }
 
 // What the store's error means to a caller whose change it did not take.
@@ -76,12 +88,21 @@ Error not_taken(const Error& error) {
 
 }  // namespace
 
+RememberedRequest remembered(const store::StoredRequest& request) {
+  return {.number = request.number,
+          .id = request.id,
+          .fingerprint = request.fingerprint,
+          .answer = request.answer,
+          .at = request.at};
+}
+
 Journal::Journal(Engine& engine, std::unique_ptr<store::Store> store, const Options& options)
     : engine_(engine),
       store_(std::move(store)),
       durability_(options.durability),
       interval_(std::max(options.write_interval, Millis(1))),
       timeout_(options.store_timeout),
+      load_all_(options.load_all),
       owner_(this_process(engine.now())) {}
 
 Journal::~Journal() {
@@ -111,36 +132,53 @@ Result<void> Journal::open() {
   base_ = opened->last_group;
   if (opened->weaker) engine_.log("the store may lose what it has taken: " + *opened->weaker);
   for (const Error& damage : opened->damage) engine_.log(damage.to_string());
-  std::optional<Error> refused;
-  const auto visit = [&](store::StoredCustomer stored) {
-    if (stored.damage) {
-      const bool is_lost = stored.record.empty();
-      engine_.log(fmt::format("{} `{}`: {}", is_lost ? "not loaded:" : "loaded without a request:",
-                              stored.id, stored.damage->to_string()));
-      if (is_lost) return true;
-    }
-    Result<Customer> customer = state::read_customer(stored.record, engine_.names());
-    if (!customer.ok()) {
-      refused = customer.error();
-      refused->where = fmt::format("{}: {}", stored.id, refused->where);
-      return false;
-    }
-    if (!stored.requests.empty()) {
-      state::CustomerRest& rest = customer->own_rest();
-      for (const store::StoredRequest& request : stored.requests) {
-        rest.requests.push_back(remembered(request));
+  if (load_all_) {
+    std::optional<Error> refused;
+    const auto visit = [&](store::StoredCustomer stored) {
+      if (refused) return;
+      Result<Customer> customer = customer_of(stored, engine_.names());
+      if (customer.ok()) {
+        engine_.insert_stored(*std::move(customer));
+      } else {
+        refused = std::move(customer).error();
       }
-      rest.requests_written = rest.requests.back().number;
-    }
-    engine_.insert_stored(*std::move(customer));
-    return true;
-  };
-  if (auto scanned = store_->scan(visit); !scanned.ok()) return scanned;
-  if (refused) return *refused;
+    };
+    if (auto scanned = scan(visit); !scanned.ok()) return scanned;
+    if (refused) return *refused;
+  }
   if (opened->estimates) engine_.merge_estimates(*opened->estimates);
   is_up_ = is_open_ = true;
   writer_ = std::thread([this] { run(); });
   return {};
+}
+
+// Whether there is something to be read of it. What is damaged is logged.
+bool Journal::is_whole(const store::StoredCustomer& stored) {
+  if (!stored.damage) return true;
+  const bool is_lost = stored.record.empty();
+  engine_.log(fmt::format("{} `{}`: {}", is_lost ? "not loaded:" : "loaded without a request:",
+                          stored.id, stored.damage->to_string()));
+  return !is_lost;
+}
+
+Result<std::vector<Customer>> Journal::read(std::span<const std::string> ids) {
+  Result<std::vector<store::StoredCustomer>> read = store_->read(ids);
+  if (!read.ok()) return std::move(read).error();
+  std::vector<Customer> customers;
+  for (const store::StoredCustomer& stored : *read) {
+    if (!is_whole(stored)) continue;
+    Result<Customer> customer = customer_of(stored, engine_.names());
+    if (!customer.ok()) return std::move(customer).error();
+    customers.push_back(*std::move(customer));
+  }
+  return customers;
+}
+
+Result<void> Journal::scan(const std::function<void(store::StoredCustomer)>& visit) {
+  return store_->scan([&](store::StoredCustomer stored) {
+    if (is_whole(stored)) visit(std::move(stored));
+    return true;
+  });
 }
 
 std::uint64_t Journal::group_of(const Slot& slot) const {
@@ -154,7 +192,7 @@ void Journal::mark(Slot& slot, std::uint64_t group, bool is_new) {
   if (slot.queued) {
     if (slot.group == low(group)) return;
     // INVARIANT 2: the group before is being gathered, and gets what it was cut for.
-    queue.written.push_back(write_of(slot));
+    queue.written.push_back({&slot, write_of(slot)});
   } else {
     queued_.fetch_add(1, std::memory_order_relaxed);
   }
@@ -225,8 +263,8 @@ void Journal::set_policy(std::string document) {
 Result<void> Journal::flush() {
   std::unique_lock writing(writing_);
   const bool is_behind = again_.has_value();
-  Result<void> written = write_group();
-  if (is_behind && written.ok()) written = write_group();
+  Result<void> written = write_group(With::all);
+  if (is_behind && written.ok()) written = write_group(With::all);
   finish_writing(std::move(writing));
   return written;
 }
@@ -257,19 +295,27 @@ void Journal::run() {
 }
 
 bool Journal::has_work() const {
-  return queued_.load(std::memory_order_relaxed) > 0 || again_ || !is_up_;
+  if (queued_.load(std::memory_order_relaxed) > 0 || again_ || !is_up_) return true;
+  if (estimates_are_due()) return true;
+  const std::lock_guard lock(mutex_);
+  return policy_.has_value();
 }
 
-Result<void> Journal::write_group() {
+bool Journal::estimates_are_due() const {
+  return estimates_changed_.load(std::memory_order_relaxed) &&
+         steady_clock::now() >= next_estimates_;
+}
+
+Result<void> Journal::write_group(With with) {
   if (!is_open_) {
     const Error closed{.code = ErrorCode::store_unavailable,
                        .message = "the engine was closed, and nothing has changed"};
-    if (is_sync()) refuse(gather(), closed);
+    if (is_sync()) refuse(gather(with), closed);
     return closed;
   }
   if (!is_up_) {
     if (auto opened = reopen(); !opened.ok()) {
-      if (is_sync()) refuse(gather(), opened.error());
+      if (is_sync()) refuse(gather(with), opened.error());
       return opened;
     }
   }
@@ -277,7 +323,7 @@ Result<void> Journal::write_group() {
   if (again_) {
     flight = *std::exchange(again_, std::nullopt);
   } else {
-    flight = gather();
+    flight = gather(with);
   }
   if (flight.empty()) return {};
   Result<void> written = commit(flight.group);
@@ -303,22 +349,24 @@ Result<void> Journal::commit(const store::Group& group) {
   return store_->commit(group);
 }
 
-Journal::Flight Journal::gather() {
+Journal::Flight Journal::gather(With with) {
   Flight flight;
   const std::uint64_t group = number_.fetch_add(1, std::memory_order_seq_cst);
   flight.group.number = base_ + group;
   const auto shards = static_cast<std::uint32_t>(engine_.shards().size());
   for (std::uint32_t shard = 0; shard < shards; ++shard) gather_shard(shard, flight);
-  if (estimates_changed_.exchange(false, std::memory_order_relaxed)) {
+  if ((with == With::all || estimates_are_due()) &&
+      estimates_changed_.exchange(false, std::memory_order_relaxed)) {
     flight.group.estimates = engine_.estimates_text();
+    next_estimates_ = steady_clock::now() + estimates_every;
   }
   const std::lock_guard lock(mutex_);
   flight.group.policy = std::exchange(policy_, std::nullopt);
   return flight;
 }
 
-// What the shard has for the group joins it. Those that a later group has taken over since have
-// been written for it already.
+// What the shard has for the group joins it, in the order in which it was marked: one of an ID that
+// another had before comes after it. What a later group has taken over since was written already.
 void Journal::gather_shard(std::uint32_t shard, Flight& flight) {
   const std::uint64_t group = flight.group.number - base_;
   Shard& of = engine_.shard(shard);
@@ -327,16 +375,20 @@ void Journal::gather_shard(std::uint32_t shard, Flight& flight) {
   std::vector<Slot*>& slots = queue.slots[group & 1];
   if (slots.empty()) return;
   std::vector<store::CustomerWrite>& customers = flight.group.customers;
-  std::move(queue.written.begin(), queue.written.end(), std::back_inserter(customers));
-  queue.written.clear();
   for (Slot* slot : slots) {
     if (slot->queued && slot->group == low(group)) {
       customers.push_back(write_of(*slot));
       slot->queued = false;
       queued_.fetch_sub(1, std::memory_order_relaxed);
+    } else {
+      const auto written =
+          std::find_if(queue.written.begin(), queue.written.end(),
+                       [slot](const Queue::Written& earlier) { return earlier.slot == slot; });
+      customers.push_back(std::move(written->write));
     }
     flight.slots.push_back(slot);
   }
+  queue.written.clear();
   slots.clear();
 }
 
@@ -351,6 +403,7 @@ void Journal::settle(Flight& flight) {
                                    [&](const Queue::Safe& kept) { return kept.slot == slot; });
     if (slot->group == low(group)) {
       slot->group = 0;
+      if (slot->removed) engine_.forget_leaving(*slot);
       if (safe != shard.queue.safe.end()) {
         shard.queue.safe.erase(safe);
         slot->release();
@@ -422,6 +475,7 @@ void Journal::take_back() {
   const std::uint64_t next = number_.fetch_add(1, std::memory_order_seq_cst) + 1;
   for (Shard& shard : engine_.shards()) {
     for (const Queue::Safe& kept : shard.queue.safe) engine_.unlist(*kept.slot);
+    while (!shard.leaving.empty()) engine_.forget_leaving(*shard.leaving.back());
   }
   for (Shard& shard : engine_.shards()) {
     Queue& queue = shard.queue;
@@ -444,6 +498,7 @@ void Journal::take_back() {
       if (kept.slot->removed && shard.customers.contains(std::string_view(kept.slot->customer.id)))
         continue;
       mark(*kept.slot, next, /*is_new=*/kept.slot->removed);
+      if (kept.slot->removed && engine_.is_on_demand()) engine_.note_leaving(*kept.slot);
     }
     for (const Queue::Safe& kept : safe) kept.slot->release();
     for (Slot* slot : waiting) slot->release();

@@ -7,9 +7,11 @@
 #include <condition_variable>
 #include <cstdint>
 #include <deque>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <span>
 #include <string>
 #include <thread>
 #include <vector>
@@ -42,14 +44,22 @@ namespace limitr::engine {
 
 class Engine;
 
+/// A request as an engine remembers it.
+state::RememberedRequest remembered(const store::StoredRequest& request);
+
 class Journal {
 public:
   /// What a shard has in the works. Guarded by the shard's lock.
   struct Queue {
     /// Customers marked for a group, by its number's last bit, in the order in which they were.
     std::array<std::vector<Slot*>, 2> slots;
-    /// What has been written for the group that is being gathered.
-    std::vector<store::CustomerWrite> written;
+    /// What customers were when the group that is being gathered was cut, where one after it has
+    /// taken them over since.
+    struct Written {
+      Slot* slot;
+      store::CustomerWrite write;
+    };
+    std::vector<Written> written;
     /// What customers were when they were last safe; none: not there.
     struct Safe {
       Slot* slot;
@@ -64,8 +74,14 @@ public:
   Journal(const Journal&) = delete;
   Journal& operator=(const Journal&) = delete;
 
-  /// Opens the store and reads every customer into the engine. Called once, before anything else.
+  /// Opens the store; where the options say so, reads every customer into the engine. Called once,
+  /// before anything else.
   Result<void> open();
+  /// The customers of these IDs or alternate IDs, as the store has them. What is damaged is logged
+  /// and left out. Errors: those of Store::read(); record_invalid.
+  Result<std::vector<state::Customer>> read(std::span<const std::string> ids);
+  /// Calls `visit` with every customer as the store has it, as of one moment; otherwise as read().
+  Result<void> scan(const std::function<void(store::StoredCustomer)>& visit);
 
   /// The group that marks join now. A call reads it once, when it holds all of its locks.
   std::uint64_t current() const { return number_.load(std::memory_order_relaxed); }
@@ -96,6 +112,11 @@ private:
     std::vector<Slot*> slots;  // retained
     bool empty() const { return group.empty() && slots.empty(); }
   };
+  // What a group takes along besides customers.
+  enum class With : std::uint8_t {
+    due,  // what is due by now
+    all,  // all that has changed
+  };
   // Groups that failed: those who come late are told.
   struct Failure {
     std::uint64_t first;
@@ -106,12 +127,14 @@ private:
   static std::uint32_t low(std::uint64_t group) { return static_cast<std::uint32_t>(group); }
 
   void run();
-  bool has_work() const;
+  bool has_work() const;           // REQUIRES: writing_ is held.
+  bool estimates_are_due() const;  // the same
   store::CustomerWrite write_of(Slot& slot);
+  bool is_whole(const store::StoredCustomer& stored);
 
   // REQUIRES: writing_ is held.
-  Result<void> write_group();
-  Flight gather();
+  Result<void> write_group(With with = With::due);
+  Flight gather(With with);
   void gather_shard(std::uint32_t shard, Flight& flight);
   void settle(Flight& flight);
   void fail(Flight flight, const Error& error);
@@ -133,6 +156,7 @@ private:
   const Durability durability_;
   const Millis interval_;
   const Millis timeout_;
+  const bool load_all_;
   const store::Owner owner_;
 
   std::atomic<std::uint64_t> number_{1};  // of the group that is being marked for
@@ -144,9 +168,10 @@ private:
   std::mutex writing_;      // held by whoever writes a group
   std::uint64_t base_ = 0;  // the store's number of a group is this much larger than ours
   bool is_up_ = false;      // guarded by writing_: the store took its last group
-  std::chrono::steady_clock::time_point next_try_;  // guarded by writing_: to open it again
-  Millis backoff_{0};                               // guarded by writing_
-  std::optional<Error> down_;                       // guarded by writing_: why it is not up
+  std::chrono::steady_clock::time_point next_try_;        // guarded by writing_: to open it again
+  Millis backoff_{0};                                     // guarded by writing_
+  std::chrono::steady_clock::time_point next_estimates_;  // guarded by writing_
+  std::optional<Error> down_;                             // guarded by writing_: why it is not up
   std::optional<Flight>
       again_;  // guarded by writing_: to be written, or looked up, before any other
 

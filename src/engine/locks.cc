@@ -52,6 +52,17 @@ bool ShardLocks::add_another(std::uint32_t shard) {
   return false;
 }
 
+bool ShardLocks::try_add(std::uint32_t shard) {
+  if (first_ == none) return add(shard);
+  if (first_ == shard) return true;
+  if (held_.empty()) held_.push_back(first_);
+  const auto place = std::lower_bound(held_.begin(), held_.end(), shard);
+  if (place != held_.end() && *place == shard) return true;
+  if (!shards_[shard].mutex.try_lock()) return false;
+  held_.insert(place, shard);
+  return true;
+}
+
 void ShardLocks::unlock_all() {
   for (const std::uint32_t shard : held_) shards_[shard].mutex.unlock();
   held_.clear();
@@ -60,13 +71,62 @@ void ShardLocks::unlock_all() {
 
 Locked::Locked(Engine& engine) : engine_(engine), locks_(engine.shards()) {}
 
+bool Locked::lock(std::uint32_t shard) {
+  if (locks_.add(shard)) return true;
+  ++times_let_go_;
+  return false;
+}
+
+Locked::~Locked() {
+  locks_.unlock();
+  for (Slot* slot : pinned_) slot->release();
+}
+
+// Whether an ID that leads to nobody in memory leads to nobody in the store either. REQUIRES: its
+// shard is locked.
+bool Locked::is_nobodys(std::string_view id) const {
+  if (!engine_.is_on_demand()) return true;
+  const std::uint32_t departures = engine_.departures(Engine::shard_of(id));
+  return std::any_of(nobodies_.begin(), nobodies_.end(), [&](const Nobody& nobody) {
+    return nobody.id == id && nobody.departures == departures;
+  });
+}
+
+// Asks the store who has an ID, and keeps whoever it is in memory until the call ends: however many
+// a call needs, it has all of them at last. All locks are let go of meanwhile. False: failure_.
+bool Locked::fetch(std::string_view id) {
+  Nobody nobody{.id = std::string(id), .departures = engine_.departures(Engine::shard_of(id))};
+  Result<void> loaded;
+  locks_.without([&] { loaded = engine_.load({&nobody.id, 1}, &pinned_); });
+  ++times_let_go_;
+  if (!loaded.ok()) {
+    failure_ = std::move(loaded).error();
+    return false;
+  }
+  std::erase_if(nobodies_, [&](const Nobody& earlier) { return earlier.id == nobody.id; });
+  nobodies_.push_back(std::move(nobody));
+  return true;
+}
+
+bool Locked::know(std::span<const std::string> ids) {
+  std::uint32_t before = 0;
+  do {
+    before = times_let_go_;
+    for (const std::string& id : ids) lock(Engine::shard_of(id));
+    for (const std::string& id : ids) {
+      if (!engine_.owner_of(id) && !is_nobodys(id) && !fetch(id)) return false;
+    }
+  } while (before != times_let_go_);
+  return true;
+}
+
 // Finds the customer of an ID or alternate ID and makes it the only one gathered.
 bool Locked::list(std::string_view id) {
   relatives_.clear();
   for (;;) {
     const std::size_t hash = TextHash()(id);
     const std::uint32_t index = Engine::shard_of_hash(hash);
-    locks_.add(index);
+    lock(index);
     Shard& shard = engine_.shard(index);
     const HashedId hashed{id, hash};
     // Both parts of the table at once: it would read one only after the other.
@@ -77,12 +137,16 @@ bool Locked::list(std::string_view id) {
       break;
     }
     const auto alt = shard.alts.find(id);
-    if (alt == shard.alts.end()) return false;
+    if (alt == shard.alts.end()) {
+      if (is_nobodys(id) || !fetch(id)) return false;
+      continue;
+    }
     const std::uint32_t home = Engine::shard_of(alt->second);
-    if (!locks_.add(home)) continue;
+    if (!lock(home)) continue;
     slot_ = *engine_.shard(home).customers.find(std::string_view(alt->second));
     break;
   }
+  slot_->used = true;
   policy_ = &engine_.shard(slot().shard).policy;
   family_.emplace(slot().customer);
   return true;
@@ -90,10 +154,11 @@ bool Locked::list(std::string_view id) {
 
 bool Locked::find(Slot* slot) {
   relatives_.clear();
-  locks_.add(slot->shard);
+  lock(slot->shard);
   // Whoever has the ID by now is who the handle means.
   if (slot->removed) return list(slot->customer.id);
   slot_ = slot;
+  slot_->used = true;
   policy_ = &engine_.shard(slot->shard).policy;
   family_.emplace(slot->customer);
   return true;
@@ -102,30 +167,34 @@ bool Locked::find(Slot* slot) {
 bool Locked::find_refs_of(Customer& draft) {
   const std::uint32_t home = Engine::shard_of(draft.id);
   do {
-    locks_.add(home);
-    if (engine_.owner_of(draft.id)) return false;
+    if (!know({&draft.id, 1}) || engine_.owner_of(draft.id)) return false;
     slot_ = nullptr;
     relatives_.clear();
     policy_ = &engine_.shard(home).policy;
     family_.emplace(draft);
   } while (!follow_refs());
-  return true;
+  return !failure_;
 }
 
-// Gathers everyone the refs reach, breadth first. False: a lock could not be had in order, all
-// were let go of meanwhile, and whoever was found must be found again; the locks needed so far
-// are held by then, so this ends.
+// Gathers everyone the refs reach, breadth first. False: a lock could not be had in order, or the
+// store was asked, and all were let go of meanwhile: whoever was found must be found again. The
+// locks and customers needed so far are held by then, so this ends. True also where the store could
+// not be asked: failure_.
 bool Locked::follow_refs() {
   Numbers numbers;
   for (Family::Index who = 0; who < family_->size(); ++who) {
     for (const std::string& ref : (*family_)[who].more().refs) {
       const std::uint32_t index = Engine::shard_of(ref);
-      if (!locks_.add(index)) return false;
+      if (!lock(index)) return false;
       const auto owner = engine_.owner_of(ref);
-      if (!owner) continue;
+      if (!owner) {
+        if (is_nobodys(ref)) continue;
+        return !fetch(ref);
+      }
       const std::uint32_t home = Engine::shard_of(*owner);
-      if (!locks_.add(home)) return false;
+      if (!lock(home)) return false;
       Slot* slot = *engine_.shard(home).customers.find(std::string_view(*owner));
+      slot->used = true;
       auto number = numbers.find(slot_, relatives_, slot);
       if (!number) {
         number = family_->add(slot->customer);

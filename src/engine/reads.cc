@@ -23,7 +23,7 @@ Result<T> read_meter(Engine& engine, std::string_view customer, std::string_view
   const engine::HostRates rates = engine.rates();
   const Timestamp now = engine.now();
   Locked locked(engine);
-  if (!locked.find_family(customer)) return otherwise;
+  if (!locked.find_family(customer)) return locked.none(otherwise);
   const Target target = engine.resolve(locked, entitlement, now);
   if (target.denied || target.limit == nullptr) return otherwise;
   MeterReading reading(locked.policy(), locked.family(), target, rates.of(locked.policy()), now);
@@ -48,7 +48,8 @@ struct Terms {
 // name, or the default plan's.
 template <typename Reader>
 auto read_terms(Engine& engine, std::string_view id, std::string_view entitlement,
-                const Reader& read) {
+                const Reader& read)
+    -> Result<std::invoke_result_t<Reader, const policy::Policy&, const Terms&>> {
   const Timestamp now = engine.now();
   Locked locked(engine);
   Terms terms;
@@ -60,6 +61,7 @@ auto read_terms(Engine& engine, std::string_view id, std::string_view entitlemen
     terms.limit = target.denied ? core::plan_limit(terms.plan, entitlement) : target.limit;
     return read(policy, terms);
   }
+  if (locked.failure()) return *locked.failure();
   locked.unlock();
   const engine::PolicyPointer policy = engine.policy();
   terms.plan = policy->plan(id);
@@ -71,11 +73,12 @@ auto read_terms(Engine& engine, std::string_view id, std::string_view entitlemen
 
 // A plan's name where it is one, else the plan of the customer of that ID.
 template <typename Reader>
-auto read_plan(Engine& engine, std::string_view id, const Reader& read) {
+auto read_plan(Engine& engine, std::string_view id, const Reader& read)
+    -> Result<std::invoke_result_t<Reader, const policy::Policy&, const policy::Plan*>> {
   const engine::PolicyPointer policy = engine.policy();
   if (const policy::Plan* plan = policy->plan(id)) return read(*policy, plan);
   Locked locked(engine);
-  if (!locked.find_family(id)) return read(*policy, nullptr);
+  if (!locked.find_family(id)) return locked.none(read(*policy, nullptr));
   return read(locked.policy(), core::plan_of(locked.policy(), locked.family()));
 }
 
@@ -146,11 +149,11 @@ Read<double> Limitr::value(std::string_view customer, std::string_view entitleme
         const Answer left = reading.remaining_percent(grants);
         return left ? Answer(amount::rounded(100 - *left)) : Answer();
       });
-  if (is_metered) return metered;
+  if (is_metered || !metered.ok()) return metered;
   const Timestamp now = engine_->now();
   Locked locked(*engine_);
-  const bool is_feature =
-      locked.find_family(customer) && !engine_->resolve(locked, entitlement, now).denied;
+  if (!locked.find_family(customer)) return locked.none(Answer());
+  const bool is_feature = !engine_->resolve(locked, entitlement, now).denied;
   return is_feature ? Answer(0) : Answer();
 }
 
@@ -169,7 +172,7 @@ Read<double> Limitr::limit(std::string_view id, std::string_view entitlement, bo
         is_metered = true;
         return reading.limit(grants);
       });
-  if (is_metered) return own;
+  if (is_metered || !own.ok()) return own;
   return read_terms(*engine_, id, entitlement, [](const policy::Policy&, const Terms& terms) {
     const bool counts = terms.limit != nullptr && terms.limit->mode != Mode::observe;
     return counts ? std::optional(amount::rounded(terms.limit->value)) : std::nullopt;
@@ -227,7 +230,7 @@ Read<double> Limitr::credit_remaining(std::string_view customer, std::string_vie
   const engine::HostRates rates = engine_->rates();
   const Timestamp now = engine_->now();
   Locked locked(*engine_);
-  if (!locked.find(customer)) return std::optional<double>();
+  if (!locked.find(customer)) return locked.none(std::optional<double>());
   state::Moves upkeep;
   const double units =
       core::credit_remaining(locked.policy(), locked.family(), rates.of(locked.policy()),
@@ -242,7 +245,7 @@ Read<double> Limitr::credit_remaining(std::string_view customer, std::string_vie
 Read<Json> Limitr::meter(std::string_view customer, std::string_view entitlement) {
   const Timestamp now = engine_->now();
   Locked locked(*engine_);
-  if (!locked.find_family(customer)) return std::optional<Json>();
+  if (!locked.find_family(customer)) return locked.none(std::optional<Json>());
   const Target target = engine_->resolve(locked, entitlement, now);
   if (target.denied || target.limit == nullptr) return std::optional<Json>();
   const state::Customer& owner = locked.family()[target.owner];
@@ -322,7 +325,7 @@ Read<Margin> Limitr::customer_margin(std::string_view id) {
   const engine::HostRates rates = engine_->rates();
   const Timestamp now = engine_->now();
   Locked locked(*engine_);
-  if (!locked.find_family(id)) return std::optional<Margin>();
+  if (!locked.find_family(id)) return locked.none(std::optional<Margin>());
   return core::customer_margin(locked.policy(), locked.family(), rates.of(locked.policy()), now);
 }
 

@@ -108,6 +108,7 @@ template <typename T>
 std::optional<Result<T>> Once::answer(const Locked& locked, bool found) const {
   if (auto wrong = wrong_request(request_)) return Result<T>(*std::move(wrong));
   if (found) return repeated<T>(locked);
+  if (locked.failure()) return Result<T>(*locked.failure());
   if constexpr (std::is_void_v<T>) {
     return Result<void>();
   } else {

@@ -29,6 +29,8 @@ public:
     for (std::size_t at = 0; at < bytes; at += 64) __builtin_prefetch(meters + at);
   }
 
+  /// Whether nobody but the shard refers to it.
+  bool is_alone() const { return references_.load(std::memory_order_acquire) == 1; }
   void retain() { references_.fetch_add(1, std::memory_order_relaxed); }
   void release() {
     if (references_.fetch_sub(1, std::memory_order_acq_rel) == 1) delete this;
@@ -37,10 +39,12 @@ public:
   state::Customer customer;
   std::uint32_t snapshot = 0;  ///< The last snapshot that has this customer, or that it postdates.
   const std::uint16_t shard;
-  bool removed = false;  ///< Deleted, and kept only for those who still refer to it.
+  bool removed = false;  ///< Deleted or let go, and kept only for those who still refer to it.
   bool queued = false;   ///< Marked for a group of the journal, and not gathered yet.
+  bool used = true;      ///< Found since it was last looked at as one to be let go.
 
   std::uint32_t group = 0;  ///< The low bits of the journal's group it is in; 0: clean.
+  std::uint32_t place = 0;  ///< In the shard's list of those that can be let go.
 
 private:
   std::atomic<std::uint32_t> references_{1};

@@ -37,7 +37,7 @@ void report_unmapped(const policy::Policy& policy, const Customer& customer,
 
 Result<std::string> Limitr::customers() {
   engine::SnapshotText text{.records = "{"};
-  engine_->append_snapshot(text);
+  if (auto taken = engine_->append_snapshot(text); !taken.ok()) return std::move(taken).error();
   text.records.push_back('}');
   return std::move(text.records);
 }
@@ -45,7 +45,7 @@ Result<std::string> Limitr::customers() {
 Result<std::string> Limitr::export_state() {
   engine::SnapshotText text{
       .records = fmt::format(R"({{"format":{},"customers":{{)", state::record_format)};
-  engine_->append_snapshot(text);
+  if (auto taken = engine_->append_snapshot(text); !taken.ok()) return std::move(taken).error();
   return fmt::format(R"({}}},"estimates":{},"requests":[{}]}})", text.records,
                      engine_->estimates_text(), text.requests);
 }
@@ -80,7 +80,10 @@ Result<LoadReport> Limitr::load_customers(std::string_view json) {
   };
   sink.request = [&](std::string_view customer, state::RememberedRequest request) {
     Locked locked(*engine_);
-    if (!locked.find(customer)) return;
+    if (!locked.find(customer)) {
+      if (locked.failure()) failed = locked.failure();
+      return;
+    }
     locked.before_change();
     state::CustomerRest& rest = locked.slot().customer.own_rest();
     std::vector<state::RememberedRequest>& known = rest.requests;

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
 #include <atomic>
 #include <memory>
 #include <random>
@@ -10,6 +11,7 @@
 #include <gtest/gtest.h>
 #include <limitr/limitr.h>
 
+#include "faulty_store.h"
 #include "manual_clock.h"
 #include "open/open_store.h"
 #include "store/memory_store.h"
@@ -35,67 +37,6 @@ policy:
       topups: { extra: { credit: tok, value: 5 } }
 )";
 
-// What the store is to do from now on, besides what it is asked.
-struct Faults {
-  std::atomic<int> refuse{0};         // So many commits write nothing, and say so.
-  std::atomic<int> lose_answer{0};    // So many commits write, and nobody learns of it.
-  std::atomic<int> lose_question{0};  // So many commits write nothing, and nobody learns of it.
-  std::atomic<bool> gone{false};      // It cannot be opened, and takes nothing.
-  std::atomic<bool> goes_when_lost{false};  // It is gone after a lost question or answer.
-  std::atomic<int> commits{0};
-  std::atomic<std::size_t> customers{0};  // in all commits
-};
-
-bool take(std::atomic<int>& count) {
-  int left = count.load();
-  while (left > 0 && !count.compare_exchange_weak(left, left - 1)) {
-  }
-  return left > 0;
-}
-
-class FaultyStore final : public store::Store {
-public:
-  FaultyStore(std::unique_ptr<Store> under, std::shared_ptr<Faults> faults)
-      : under_(std::move(under)), faults_(std::move(faults)) {}
-
-  Result<store::Opened> open(store::Access access, const store::Owner& owner) override {
-    if (faults_->gone) return unavailable();
-    return under_->open(access, owner);
-  }
-  Result<void> commit(const store::Group& group) override {
-    ++faults_->commits;
-    faults_->customers += group.customers.size();
-    if (faults_->gone || take(faults_->refuse)) return unavailable();
-    const Error unknown{.code = ErrorCode::outcome_unknown, .message = "the connection broke off"};
-    if (take(faults_->lose_question)) {
-      faults_->gone = faults_->goes_when_lost.load();
-      return unknown;
-    }
-    Result<void> written = under_->commit(group);
-    if (take(faults_->lose_answer)) {
-      faults_->gone = faults_->goes_when_lost.load();
-      return unknown;
-    }
-    return written;
-  }
-  Result<std::uint64_t> last_group() override { return under_->last_group(); }
-  Result<std::vector<store::StoredCustomer>> read(std::span<const std::string> ids) override {
-    return under_->read(ids);
-  }
-  Result<void> scan(const std::function<bool(store::StoredCustomer)>& visit) override {
-    return under_->scan(visit);
-  }
-  Result<store::Status> status() override { return under_->status(); }
-  Result<void> close() override { return under_->close(); }
-
-private:
-  static Error unavailable() {
-    return {.code = ErrorCode::store_unavailable, .message = "the disk is full"};
-  }
-  const std::unique_ptr<Store> under_;
-  const std::shared_ptr<Faults> faults_;
-};
-
 class JournalTest : public ::testing::Test {
 protected:
   JournalTest() : name_(::testing::UnitTest::GetInstance()->current_test_info()->name()) {
@@ -107,6 +48,7 @@ protected:
     Options options;
     options.clock = clock_;
     options.durability = durability_;
+    options.write_interval = interval_;
     options.store_timeout = timeout_;
     options.log = [this](std::string_view message) {
       const std::lock_guard lock(log_mutex_);
@@ -139,11 +81,19 @@ protected:
     return value.ok() ? value->value_or(-1) : -2;
   }
 
+  // The whole state, with the requests in the order of their customers and IDs.
+  Json exported() {
+    Json state = Json::parse(*engine().export_state());
+    std::sort(state["requests"].begin(), state["requests"].end());
+    return state;
+  }
+
   std::string name_;
   std::unique_ptr<store::Store> keeper_;  // keeps the memory while no engine has it
   std::shared_ptr<Faults> faults_ = std::make_shared<Faults>();
   std::shared_ptr<ManualClock> clock_ = std::make_shared<ManualClock>(start_ms);
   Durability durability_ = Durability::sync;
+  Millis interval_{100};
   Millis timeout_{0};
   std::mutex log_mutex_;
   std::string log_;
@@ -183,6 +133,38 @@ TEST_F(JournalTest, ADeletedCustomerIsGoneAndANewOneOfItsIdStartsAfresh) {
   crash();
   EXPECT_EQ(value("ann"), 0);
   EXPECT_FALSE(engine().allow("ann", "chat", 4, {.request = "r"})->repeated);
+}
+
+// Goal: what is written of a customer that was deleted never comes after what is written of the one
+// that took its ID, also where both come about while a group is being gathered.
+TEST_F(JournalTest, WhoeverTakesADeletedCustomersIdStaysInTheStore) {
+  constexpr int customers = 100;
+  durability_ = Durability::manual;
+  open();
+  for (int i = 0; i < customers; ++i) {
+    ASSERT_TRUE(engine().create_customer(std::to_string(i)).ok());
+  }
+  for (int round = 0; round < 60; ++round) {
+    std::atomic<bool> is_over{false};
+    std::thread writing([&] {
+      while (!is_over) EXPECT_TRUE(engine().flush().ok());
+    });
+    for (int i = 0; i < customers; ++i) {
+      const std::string id = std::to_string(i);
+      EXPECT_TRUE(*engine().delete_customer(id));
+      EXPECT_TRUE(engine().create_customer(id).ok());
+      // Some of them come before a group is cut, and some after.
+      for (const char* request : {"a", "b", "c", "d", "e", "f"}) {
+        EXPECT_TRUE(*engine().allow(id, "chat", 1, {.request = request}));
+      }
+    }
+    is_over = true;
+    writing.join();
+    ASSERT_TRUE(engine().flush().ok());
+    const Json before = exported();
+    crash();
+    ASSERT_EQ(exported(), before);
+  }
 }
 
 TEST_F(JournalTest, RequestsAreRememberedOverARestart) {

@@ -1,0 +1,146 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+
+#include "engine/engine.h"
+
+// Customers that are read from the store when they are first used, and let go of when others need
+// their room.
+//
+// Reading takes no lock, so what was read may be older than what has happened since. A customer
+// that was in memory meanwhile has left it again, or is still there, or still on its way out of the
+// store: each of them is looked at, under the lock, before anything is listed.
+namespace limitr::engine {
+
+Result<void> Engine::load(std::span<const std::string> ids, std::vector<Slot*>* pinned) {
+  const auto pin = [&](Slot& slot) {
+    if (pinned == nullptr) return;
+    slot.retain();
+    pinned->push_back(&slot);
+  };
+  std::vector<std::string> wanted;
+  for (const std::string& id : ids) {
+    ShardLocks locks(shards_);
+    if (Slot* slot = find_loaded(id, locks)) {
+      pin(*slot);
+    } else {
+      wanted.push_back(id);
+    }
+  }
+  std::array<std::uint32_t, std::size_t{1} << shard_bits> before{};
+  while (!wanted.empty()) {
+    for (std::uint32_t shard = 0; shard < before.size(); ++shard) before[shard] = departures(shard);
+    Result<std::vector<Customer>> read = journal_->read(wanted);
+    if (!read.ok()) return std::move(read).error();
+    wanted.clear();
+    for (Customer& customer : *read) {
+      std::string id = customer.id;
+      if (!list_loaded(customer, before, pin)) wanted.push_back(std::move(id));
+    }
+  }
+  return {};
+}
+
+Result<void> Engine::warm(std::span<const std::string> ids) {
+  if (!is_on_demand_) return {};
+  constexpr std::size_t customers_a_read = 1000;
+  absl::flat_hash_set<std::string> seen(ids.begin(), ids.end());
+  std::vector<std::string> wanted(seen.begin(), seen.end());
+  while (!wanted.empty()) {
+    const auto first =
+        wanted.end() - static_cast<std::ptrdiff_t>(std::min(wanted.size(), customers_a_read));
+    const std::vector<std::string> some(first, wanted.end());
+    wanted.erase(first, wanted.end());
+    std::vector<Slot*> pinned;
+    const Result<void> loaded = load(some, &pinned);
+    for (Slot* slot : pinned) {
+      {
+        const std::lock_guard lock(shards_[slot->shard].mutex);
+        for (const std::string& ref : slot->customer.more().refs) {
+          if (seen.insert(ref).second) wanted.push_back(ref);
+        }
+      }
+      slot->release();
+    }
+    if (!loaded.ok()) return loaded;
+  }
+  return {};
+}
+
+// Whoever has that ID in memory, locked; null: nobody.
+Slot* Engine::find_loaded(std::string_view id, ShardLocks& locks) {
+  for (;;) {
+    locks.add(shard_of(id));
+    const auto owner = owner_of(id);
+    if (!owner) return nullptr;
+    const std::uint32_t home = shard_of(*owner);
+    if (locks.add(home)) return *shards_[home].customers.find(std::string_view(*owner));
+  }
+}
+
+// False: the customer may have changed in the store since it was read.
+bool Engine::list_loaded(Customer& customer, std::span<const std::uint32_t> departures,
+                         const std::function<void(Slot&)>& pin) {
+  const std::uint32_t home = shard_of(customer.id);
+  ShardLocks locks(shards_);
+  locks.add(home);
+  for (const std::string& alt : customer.more().alt_ids) locks.add(shard_of(alt));
+  Shard& shard = shards_[home];
+  Slot* slot = nullptr;
+  if (const auto known = shard.customers.find(std::string_view(customer.id));
+      known != shard.customers.end()) {
+    slot = *known;
+  } else {
+    const bool is_leaving =
+        std::any_of(shard.leaving.begin(), shard.leaving.end(),
+                    [&](const Slot* gone) { return gone->customer.id == customer.id; });
+    if (is_leaving) return true;
+    if (this->departures(home) != departures[home]) return false;
+    slot = &insert_stored(std::move(customer));
+  }
+  pin(*slot);
+  make_room(locks);
+  return true;
+}
+
+// Lets go of customers of the shards that are held, which were not used for long, while there are
+// too many. The hand goes round: whoever was used since it last came by stays until it comes again.
+void Engine::make_room(ShardLocks& locks) {
+  if (options_.max_loaded == 0 || !is_on_demand_) return;
+  constexpr std::size_t min_per_shard = 2;
+  const std::size_t bound = std::max(min_per_shard, options_.max_loaded >> shard_bits);
+  // Copied: looking for one may take more locks.
+  const std::vector<std::uint32_t> held(locks.held().begin(), locks.held().end());
+  for (const std::uint32_t index : held) {
+    Shard& shard = shards_[index];
+    // Twice around at most: those who must stay do, however many they are.
+    for (std::size_t looks = 2 * shard.loaded.size(); looks > 0 && shard.loaded.size() > bound;
+         --looks) {
+      if (shard.hand >= shard.loaded.size()) shard.hand = 0;
+      Slot& slot = *shard.loaded[shard.hand];
+      if (!slot.used && let_go_of(slot, locks)) continue;
+      slot.used = false;
+      ++shard.hand;
+    }
+  }
+}
+
+// Lets go of a customer, unless it is in use or the store does not have it as it is.
+bool Engine::let_go_of(Slot& slot, ShardLocks& locks) {
+  if (slot.group != 0 || slot.queued || !slot.is_alone()) return false;
+  for (const std::string& alt : slot.customer.more().alt_ids) {
+    if (!locks.try_add(shard_of(alt))) return false;
+  }
+  for (const std::string& alt : slot.customer.more().alt_ids) note_departure(shard_of(alt));
+  note_departure(slot.shard);
+  unlist(slot);
+  return true;
+}
+
+void Engine::forget_leaving(Slot& slot) {
+  std::vector<Slot*>& leaving = shards_[slot.shard].leaving;
+  if (std::erase(leaving, &slot) == 0) return;
+  note_departure(slot.shard);
+  slot.release();
+}
+
+}  // namespace limitr::engine

@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <atomic>
+#include <functional>
+#include <memory>
+#include <span>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "store/store.h"
+
+// A store that fails as it is told to.
+namespace limitr {
+
+// What the store is to do from now on, besides what it is asked.
+struct Faults {
+  std::atomic<int> refuse{0};         // So many commits write nothing, and say so.
+  std::atomic<int> lose_answer{0};    // So many commits write, and nobody learns of it.
+  std::atomic<int> lose_question{0};  // So many commits write nothing, and nobody learns of it.
+  std::atomic<bool> gone{false};      // It cannot be opened, and takes nothing.
+  std::atomic<bool> goes_when_lost{false};  // It is gone after a lost question or answer.
+  std::atomic<int> commits{0};
+  std::atomic<std::size_t> customers{0};  // in all commits
+  std::atomic<bool> cannot_read{false};   // Neither read() nor scan().
+  std::atomic<int> reads{0};
+  std::atomic<int> scans{0};
+  std::function<void()> after_read;  // What comes between the next read() and its answer.
+};
+
+inline bool take(std::atomic<int>& count) {
+  int left = count.load();
+  while (left > 0 && !count.compare_exchange_weak(left, left - 1)) {
+  }
+  return left > 0;
+}
+
+class FaultyStore final : public store::Store {
+public:
+  FaultyStore(std::unique_ptr<Store> under, std::shared_ptr<Faults> faults)
+      : under_(std::move(under)), faults_(std::move(faults)) {}
+
+  Result<store::Opened> open(store::Access access, const store::Owner& owner) override {
+    if (faults_->gone) return unavailable();
+    return under_->open(access, owner);
+  }
+  Result<void> commit(const store::Group& group) override {
+    ++faults_->commits;
+    faults_->customers += group.customers.size();
+    if (faults_->gone || take(faults_->refuse)) return unavailable();
+    const Error unknown{.code = ErrorCode::outcome_unknown, .message = "the connection broke off"};
+    if (take(faults_->lose_question)) {
+      faults_->gone = faults_->goes_when_lost.load();
+      return unknown;
+    }
+    Result<void> written = under_->commit(group);
+    if (take(faults_->lose_answer)) {
+      faults_->gone = faults_->goes_when_lost.load();
+      return unknown;
+    }
+    return written;
+  }
+  Result<std::uint64_t> last_group() override { return under_->last_group(); }
+  Result<std::vector<store::StoredCustomer>> read(std::span<const std::string> ids) override {
+    ++faults_->reads;
+    if (faults_->cannot_read) return unavailable();
+    auto found = under_->read(ids);
+    if (const auto between = std::exchange(faults_->after_read, nullptr)) between();
+    return found;
+  }
+  Result<void> scan(const std::function<bool(store::StoredCustomer)>& visit) override {
+    ++faults_->scans;
+    if (faults_->cannot_read) return unavailable();
+    return under_->scan(visit);
+  }
+  Result<store::Status> status() override { return under_->status(); }
+  Result<void> close() override { return under_->close(); }
+
+private:
+  static Error unavailable() {
+    return {.code = ErrorCode::store_unavailable, .message = "the disk is full"};
+  }
+  const std::unique_ptr<Store> under_;
+  const std::shared_ptr<Faults> faults_;
+};
+
+}  // namespace limitr
