@@ -12,6 +12,11 @@
 #include <utility>
 #include <vector>
 
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -141,6 +146,39 @@ TEST_F(RedisFailures, ReadersComeBackByThemselves) {
       << "nothing was sent";
   server_.start();
   EXPECT_EQ(record_of(*store, "ann"), "A1");
+  EXPECT_EQ(open_own(*store).last_group, 1U);
+}
+
+/// One that nobody listens on now.
+std::uint16_t free_port() {
+  const int listening = ::socket(AF_INET, SOCK_STREAM, 0);
+  ::sockaddr_in address = {};
+  address.sin_family = AF_INET;
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  ::socklen_t size = sizeof address;
+  auto* any = reinterpret_cast<::sockaddr*>(&address);
+  EXPECT_EQ(::bind(listening, any, size), 0);
+  EXPECT_EQ(::getsockname(listening, any, &size), 0);
+  ::close(listening);
+  return ntohs(address.sin_port);
+}
+
+// There, unlike on a Unix socket, what is sent to a server that is gone seems to arrive.
+TEST(RedisOverTcp, WhatIsSentToAServerThatIsGoneWasNotWritten) {
+  const std::uint16_t port = free_port();
+  RedisServer server({"--port", std::to_string(port), "--bind", "127.0.0.1"});
+  const auto options = read_redis_url("redis://127.0.0.1:" + std::to_string(port) + "/1");
+  ASSERT_TRUE(options.ok());
+  const auto store = redis_store(*options);
+  open_own(*store);
+  must_commit(*store, a_group(1, {put("ann", "A1")}));
+  EXPECT_EQ(record_of(*store, "ann"), "A1");
+  server.kill();
+  const auto refused = store->commit(a_group(2, {put("ann", "A2")}));
+  ASSERT_EQ(failure(refused), ErrorCode::store_unavailable);
+  EXPECT_THAT(refused.error().message, HasSubstr("redis://127.0.0.1:" + std::to_string(port)));
+  EXPECT_EQ(failure(store->open(Access::own, an_owner())), ErrorCode::store_unavailable);
+  server.start();
   EXPECT_EQ(open_own(*store).last_group, 1U);
 }
 

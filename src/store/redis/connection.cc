@@ -23,6 +23,9 @@ using std::chrono::steady_clock;
   return {.tv_sec = time.count() / 1000, .tv_usec = time.count() % 1000 * 1000};
 }
 
+/// Of a call that may be made again.
+bool is_passing(int error) { return error == EAGAIN || error == EWOULDBLOCK || error == EINTR; }
+
 std::string text_of(int error) { return std::generic_category().message(error); }
 
 // What the server answers before it has done anything.
@@ -151,12 +154,40 @@ Result<void> Connection::greet(const RedisOptions& options) {
 bool Connection::is_gone() const {
   char byte = 0;
   const auto got = ::recv(context_->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
-  return got >= 0 || (errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR);
+  return got >= 0 || !is_passing(errno);
 }
 
 Error Connection::lost(std::string_view why, bool is_sent) const {
   return {.code = is_sent ? ErrorCode::outcome_unknown : ErrorCode::store_unavailable,
           .message = fmt::format("the connection to `{}` was lost: {}", place_, why)};
+}
+
+// Sends what the socket takes now.
+Result<void> Connection::send_some(std::string_view out, std::size_t& sent) const {
+  const auto put =
+      ::send(context_->fd, out.data() + sent, out.size() - sent, MSG_NOSIGNAL | MSG_DONTWAIT);
+  if (put < 0 && !is_passing(errno)) return lost(text_of(errno), sent > 0);
+  if (put > 0) sent += static_cast<std::size_t>(put);
+  return {};
+}
+
+// Takes what is there now, and the replies that are whole with it.
+Result<void> Connection::receive_some(std::size_t wanted, std::vector<Reply>& replies) {
+  const auto got = ::recv(context_->fd, in_.data(), in_.size(), MSG_DONTWAIT);
+  if (got < 0 && is_passing(errno)) return {};
+  if (got < 0) return lost(text_of(errno), true);
+  if (got == 0) return lost("the server has closed it", true);
+  redisReader* reader = context_->reader;
+  redisReaderFeed(reader, in_.data(), static_cast<std::size_t>(got));
+  while (replies.size() < wanted) {
+    void* reply = nullptr;
+    if (redisReaderGetReply(reader, &reply) != REDIS_OK) {
+      return lost(fmt::format("what answers is no Redis server ({})", reader->errstr), true);
+    }
+    if (!reply) break;
+    replies.emplace_back(static_cast<redisReply*>(reply));
+  }
+  return {};
 }
 
 Result<std::vector<Reply>> Connection::run(std::span<const Command> commands, Millis longer) {
@@ -166,51 +197,27 @@ Result<std::vector<Reply>> Connection::run(std::span<const Command> commands, Mi
   out.reserve(bytes);
   for (const Command& command : commands) command.append_to(out);
   // A second more for every 8 MB.
-  const auto deadline =
-      steady_clock::now() + timeout_ + longer + Millis(static_cast<std::int64_t>(bytes / 8'000));
+  const Millis timeout = timeout_ + longer + Millis(static_cast<std::int64_t>(bytes / 8'000));
+  const auto deadline = steady_clock::now() + timeout;
   std::vector<Reply> replies;
   if (commands.empty()) return replies;
   if (is_gone()) return lost("the server has closed it", false);
   std::size_t sent = 0;
-  std::string in(16'384, '\0');
   while (replies.size() < commands.size()) {
     const auto left = std::chrono::ceil<Millis>(deadline - steady_clock::now());
     ::pollfd ready = {.fd = context_->fd, .events = POLLIN, .revents = 0};
     if (sent < out.size()) ready.events |= POLLOUT;
     const int polled = left.count() > 0 ? ::poll(&ready, 1, static_cast<int>(left.count())) : 0;
-    if (polled < 0 && errno == EINTR) continue;
-    if (polled < 0) return lost(text_of(errno), sent > 0);
-    if (polled == 0) {
-      return lost(fmt::format("no answer within {} ms", (timeout_ + longer).count()), sent > 0);
-    }
-    if (ready.revents & POLLOUT) {
-      const auto put =
-          ::send(context_->fd, out.data() + sent, out.size() - sent, MSG_NOSIGNAL | MSG_DONTWAIT);
-      if (put < 0 && errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR) {
-        return lost(text_of(errno), sent > 0);
-      }
-      if (put > 0) sent += static_cast<std::size_t>(put);
-    }
-    if (!(ready.revents & ~POLLOUT)) continue;
-    const auto got = ::recv(context_->fd, in.data(), in.size(), MSG_DONTWAIT);
-    if (got < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR)) continue;
-    if (got < 0) return lost(text_of(errno), sent > 0);
-    if (got == 0) return lost("the server has closed it", sent > 0);
-    if (redisReaderFeed(context_->reader, in.data(), static_cast<std::size_t>(got)) != REDIS_OK) {
-      return lost(context_->reader->errstr, sent > 0);
-    }
-    while (replies.size() < commands.size()) {
-      void* reply = nullptr;
-      if (redisReaderGetReply(context_->reader, &reply) != REDIS_OK) {
-        return lost(fmt::format("what answers is no Redis server ({})", context_->reader->errstr),
-                    sent > 0);
-      }
-      if (!reply) break;
-      replies.emplace_back(static_cast<redisReply*>(reply));
-    }
-    if (static_cast<std::size_t>(got) == in.size() && in.size() < 1'048'576) {
-      in.resize(in.size() * 4);
-    }
+    if (polled < 0 && !is_passing(errno)) return lost(text_of(errno), sent > 0);
+    if (polled == 0) return lost(fmt::format("no answer within {} ms", timeout.count()), sent > 0);
+    if (polled < 0) continue;
+    Result<void> moved;
+    if (ready.revents & POLLOUT) moved = send_some(out, sent);
+    if (moved.ok() && (ready.revents & ~POLLOUT)) moved = receive_some(commands.size(), replies);
+    if (moved.ok()) continue;
+    Error error = std::move(moved).error();
+    if (sent == 0) error.code = ErrorCode::store_unavailable;
+    return error;
   }
   return replies;
 }

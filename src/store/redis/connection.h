@@ -93,11 +93,14 @@ private:
   Connection(redisContext* context, const RedisOptions& options);
   Result<void> greet(const RedisOptions& options);
   bool is_gone() const;
+  Result<void> send_some(std::string_view out, std::size_t& sent) const;
+  Result<void> receive_some(std::size_t wanted, std::vector<Reply>& replies);
   Error lost(std::string_view why, bool is_sent) const;
 
   std::unique_ptr<redisContext, Free> context_;
   Millis timeout_;
   std::string place_;
+  std::string in_ = std::string(65'536, '\0');  // What was received last.
 };
 
 /// "redis://db1:6379/0", without user and password.

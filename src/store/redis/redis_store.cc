@@ -520,32 +520,42 @@ private:
                                             "during {} ms",
                                             session.place(), scan_lease.count())};
       }
-      // Those that are there, and those that were removed since: two lists in the order of IDs,
-      // each of which may go on behind its last one.
-      std::vector<Value> rows;
-      std::optional<std::string_view> end;
-      for (const std::size_t list : {std::size_t{1}, std::size_t{2}}) {
-        const Value some = (*page)[list];
-        for (std::size_t i = 0; i < some.size(); ++i) rows.push_back(some[i]);
-        if (some.size() < page_size) continue;
-        const std::string_view last = some[some.size() - 1][0].text();
-        end = end ? std::min(*end, last) : last;
-      }
-      std::ranges::stable_sort(rows, {}, [](const Value& row) { return row[0].text(); });
-      std::optional<std::string_view> before;
-      for (const Value& row : rows) {
-        const std::string_view id = row[0].text();
-        if (end && id > *end) break;
-        if (before == id || row.size() != 3) continue;
-        before = id;
-        if (!visit(redis::read_customer_row(id, row[1].text(), row[2], session.place()))) {
-          return {};
-        }
-      }
+      const std::optional<std::string> end = visit_page(*page, session.place(), visit);
       is_last = !end;
-      if (end) from = fmt::format("({}", *end);
+      if (end) from = "(" + *end;
     }
     return {};
+  }
+
+  /// Visits the customers of a page, which are two lists in the order of IDs: those that are there,
+  /// and those that were removed since. Gives up to where both reach; none where nothing is left,
+  /// or wanted.
+  static std::optional<std::string> visit_page(const Answer& page, const std::string& place,
+                                               const std::function<bool(StoredCustomer)>& visit) {
+    std::vector<Value> rows;
+    std::optional<std::string> end;
+    for (const std::size_t list : {std::size_t{1}, std::size_t{2}}) {
+      const Value some = page[list];
+      for (std::size_t i = 0; i < some.size(); ++i) {
+        if (some[i].size() > 0) rows.push_back(some[i]);
+      }
+      if (some.size() < page_size) continue;
+      const std::string last(rows.back()[0].text());
+      end = end ? std::min(*end, last) : last;
+    }
+    std::ranges::stable_sort(rows, {}, [](const Value& row) { return row[0].text(); });
+    std::optional<std::string_view> before;
+    for (const Value& row : rows) {
+      const std::string_view id = row[0].text();
+      if (end && id > *end) break;
+      // One that was made since is named without its row.
+      if (before == id || row.size() != 3) continue;
+      before = id;
+      if (!visit(redis::read_customer_row(id, row[1].text(), row[2], place))) {
+        return std::nullopt;
+      }
+    }
+    return end;
   }
 
   Result<Status> status_of(Session& session) const {

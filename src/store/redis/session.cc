@@ -65,50 +65,51 @@ Command Session::call(Script script) const {
   return command;
 }
 
+// Adds the answers up to one that says that the script is missing, and gives whether one does.
+Result<bool> Session::take(std::vector<Reply> replies, std::vector<Answer>& answers) const {
+  const auto is_done = [](const Reply& reply) { return !reply.value().is_error(); };
+  for (auto reply = replies.begin(); reply != replies.end(); ++reply) {
+    const Value value = reply->value();
+    if (value.is_error()) {
+      // Those behind it ran all the same, unless they failed too.
+      const bool any_behind = std::any_of(reply, replies.end(), is_done);
+      if (says(value, "NOSCRIPT") && !any_behind) return true;
+      Error error = error_of(value, place());
+      if (any_behind || !answers.empty()) error.code = ErrorCode::outcome_unknown;
+      return error;
+    }
+    if (!value.is_list() || value.size() == 0) {
+      return Error{.code = ErrorCode::outcome_unknown,
+                   .message = fmt::format("`{}` answers a script with what is no answer", place())};
+    }
+    answers.emplace_back(std::move(*reply));
+  }
+  return false;
+}
+
 Result<std::vector<Answer>> Session::run(Script script, std::vector<Command> calls, Millis longer) {
   std::vector<Answer> answers;
-  bool is_loaded = false;
-  while (answers.size() < calls.size()) {
-    Result<std::vector<Reply>> replies =
-        connection_->run(std::span(calls).subspan(answers.size()), longer);
-    const bool any_done = !answers.empty();
-    if (!replies.ok()) {
-      Error error = std::move(replies).error();
-      if (any_done) error.code = ErrorCode::outcome_unknown;
-      return error;
-    }
-    const auto is_done = [](const Reply& reply) { return !reply.value().is_error(); };
-    bool is_missing = false;
-    for (auto reply = replies->begin(); reply != replies->end(); ++reply) {
-      const Value value = reply->value();
-      if (value.is_error()) {
-        // Those behind it ran all the same, unless they failed too.
-        const bool any_behind = std::any_of(reply, replies->end(), is_done);
-        is_missing = says(value, "NOSCRIPT") && !is_loaded && !any_behind;
-        if (is_missing) break;
-        Error error = error_of(value, place());
-        if (any_behind || !answers.empty()) error.code = ErrorCode::outcome_unknown;
-        return error;
-      }
-      if (!value.is_list() || value.size() == 0) {
-        return Error{
-            .code = ErrorCode::outcome_unknown,
-            .message = fmt::format("`{}` answers a script with what is no answer", place())};
-      }
-      answers.emplace_back(std::move(*reply));
-    }
-    if (!is_missing) break;
-    is_loaded = true;
+  // Nothing that was done before is undone by what fails now.
+  const auto failed = [&](Error error) {
+    if (!answers.empty()) error.code = ErrorCode::outcome_unknown;
+    return error;
+  };
+  for (const bool is_again : {false, true}) {
+    auto replies = connection_->run(std::span(calls).subspan(answers.size()), longer);
+    if (!replies.ok()) return failed(std::move(replies).error());
+    const Result<bool> is_missing = take(*std::move(replies), answers);
+    if (!is_missing.ok()) return is_missing.error();
+    if (!*is_missing) return answers;
+    if (is_again) break;
     if (auto loaded = load_scripts(); !loaded.ok()) {
       Error error = std::move(loaded).error();
-      error.code = answers.empty() ? ErrorCode::store_unavailable : ErrorCode::outcome_unknown;
-      return error;
+      error.code = ErrorCode::store_unavailable;
+      return failed(std::move(error));
     }
   }
-  if (answers.size() == calls.size()) return answers;
-  return Error{
-      .code = ErrorCode::outcome_unknown,
-      .message = fmt::format("`{}` forgets the script {}", place(), static_cast<int>(script))};
+  return failed(
+      {.code = ErrorCode::store_unavailable,
+       .message = fmt::format("`{}` forgets the script {}", place(), static_cast<int>(script))});
 }
 
 Result<Answer> Session::run(Script script, Command call, Millis longer) {

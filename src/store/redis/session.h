@@ -62,6 +62,7 @@ private:
   Session(std::unique_ptr<Connection> connection, const RedisOptions& options);
 
   Result<void> load_scripts();
+  Result<bool> take(std::vector<Reply> replies, std::vector<Answer>& answers) const;
   Result<std::string> info(std::string_view section);
   Result<void> refuse_what_is_not_fit();
 
