@@ -51,14 +51,13 @@ Error failed(const std::string& path) {
 }
 
 Result<std::string> read_all(FileSystem& files, int file, const std::string& path) {
-  constexpr std::size_t block = std::size_t{1} << 20U;
-  const Mark mark = mark_of(file);
+  constexpr std::size_t more = 4'096;
+  const auto known = static_cast<std::size_t>(mark_of(file).size);
   std::string text;
-  text.reserve(static_cast<std::size_t>(mark.size) + 1);
+  text.reserve(known + more);
   for (std::size_t size = 0;;) {
-    // The size that it says first, then until its end: it may grow meanwhile.
-    const auto known = static_cast<std::size_t>(mark.size);
-    text.resize(size + (known > size ? known - size : block));
+    // As much as there is said to be, then until its end: it may grow meanwhile.
+    text.resize(size + (known > size ? known - size : more));
     const ::ssize_t count =
         files.read(file, text.data() + size, text.size() - size, static_cast<::off_t>(size));
     if (count < 0 && errno == EINTR) continue;
