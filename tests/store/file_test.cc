@@ -109,18 +109,25 @@ void use(Limitr& limitr) {
   ASSERT_TRUE(limitr.delete_customer("gone").ok());
 }
 
+/// An export, its requests in an order of their own: an engine has its customers in none.
+Json in_order(const std::string& exported) {
+  Json json = Json::parse(exported);
+  Json& requests = json.at("requests");
+  std::sort(requests.begin(), requests.end());
+  json.erase("store");
+  return json;
+}
+
 TEST_F(FileStoreTest, AfterClosingTheJsonAloneIsCompleteAndLoads) {
   auto kept = Limitr::open(policy, kept_at(path_));
   ASSERT_TRUE(kept.ok()) << kept.error().to_string();
   use(*kept);
-  const Json exported = Json::parse(*kept->export_state());
+  const Json exported = in_order(*kept->export_state());
   ASSERT_EQ(exported.at("requests").size(), 20U);
   ASSERT_TRUE(kept->close().ok());
   EXPECT_FALSE(fs::exists(journal_));
 
-  Json file = Json::parse(bytes_of(path_));
-  file.erase("store");
-  for (Json& request : file.at("requests")) EXPECT_TRUE(request.contains("at"));
+  const Json file = in_order(bytes_of(path_));
   for (const char* member : {"format", "customers", "estimates", "requests"}) {
     EXPECT_EQ(file.at(member), exported.at(member));
   }
@@ -129,7 +136,7 @@ TEST_F(FileStoreTest, AfterClosingTheJsonAloneIsCompleteAndLoads) {
   ASSERT_TRUE(report.ok()) << report.error().to_string();
   EXPECT_EQ(report->loaded, 2U);
   EXPECT_TRUE(report->refused.empty());
-  EXPECT_EQ(Json::parse(*plain->export_state()), exported);
+  EXPECT_EQ(in_order(*plain->export_state()), exported);
   CallOptions again;
   again.request = "call 3";
   EXPECT_TRUE(plain->allow("org", "chat", 1, again)->repeated);
@@ -143,7 +150,7 @@ TEST_F(FileStoreTest, AnExportBecomesAStore) {
   for (int i = 0; i < 2; ++i) {  // Once as it was exported, once as it was written anew.
     auto kept = Limitr::open(policy, kept_at(path_));
     ASSERT_TRUE(kept.ok()) << kept.error().to_string();
-    EXPECT_EQ(Json::parse(*kept->export_state()), Json::parse(exported));
+    EXPECT_EQ(in_order(*kept->export_state()), in_order(exported));
   }
 }
 
