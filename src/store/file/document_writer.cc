@@ -64,7 +64,11 @@ private:
   }
 
   void write_customers() {
-    text_ = fmt::format(R"({{"format":{},"customers":{{)", portable_format);
+    std::size_t size = 0;
+    for (const auto& [id, kept] : contents_.customers())
+      size += id.size() + kept->record.size() + 8;
+    text_.reserve(size + size / 4);
+    text_ += fmt::format(R"({{"format":{},"customers":{{)", portable_format);
     const char* divider = "\n";
     for (const auto& [id, kept] : contents_.customers()) {
       Place& place = records_.emplace_back();

@@ -114,6 +114,7 @@ Result<std::unique_ptr<Writer>> Writer::open(FileSystem& files, const std::strin
   }
   damage = std::move(pair->damage);
   contents = std::move(pair->contents);
+  pair = Pair();  // The files' texts are no longer wanted, and another is about to be made.
   ++contents.epoch;
   contents.owner = owner;
   std::unique_ptr<Writer> writer(new Writer(files, path));
