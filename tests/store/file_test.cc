@@ -101,8 +101,9 @@ void use(Limitr& limitr) {
   ASSERT_TRUE(limitr.create_customer("org", {}).ok());
   ASSERT_TRUE(limitr.create_customer("ann", {.refs = {{"org"}}, .alts = {"ann@x", "a"}}).ok());
   for (int i = 0; i < 20; ++i) {
+    const std::string request = "call " + std::to_string(i);
     CallOptions call;
-    call.request = "call " + std::to_string(i);
+    call.request = request;
     ASSERT_TRUE(limitr.allow(i % 2 == 0 ? "a" : "org", "chat", 1, call).ok());
   }
   ASSERT_TRUE(limitr.create_customer("gone", {}).ok());
