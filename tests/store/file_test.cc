@@ -4,9 +4,11 @@
 #include <cstdio>
 #include <filesystem>
 #include <fstream>
+#include <functional>
 #include <iterator>
 #include <string>
 #include <thread>
+#include <utility>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -326,7 +328,9 @@ TEST_F(FileStoreTest, NothingAnsweredIsLostBetweenAStaleOwnerAndItsSuccessors) {
   for (int round = 0; round < 5; ++round) {
     std::atomic<bool> has_begun = false;
     std::thread stale([&] {
-      while (owner->commit(a_group(last + 1, {put("ann", std::to_string(last + 1))})).ok()) {
+      for (int i = 0; i < 20'000; ++i) {
+        const auto group = a_group(last + 1, {put("ann", std::to_string(last + 1))});
+        if (!owner->commit(group).ok()) break;
         ++last;
         has_begun = true;
       }
@@ -408,6 +412,40 @@ TEST_F(FileStoreTest, AReaderBesideTheOwnerSeesWholeGroupsAlsoOverFolds) {
   }
   done = true;
   reader.join();
+}
+
+/// Does something once, when a file that ends so is about to be opened.
+class Between final : public file::FileSystem {
+public:
+  Between(std::string suffix, std::function<void()> act)
+      : suffix_(std::move(suffix)), act_(std::move(act)) {}
+
+  int open(const std::string& path, int flags) override {
+    if (act_ && path.ends_with(suffix_)) std::exchange(act_, nullptr)();
+    return FileSystem::open(path, flags);
+  }
+
+private:
+  const std::string suffix_;
+  std::function<void()> act_;
+};
+
+// The JSON that it has open is the old one then, and the journal gone or a new one.
+TEST_F(FileStoreTest, AReaderThatMeetsTheOwnerBetweenTheFilesLooksAgain) {
+  const auto store = at(path_);
+  for (const bool reopens : {false, true}) {
+    const std::uint64_t last = open_own(*store).last_group;
+    must_commit(*store, a_group(last + 1, {put("ann", std::to_string(last + 1))}));
+    Between files(".journal", [&] {
+      EXPECT_TRUE(store->close().ok());
+      if (reopens) open_own(*store);
+    });
+    const auto reader = file_store({.path = path_, .files = &files});
+    const auto opened = reader->open(Access::read, an_owner());
+    ASSERT_TRUE(opened.ok()) << opened.error().to_string();
+    EXPECT_EQ(opened->last_group, last + 1);
+    EXPECT_EQ(record_of(*reader, "ann"), std::to_string(last + 1));
+  }
 }
 
 TEST_F(FileStoreTest, AJournalThatWasFoldedBeforeItsProcessDiedSaysNothingMore) {
