@@ -5,6 +5,7 @@
 
 #include <fmt/format.h>
 
+#include "store/file/file_store.h"
 #include "store/memory_store.h"
 
 #ifdef LIMITR_REDIS
@@ -17,14 +18,20 @@
 namespace limitr {
 namespace {
 
+Error no_file(std::string_view url) {
+  return {.code = ErrorCode::invalid_argument, .message = fmt::format("`{}` names no file", url)};
+}
+
+Result<std::unique_ptr<store::Store>> file_at(std::string_view url, std::string_view path) {
+  if (path.empty()) return no_file(url);
+  return store::file_store({.path = std::string(path)});
+}
+
 #ifdef LIMITR_SQLITE
 Result<std::unique_ptr<store::Store>> sqlite_at(std::string_view url, std::string_view path,
                                                 bool accept_weaker) {
-  if (!path.empty()) {
-    return store::sqlite_store({.path = std::string(path), .accept_weaker = accept_weaker});
-  }
-  return Error{.code = ErrorCode::invalid_argument,
-               .message = fmt::format("`{}` names no file", url)};
+  if (path.empty()) return no_file(url);
+  return store::sqlite_store({.path = std::string(path), .accept_weaker = accept_weaker});
 }
 #endif
 
@@ -50,6 +57,7 @@ Result<std::unique_ptr<store::Store>> store_at(std::string_view url, bool accept
   }
   const std::string_view rest = url.substr(colon + 1);
   if (kind == "memory") return store::memory_store(std::string(rest));
+  if (kind == "file") return file_at(url, rest);
 #ifdef LIMITR_SQLITE
   if (kind == "sqlite") return sqlite_at(url, rest, accept_weaker);
 #endif

@@ -7,6 +7,7 @@
 #include <random>
 #include <utility>
 
+#include "store/file/file_store.h"
 #include "store/memory_store.h"
 #include "store/sqlite/sqlite_store.h"
 
@@ -30,6 +31,14 @@ private:
 
   const std::string name_ = next_name();
   const std::unique_ptr<Store> keeper_ = memory_store(name_);  // What is kept lives with a store.
+};
+
+class FilePlace final : public Place {
+public:
+  std::unique_ptr<Store> store() override { return file_store({.path = folder_.file("s.json")}); }
+
+private:
+  const Folder folder_;
 };
 
 class SqlitePlace final : public Place {
@@ -84,6 +93,9 @@ std::vector<Backend> backends() {
        .make = [] { return std::make_unique<MemoryPlace>(); },
        .outlives_process = false,
        .is_shared = true},
+      {.name = "file",
+       .make = [] { return std::make_unique<FilePlace>(); },
+       .outlives_process = true},
       {.name = "sqlite",
        .make = [] { return std::make_unique<SqlitePlace>(); },
        .outlives_process = true},
