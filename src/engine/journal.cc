@@ -109,6 +109,7 @@ Result<void> Journal::open() {
   Result<store::Opened> opened = store_->open(store::Access::own, owner_);
   if (!opened.ok()) return std::move(opened).error();
   base_ = opened->last_group;
+  if (opened->weaker) engine_.log("the store may lose what it has taken: " + *opened->weaker);
   for (const Error& damage : opened->damage) engine_.log(damage.to_string());
   std::optional<Error> refused;
   const auto visit = [&](store::StoredCustomer stored) {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "store/memory_store.h"
 
+#include <atomic>
 #include <map>
 #include <mutex>
 #include <utility>
@@ -21,7 +22,14 @@ struct Memory {
   std::uint64_t epoch = 0;
   std::optional<Owner> owner;
   std::map<const Store*, Owner> sharers;
+  // Writer -> the numbers of its last transactions -> the versions that they were answered with.
+  std::map<std::uint64_t, std::map<std::uint64_t, std::vector<std::uint64_t>>> written;
 };
+
+std::uint64_t next_writer() {
+  static std::atomic<std::uint64_t> last = 0;
+  return ++last;
+}
 
 std::shared_ptr<Memory> memory_of(const std::string& name) {
   static std::mutex mutex;
@@ -36,7 +44,11 @@ std::shared_ptr<Memory> memory_of(const std::string& name) {
 class MemoryStore final : public Store {
 public:
   explicit MemoryStore(std::shared_ptr<Memory> memory) : memory_(std::move(memory)) {}
-  ~MemoryStore() override { release(); }
+  ~MemoryStore() override {
+    release();
+    const std::lock_guard lock(memory_->mutex);
+    memory_->written.erase(writer_);
+  }
 
   Result<Opened> open(Access access, const Owner& owner) override {
     const std::lock_guard lock(memory_->mutex);
@@ -47,6 +59,7 @@ public:
                                           memory_->owner->process, memory_->owner->host)};
     }
     memory_->sharers.erase(this);
+    if (access != Access::own && is_ours) let_go();
     if (access == Access::own && !memory_->sharers.empty()) {
       const Owner& other = memory_->sharers.begin()->second;
       return Error{.code = ErrorCode::store_owned,
@@ -81,6 +94,11 @@ public:
   Result<std::vector<Exchanged>> exchange(std::span<const Transaction> transactions) override {
     const std::lock_guard lock(memory_->mutex);
     if (!memory_->sharers.contains(this)) return not_open();
+    if (transactions.size() > most_transactions) {
+      return Error{.code = ErrorCode::invalid_argument,
+                   .message = fmt::format("{} transactions are more than the {} of one exchange",
+                                          transactions.size(), most_transactions)};
+    }
     std::vector<Exchanged> all;
     for (const Transaction& transaction : transactions) all.push_back(exchange_one(transaction));
     return all;
@@ -146,6 +164,10 @@ private:
   }
 
   Exchanged exchange_one(const Transaction& transaction) {
+    auto& written = memory_->written[writer_];
+    if (const auto before = written.find(transaction.number); before != written.end()) {
+      return {.is_written = true, .versions = before->second};
+    }
     Exchanged exchanged;
     for (const Part& part : transaction.parts) {
       const StoredCustomer* now = find(part.id);
@@ -165,6 +187,8 @@ private:
       }
       exchanged.versions.push_back(version);
     }
+    written[transaction.number] = exchanged.versions;
+    if (written.size() > most_transactions) written.erase(written.begin());
     return exchanged;
   }
 
@@ -191,12 +215,17 @@ private:
 
   void release() {
     const std::lock_guard lock(memory_->mutex);
-    if (epoch_ != 0 && epoch_ == memory_->epoch) memory_->owner.reset();
+    let_go();
     memory_->sharers.erase(this);
+  }
+
+  void let_go() {
+    if (epoch_ != 0 && epoch_ == memory_->epoch) memory_->owner.reset();
     epoch_ = 0;
   }
 
   const std::shared_ptr<Memory> memory_;
+  const std::uint64_t writer_ = next_writer();
   std::uint64_t epoch_ = 0;  // ours, while we own it
 };
 

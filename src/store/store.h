@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <optional>
@@ -86,6 +87,9 @@ struct Part {
   std::optional<CustomerWrite> write = {};  ///< None: it stays, but must still be what it was.
 };
 
+/// How many transactions there may be in one exchange().
+inline constexpr std::size_t most_transactions = 4'096;
+
 /// What is written as one, if all its parts are still what they were.
 struct Transaction {
   std::uint64_t number = 0;  ///< Above those of every transaction of this store object before.
@@ -110,6 +114,8 @@ struct Opened {
   std::optional<std::string> estimates;
   std::optional<std::string> policy;
   std::vector<Error> damage = {};  ///< data_corrupt: texts that are not what was written.
+  /// What it is set to keep less of than was asked for, where that was accepted.
+  std::optional<std::string> weaker = {};
   /// How often renew() is wanted; 0: never.
   Millis renew_every{0};
 };
@@ -124,6 +130,7 @@ struct Status {
   std::uint64_t bytes = 0;   ///< What it takes in the file system or the server, as far as known.
   std::uint32_t schema = 0;  ///< The version of its tables or files.
   std::string software;      ///< The version of what stands behind it.
+  std::optional<std::string> weaker;  ///< As in Opened.
 };
 
 /// Errors of every function that returns a Result: store_unavailable: nothing of the call was
@@ -152,7 +159,9 @@ public:
   /// customer that is written gets a version above its last, and one that is made never gets one
   /// that another of its ID had before. Errors also: outcome_unknown: any of them was written or
   /// not. The same transactions, given again after reopening, tell: one whose number was written
-  /// already is answered so, and not written again.
+  /// already is answered so, and not written again, whatever others have written since. That is
+  /// known of as many of the last numbers as there may be transactions in one exchange; with more
+  /// than those it is invalid_argument.
   virtual Result<std::vector<Exchanged>> exchange(std::span<const Transaction> transactions);
   /// Tells the store that its owner, or sharer, is alive. Errors also: store_fenced.
   virtual Result<void> renew() { return {}; }

@@ -51,7 +51,8 @@ std::vector<Backend> backends() {
   return {
       {.name = "memory",
        .make = [] { return std::make_unique<MemoryPlace>(); },
-       .outlives_process = false},
+       .outlives_process = false,
+       .is_shared = true},
       {.name = "sqlite",
        .make = [] { return std::make_unique<SqlitePlace>(); },
        .outlives_process = true},
@@ -61,6 +62,12 @@ std::vector<Backend> backends() {
 std::vector<Backend> backends_that_outlive_process() {
   std::vector<Backend> all = backends();
   std::erase_if(all, [](const Backend& backend) { return !backend.outlives_process; });
+  return all;
+}
+
+std::vector<Backend> backends_that_are_shared() {
+  std::vector<Backend> all = backends();
+  std::erase_if(all, [](const Backend& backend) { return !backend.is_shared; });
   return all;
 }
 

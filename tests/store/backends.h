@@ -41,7 +41,8 @@ public:
 struct Backend {
   std::string name;
   std::function<std::unique_ptr<Place>()> make;
-  bool outlives_process;  ///< What is written is there for the next process.
+  bool outlives_process;   ///< What is written is there for the next process.
+  bool is_shared = false;  ///< Several engines may write to it.
 };
 
 inline std::ostream& operator<<(std::ostream& out, const Backend& backend) {
@@ -50,6 +51,7 @@ inline std::ostream& operator<<(std::ostream& out, const Backend& backend) {
 
 std::vector<Backend> backends();
 std::vector<Backend> backends_that_outlive_process();
+std::vector<Backend> backends_that_are_shared();
 
 inline std::string backend_name(const ::testing::TestParamInfo<Backend>& info) {
   return info.param.name;
