@@ -7,6 +7,9 @@
 
 #include "store/memory_store.h"
 
+#ifdef LIMITR_POSTGRES
+#include "store/postgres/postgres_store.h"
+#endif
 #ifdef LIMITR_SQLITE
 #include "store/sqlite/sqlite_store.h"
 #endif
@@ -41,8 +44,14 @@ Result<std::unique_ptr<store::Store>> store_at(std::string_view url, bool accept
 #ifdef LIMITR_SQLITE
   if (kind == "sqlite") return sqlite_at(url, rest, accept_weaker);
 #endif
+#ifdef LIMITR_POSTGRES
+  if (kind == "postgres" || kind == "postgresql") {
+    return store::postgres_store({.url = std::string(url), .accept_weaker = accept_weaker});
+  }
+#endif
+  // The rest of the URL may hold a password.
   return Error{.code = ErrorCode::invalid_argument,
-               .message = fmt::format("`{}`: there is no store of the kind `{}`", url, kind)};
+               .message = fmt::format("there is no store of the kind `{}`", kind)};
 }
 
 }  // namespace limitr

@@ -10,6 +10,11 @@
 #include "store/memory_store.h"
 #include "store/sqlite/sqlite_store.h"
 
+#ifdef LIMITR_POSTGRES
+#include "postgres_server.h"
+#include "store/postgres/postgres_store.h"
+#endif
+
 namespace limitr::store {
 namespace {
 
@@ -35,6 +40,32 @@ private:
   const Folder folder_;
 };
 
+#ifdef LIMITR_POSTGRES
+class PostgresPlace final : public Place {
+public:
+  explicit PostgresPlace(Millis lease)
+      : url_(PostgresServer::shared().url("&schema=" + next_schema() +
+                                          "&lease=" + std::to_string(lease.count()))) {}
+
+  std::unique_ptr<Store> store() override { return postgres_store({.url = url_}); }
+
+private:
+  static std::string next_schema() {
+    static int number = 0;
+    return "place_" + std::to_string(++number);
+  }
+
+  const std::string url_;
+};
+
+Backend postgres_backend(Millis lease) {
+  return {.name = "postgres",
+          .make = [lease] { return std::make_unique<PostgresPlace>(lease); },
+          .outlives_process = true,
+          .is_shared = true};
+}
+#endif
+
 }  // namespace
 
 Folder::Folder() {
@@ -56,12 +87,21 @@ std::vector<Backend> backends() {
       {.name = "sqlite",
        .make = [] { return std::make_unique<SqlitePlace>(); },
        .outlives_process = true},
+#ifdef LIMITR_POSTGRES
+      postgres_backend(Millis(10'000)),
+#endif
   };
 }
 
 std::vector<Backend> backends_that_outlive_process() {
   std::vector<Backend> all = backends();
   std::erase_if(all, [](const Backend& backend) { return !backend.outlives_process; });
+#ifdef LIMITR_POSTGRES
+  // Whoever comes after one that was killed waits for the end of its lease.
+  for (Backend& backend : all) {
+    if (backend.name == "postgres") backend = postgres_backend(Millis(100));
+  }
+#endif
   return all;
 }
 
