@@ -137,33 +137,41 @@ constexpr const char* write_customers = R"(CREATE FUNCTION {s}.write_customers(
 LANGUAGE plpgsql AS $$
 DECLARE
   removed integer[];
-  changed integer[];
+  done integer[];
+  others integer[];
 BEGIN
   removed := array_positions(records, NULL);
   IF cardinality(removed) > 0 THEN
     PERFORM {s}.remove_customers(
       ARRAY(SELECT families[i] FROM unnest(removed) i), ARRAY(SELECT ids[i] FROM unnest(removed) i));
   END IF;
-  SELECT array_agg(w.n::integer) INTO changed
-    FROM unnest(families, ids, records, alt_lists) WITH ORDINALITY AS w(family, id, record, alts, n)
-    LEFT JOIN {s}.customers c ON c.family = w.family AND c.id = w.id
-   WHERE w.record IS NOT NULL AND coalesce(c.alt_ids, '{}') <> w.alts::text[];
-  IF changed IS NOT NULL THEN
+  -- Most are there already, with the alternate IDs that they had.
+  WITH updated AS (
+    UPDATE {s}.customers c
+       SET version = group_number, record = w.record, checksum = w.sum # group_number
+      FROM unnest(families, ids, records, alt_lists, sums) WITH ORDINALITY
+           AS w(family, id, record, alts, sum, n)
+     WHERE w.record IS NOT NULL AND c.family = w.family AND c.id = w.id
+       AND c.alt_ids = w.alts::text[]
+    RETURNING w.n::integer)
+  SELECT array_agg(n) INTO done FROM updated;
+  IF cardinality(done) + cardinality(removed) IS DISTINCT FROM cardinality(ids) THEN
+    others := ARRAY(SELECT i FROM generate_subscripts(ids, 1) i WHERE records[i] IS NOT NULL
+                    EXCEPT SELECT unnest(done));
     PERFORM {s}.put_alt_ids(
-      ARRAY(SELECT families[i] FROM unnest(changed) i), ARRAY(SELECT ids[i] FROM unnest(changed) i),
+      ARRAY(SELECT families[i] FROM unnest(others) i), ARRAY(SELECT ids[i] FROM unnest(others) i),
       array_agg(a.family), array_agg(a.alt), array_agg(families[a.n]), array_agg(ids[a.n]),
       array_agg(a.sum))
       FROM unnest(alt_of, alt_families, alts, alt_sums) AS a(n, family, alt, sum)
-     WHERE a.n = ANY (changed);
+     WHERE a.n IN (SELECT unnest(others));
+    INSERT INTO {s}.customers AS c (family, id, full_id, version, record, alt_ids, checksum)
+    SELECT families[i], ids[i], full_ids[i], group_number, records[i], alt_lists[i]::text[],
+           sums[i] # group_number
+      FROM unnest(others) i
+    ON CONFLICT (family, id) DO UPDATE
+       SET full_id = excluded.full_id, version = excluded.version, record = excluded.record,
+           alt_ids = excluded.alt_ids, checksum = excluded.checksum;
   END IF;
-  INSERT INTO {s}.customers AS c (family, id, full_id, version, record, alt_ids, checksum)
-  SELECT w.family, w.id, w.full_id, group_number, w.record, w.alts::text[], w.sum # group_number
-    FROM unnest(families, ids, full_ids, records, alt_lists, sums)
-         AS w(family, id, full_id, record, alts, sum)
-   WHERE w.record IS NOT NULL
-  ON CONFLICT (family, id) DO UPDATE
-     SET full_id = excluded.full_id, version = excluded.version, record = excluded.record,
-         alt_ids = excluded.alt_ids, checksum = excluded.checksum;
   DELETE FROM {s}.requests r USING unnest(families, ids, first_requests) AS w(family, id, first)
    WHERE w.first > 0 AND r.family = w.family AND r.customer = w.id AND r.number < w.first;
 END $$)";
