@@ -60,13 +60,25 @@ void fail(const std::string& what, const std::string& log) {
   std::abort();
 }
 
-::pid_t parent_of(::pid_t process) {
+/// What /proc says of a process after its name: " S 4711 ..."; empty where there is none.
+std::string state_of(::pid_t process) {
   std::ifstream in("/proc/" + std::to_string(process) + "/stat");
   std::string text;
   std::getline(in, text);
   const std::size_t name_end = text.rfind(')');
-  if (name_end == std::string::npos) return -1;
-  return static_cast<::pid_t>(std::strtol(text.c_str() + name_end + 4, nullptr, 10));
+  return name_end == std::string::npos ? "" : text.substr(name_end + 1);
+}
+
+::pid_t parent_of(::pid_t process) {
+  const std::string state = state_of(process);
+  if (state.empty()) return -1;
+  return static_cast<::pid_t>(std::strtol(state.c_str() + 3, nullptr, 10));
+}
+
+/// It may be left for its parent to take note of, but does nothing any more.
+bool is_gone(::pid_t process) {
+  const std::string state = state_of(process);
+  return state.empty() || state.starts_with(" Z") || state.starts_with(" X");
 }
 
 }  // namespace
@@ -142,7 +154,7 @@ void PostgresServer::kill() {
   ::waitpid(postmaster_, nullptr, 0);
   // Whoever is left of the old server keeps a new one from starting.
   for (const ::pid_t process : all) {
-    while (::kill(process, 0) == 0 && parent_of(process) != ::getpid()) {
+    while (!is_gone(process)) {
       std::this_thread::sleep_for(std::chrono::milliseconds(1));
     }
   }

@@ -47,9 +47,17 @@ Result<void> take_own(std::string_view key, std::string_view value, Address& add
   return bad_url("has a `lease` that is none: use 100 to 3600000, in milliseconds");
 }
 
+/// Where host, database and parameters begin: behind user and password, if there are any. As libpq
+/// finds it.
+std::size_t begin_of_place(std::string_view url) {
+  const std::size_t begin = url.find("://") + 3;
+  const std::size_t end = url.find_first_of("@/", begin);
+  return end != std::string_view::npos && url[end] == '@' ? end + 1 : begin;
+}
+
 /// The URL without the parameters that are ours.
 Result<std::string> without_own(std::string_view url, Address& address) {
-  const std::size_t question = url.find('?');
+  const std::size_t question = url.find('?', begin_of_place(url));
   std::string rest(url.substr(0, question));
   if (question == std::string_view::npos) return rest;
   char divider = '?';
@@ -74,12 +82,9 @@ Result<std::string> without_own(std::string_view url, Address& address) {
 /// What is left of a password that was not encoded would be taken for a host or a database, and
 /// named in messages.
 bool may_show_password(std::string_view url) {
-  const std::string_view place = url.substr(0, url.find('?'));
-  const std::size_t begin = place.find("://") + 3;
-  const std::size_t slash = place.find('/', begin);
-  const std::size_t at = place.find('@', begin);
-  if (at == std::string_view::npos) return false;
-  return at > slash || place.find('@', at + 1) != std::string_view::npos;
+  std::string_view place = url.substr(begin_of_place(url));
+  place = place.substr(0, place.find('?'));
+  return place.find('@') != std::string_view::npos;
 }
 
 struct FreeSettings {
