@@ -123,7 +123,9 @@ void PostgresServer::start() {
   const std::string log = folder_.file("log");
   postmaster_ = start_program(
       "postgres",
-      {"-D", folder_.file("data"), "-k", folder_.path(), "-h", "", "-c", "max_connections=200"},
+      {"-D", folder_.file("data"), "-k", folder_.path(), "-h", "", "-c", "max_connections=200",
+       // It is killed now and then: to look after each file takes it seconds.
+       "-c", "recovery_init_sync_method=syncfs"},
       log);
   const auto deadline = std::chrono::steady_clock::now() + patience;
   while (PQping(url().c_str()) != PQPING_OK) {

@@ -50,7 +50,11 @@ std::string_view field(const PGresult* result, int code) {
   return text != nullptr ? text : "";
 }
 
-void ignore_notice(void* /*unused*/, const PGresult* /*unused*/) {}
+// A server that ends a connection of which nothing is asked says so, and closes it a moment later.
+void note_end(void* is_ending, const PGresult* notice) {
+  const std::string_view severity = field(notice, PG_DIAG_SEVERITY_NONLOCALIZED);
+  if (severity == "FATAL" || severity == "PANIC") *static_cast<bool*>(is_ending) = true;
+}
 
 // What libpq says of a connection that was refused holds no code. Whatever names the server's
 // FATAL of these beginnings is no outage.
@@ -134,7 +138,7 @@ Result<void> Connection::connect(Millis timeout) {
 // Every statement of ours looks rows up by their keys: how, does not depend on what the server
 // guesses of a table that has just grown.
 Result<void> Connection::settle_in(Millis timeout) {
-  PQsetNoticeReceiver(handle_.get(), ignore_notice, nullptr);
+  PQsetNoticeReceiver(handle_.get(), note_end, &is_ending_);
   if (PQsetnonblocking(handle_.get(), 1) != 0 || PQenterPipelineMode(handle_.get()) != 1) {
     return broken(PQerrorMessage(handle_.get()));
   }
@@ -204,6 +208,8 @@ Result<void> Connection::begin_sending() {
   ::pollfd idle = {.fd = PQsocket(handle_.get()), .events = POLLIN, .revents = 0};
   while (::poll(&idle, 1, 0) > 0) {
     if (PQconsumeInput(handle_.get()) == 0) return broken(PQerrorMessage(handle_.get()));
+    [[maybe_unused]] const int read = PQisBusy(handle_.get());
+    if (is_ending_) return broken("the server has ended the connection");
   }
   return {};
 }

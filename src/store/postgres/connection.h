@@ -7,6 +7,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include <libpq-fe.h>
@@ -75,8 +76,8 @@ public:
   bool may_have_happened() const { return is_broken_ && is_ended_; }
   /// Whether there is no use in it any more.
   bool is_broken() const { return is_broken_; }
-  /// Until the next time, how long the server may say nothing.
-  void set_silence(Millis silence) { silence_ = silence; }
+  /// How long the server may say nothing, from now on; gives what it was.
+  Millis set_silence(Millis silence) { return std::exchange(silence_, silence); }
   int server_version() const { return PQserverVersion(handle_.get()); }
   const Address& address() const { return address_; }
 
@@ -112,6 +113,7 @@ private:
   std::vector<Sent> sent_;
   std::string state_;
   bool is_broken_ = false;
+  bool is_ending_ = false;
   bool is_ended_ = false;
 };
 

@@ -92,9 +92,7 @@ public:
     auto read = reading([&](Connection& reader) -> Result<std::vector<StoredCustomer>> {
       auto found = postgres::find_customers(reader, ids, damaged);
       if (!found.ok()) return std::move(found).error();
-      std::vector<StoredCustomer> all;
-      for (auto& [key, customer] : std::move(*found).take()) all.push_back(std::move(customer));
-      return all;
+      return (*std::move(found)).take(ids);
     });
     set_aside(damaged);
     return read;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "store/postgres/reader.h"
 
-#include <algorithm>
+#include <set>
 #include <utility>
 
 #include <fmt/format.h>
@@ -71,14 +71,27 @@ StoredCustomer* FoundCustomers::by_key(const Key& key) {
   return found == customers_.end() ? nullptr : &found->second;
 }
 
-const StoredCustomer* FoundCustomers::by_name(std::string_view name) const {
+std::map<Key, StoredCustomer>::const_iterator FoundCustomers::find(std::string_view name) const {
   const Key key = key_of(name);
-  auto found = customers_.find(key);
-  if (found == customers_.end()) {
-    const auto alt = alts_.find(key);
-    if (alt != alts_.end()) found = customers_.find(alt->second);
-  }
+  const auto found = customers_.find(key);
+  const auto alt = alts_.find(key);
+  return found == customers_.end() && alt != alts_.end() ? customers_.find(alt->second) : found;
+}
+
+const StoredCustomer* FoundCustomers::by_name(std::string_view name) const {
+  const auto found = find(name);
   return found == customers_.end() ? nullptr : &found->second;
+}
+
+std::vector<StoredCustomer> FoundCustomers::take(std::span<const std::string> names) && {
+  std::vector<StoredCustomer> all;
+  std::set<Key> taken;
+  for (const std::string& name : names) {
+    const auto found = find(name);
+    if (found == customers_.end() || !taken.insert(found->first).second) continue;
+    all.push_back(std::move(*by_key(found->first)));
+  }
+  return all;
 }
 
 void KeyArrays::add(const Key& key) {
@@ -143,12 +156,13 @@ Result<FoundCustomers> find_customers(Connection& connection, std::span<const st
 
 Result<Overview> read_overview(Connection& connection, std::vector<Damaged>& damaged) {
   const std::string schema = quoted(connection.address().schema);
-  connection.set_silence(count_timeout);
+  const Millis silence = connection.set_silence(count_timeout);
   const auto rows = as_of_one_moment(
       connection, {{fmt::format("SET LOCAL statement_timeout = {}", count_timeout.count()), {}},
                    {owner_and_numbers(schema), {}},
                    {fmt::format("SELECT name, version, text, checksum FROM {}.texts", schema), {}},
                    {fmt::format("SELECT count(*) FROM {}.customers", schema), {}}});
+  connection.set_silence(silence);
   if (!rows.ok()) return rows.error();
   Result<OwnerRow> owner = owner_row((*rows)[2], connection.address());
   if (!owner.ok()) return std::move(owner).error();

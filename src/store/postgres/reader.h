@@ -27,9 +27,12 @@ public:
   StoredCustomer* by_key(const Key& key);
   /// The customer whose ID, or else whose alternate ID that is; none where there is none.
   const StoredCustomer* by_name(std::string_view name) const;
-  std::map<Key, StoredCustomer> take() && { return std::move(customers_); }
+  /// Each of those that the names lead to, once.
+  std::vector<StoredCustomer> take(std::span<const std::string> names) &&;
 
 private:
+  std::map<Key, StoredCustomer>::const_iterator find(std::string_view name) const;
+
   std::map<Key, StoredCustomer> customers_;
   std::map<Key, Key> alts_;
 };
