@@ -11,6 +11,9 @@
 #ifdef LIMITR_REDIS
 #include "store/redis/redis_store.h"
 #endif
+#ifdef LIMITR_POSTGRES
+#include "store/postgres/postgres_store.h"
+#endif
 #ifdef LIMITR_SQLITE
 #include "store/sqlite/sqlite_store.h"
 #endif
@@ -64,8 +67,14 @@ Result<std::unique_ptr<store::Store>> store_at(std::string_view url, bool accept
 #ifdef LIMITR_REDIS
   if (kind == "redis" || kind == "rediss") return redis_at(url, accept_weaker);
 #endif
+#ifdef LIMITR_POSTGRES
+  if (kind == "postgres" || kind == "postgresql") {
+    return store::postgres_store({.url = std::string(url), .accept_weaker = accept_weaker});
+  }
+#endif
+  // The rest of the URL may hold a password.
   return Error{.code = ErrorCode::invalid_argument,
-               .message = fmt::format("`{}`: there is no store of the kind `{}`", url, kind)};
+               .message = fmt::format("there is no store of the kind `{}`", kind)};
 }
 
 }  // namespace limitr

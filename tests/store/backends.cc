@@ -15,6 +15,10 @@
 #include "redis_server.h"
 #include "store/redis/redis_store.h"
 #endif
+#ifdef LIMITR_POSTGRES
+#include "postgres_server.h"
+#include "store/postgres/postgres_store.h"
+#endif
 
 namespace limitr::store {
 namespace {
@@ -75,6 +79,32 @@ Backend redis_backend(Millis lease) {
 }
 #endif
 
+#ifdef LIMITR_POSTGRES
+class PostgresPlace final : public Place {
+public:
+  explicit PostgresPlace(Millis lease)
+      : url_(PostgresServer::shared().url("&schema=" + next_schema() +
+                                          "&lease=" + std::to_string(lease.count()))) {}
+
+  std::unique_ptr<Store> store() override { return postgres_store({.url = url_}); }
+
+private:
+  static std::string next_schema() {
+    static int number = 0;
+    return "place_" + std::to_string(++number);
+  }
+
+  const std::string url_;
+};
+
+Backend postgres_backend(Millis lease) {
+  return {.name = "postgres",
+          .make = [lease] { return std::make_unique<PostgresPlace>(lease); },
+          .outlives_process = true,
+          .is_shared = true};
+}
+#endif
+
 }  // namespace
 
 Folder::Folder() {
@@ -102,18 +132,24 @@ std::vector<Backend> backends() {
 #ifdef LIMITR_REDIS
       redis_backend(Millis(10'000)),
 #endif
+#ifdef LIMITR_POSTGRES
+      postgres_backend(Millis(10'000)),
+#endif
   };
 }
 
 std::vector<Backend> backends_that_outlive_process() {
   std::vector<Backend> all = backends();
   std::erase_if(all, [](const Backend& backend) { return !backend.outlives_process; });
-#ifdef LIMITR_REDIS
   // Whoever comes after one that was killed waits for the end of its lease.
   for (Backend& backend : all) {
+#ifdef LIMITR_REDIS
     if (backend.name == "redis") backend = redis_backend(Millis(100));
-  }
 #endif
+#ifdef LIMITR_POSTGRES
+    if (backend.name == "postgres") backend = postgres_backend(Millis(100));
+#endif
+  }
   return all;
 }
 
