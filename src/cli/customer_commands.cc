@@ -120,6 +120,9 @@ int apply_topup(const ChangeWords& words) {
 }
 
 int override_limit(const ChangeWords& words) {
+  if (!words.remove && !words.value && words.mode.empty())
+    return trouble("a limit of its own has a value or a mode: say which",
+                   "Try `limitr help override`.");
   OverrideOptions options;
   if (words.value) options.value = Value(*words.value);
   if (!words.mode.empty()) options.mode = words.mode;
@@ -144,6 +147,9 @@ int override_limit(const ChangeWords& words) {
     });
   }
   return change(words, "overridden", [&](Limitr& limitr) -> Result<Made> {
+    // Looking at the limit ends one that has expired: its expiry would be copied.
+    const auto present = limitr.limit_object(words.customer, words.entitlement);
+    if (!present.ok()) return present.error();
     const Result<bool> made =
         limitr.create_customer_override(words.customer, words.entitlement, options);
     if (!made.ok()) return made.error();

@@ -265,7 +265,7 @@ void StoreUsage::add_changes(CLI::App& app) {
   CLI::App& overriding =
       add_change("override", "Give a customer a limit of its own", override_limit);
   add_entitlement(overriding, change_.entitlement);
-  add_value(overriding, change_.value, "The limit; what is not said stays as the plan has it");
+  add_value(overriding, change_.value, "The limit; what is not said stays as it is");
   overriding.add_option("--mode", change_.mode, "hard, soft or observe")->type_name("MODE");
   overriding.add_option("--expires", change_.expires, "2026-03-01, 2026-03-01T12:00Z or +30d")
       ->type_name("TIME");
