@@ -74,7 +74,10 @@ void add_bounds(CLI::App& command, DocumentBounds& bounds) {
     add_read_option(command, name, fmt::format("{} (default {})", what, bound),
                     [&bound, most](const std::string& written) -> std::string {
                       const auto number = whole_number(written);
-                      if (number && *number <= most) return bound = *number, "";
+                      if (number && *number <= most) {
+                        bound = *number;
+                        return {};
+                      }
                       return fmt::format("`{}` is no whole number from 0 to {}", written, most);
                     })
         ->type_name("N");

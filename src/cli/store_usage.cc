@@ -97,6 +97,13 @@ void add_policy(CLI::App& command, StoreUse& use) {
   add_bounds(command, use.bounds);
 }
 
+std::optional<Durability> durability_of(std::string_view name) {
+  if (name == "sync") return Durability::sync;
+  if (name == "interval") return Durability::interval;
+  if (name == "manual") return Durability::manual;
+  return std::nullopt;
+}
+
 /// What commands are told that own the store.
 void add_writing(CLI::App& command, StoreUse& use) {
   add_store(command, use.url);
@@ -104,9 +111,9 @@ void add_writing(CLI::App& command, StoreUse& use) {
   add_read_option(
       command, "--durability", "When a change is safe: sync, the default, interval or manual",
       [&use](const std::string& name) -> std::string {
-        if (name == "sync") return use.durability = Durability::sync, "";
-        if (name == "interval") return use.durability = Durability::interval, "";
-        if (name == "manual") return use.durability = Durability::manual, "";
+        const auto found = durability_of(name);
+        use.durability = found.value_or(use.durability);
+        if (found) return {};
         return fmt::format("there is no durability `{}`: sync, interval or manual", name);
       })
       ->type_name("sync|interval|manual");

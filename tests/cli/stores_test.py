@@ -295,6 +295,15 @@ class Calls(StoreTest):
         self.assertEqual(self.value("ann", "seats"), 2)
 
 
+    def test_durability(self):
+        self.begin("ann")
+        for durability in ("sync", "interval", "manual"):
+            self.on("allow", "ann", "chat", "1", "--durability", durability, "--accept-weaker")
+        self.assertEqual(self.value(), 3)
+        self.assertIn("there is no durability `safe`",
+                      self.on("allow", "ann", "chat", "1", "--durability", "safe", code=2)[1])
+
+
 class Changes(StoreTest):
     def test_create(self):
         out, _ = self.on("create", "ann", "--plan", "pro", "--label", "Ann", "--alt", "ann@x",
