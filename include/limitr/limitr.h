@@ -81,6 +81,11 @@ public:
   static Result<Limitr> open(const J& policy, Options options = {}) {
     return open_json(policy, std::move(options));
   }
+  /// An engine for the policy that its store, which the options name, keeps: the last one that an
+  /// engine had there. `options.format` and `bounds` do not count. Errors also: invalid_argument,
+  /// where the options name no store, or the store keeps no policy: give one to open(); those of
+  /// opening a store (docs/state.md, Stores).
+  static Result<Limitr> open_stored(Options options);
   static std::string_view version() noexcept;
 
   Limitr(Limitr&&) noexcept;
@@ -203,6 +208,9 @@ public:
   /// Everything, policy-wide estimates and remembered requests included:
   /// `{format, customers, estimates, requests}`. load_customers() takes it back.
   Result<std::string> export_state();
+  /// Everything in the state that contradicts itself; nothing: the books balance. Changes nothing,
+  /// and calls go on meanwhile. Holds an export in memory. See docs/state.md, Books that balance.
+  Result<std::vector<AuditFinding>> audit();
 
   // The store, where the engine was opened with one. See docs/state.md, Stores.
 
@@ -297,6 +305,7 @@ public:
 private:
   friend Result<Limitr> open_with_store(std::string_view policy, Options options,
                                         std::unique_ptr<store::Store> store);
+  friend Result<Limitr> open_with_document(const policy::Node& policy, Options options);
   static Result<Limitr> open_json(const Json& policy, Options options);
   static Result<Limitr> open_document(const policy::Node& document, Options options,
                                       std::unique_ptr<store::Store> store);

@@ -230,4 +230,13 @@ struct LoadReport {
   std::vector<Unmapped> unmapped = {};  ///< Meters without an entitlement in today's policy.
 };
 
+/// Something in the state that contradicts itself. See docs/state.md, Books that balance.
+struct AuditFinding {
+  std::string customer = {};
+  std::string field = {};  ///< The path inside its record, or requests.ID; empty: the whole record.
+  std::string message = {};
+  std::optional<double> expected = {};  ///< Two numbers that should be the same, where it is two.
+  std::optional<double> found = {};
+};
+
 }  // namespace limitr

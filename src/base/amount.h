@@ -42,6 +42,12 @@ inline bool equal(double a, double b) { return less_or_equal(a, b) && less_or_eq
 inline bool is_zero(double x) { return equal(x, 0); }
 inline bool is_positive(double x) { return less(0, x); }
 
+/// Whether two sums of stored totals agree, which were never rounded: within a billionth of `size`,
+/// the size of what was added up, or of `one`.
+inline bool agree(double a, double b, double size, double one = 1) {
+  return std::fabs(a - b) <= 1e-9 * std::fmax(one, size);
+}
+
 /// x, or the number nearest to it where it went beyond the range of a double. REQUIRES: not NaN.
 inline double within_range(double x) {
   constexpr double largest = std::numeric_limits<double>::max();

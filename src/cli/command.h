@@ -20,6 +20,7 @@ enum Exit : int {
 
 struct ValidateOptions {
   std::vector<std::string> files;
+  std::string store;             ///< Whose policy is checked too, or empty.
   std::optional<Format> format;  ///< Unset: by the file's ending; YAML for standard input.
   DocumentBounds bounds;
   bool json = false;
@@ -29,6 +30,7 @@ int validate(const ValidateOptions& options);
 struct DiffOptions {
   std::string before;
   std::string after;
+  std::string store;  ///< Whose policy is the one before; there is no `after` then. Or empty.
   std::optional<Format> format;
   DocumentBounds bounds;
   bool json = false;
@@ -48,6 +50,7 @@ struct RunOptions {
   std::string file;
   std::string customers;  ///< A snapshot to load first, or empty.
   std::string save;       ///< Where the state goes at the end, or empty.
+  std::string store;      ///< The URL of the store that it is played on, or empty.
   DocumentBounds bounds;  ///< As for test().
   bool json = false;
 };

@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <utility>
+
 #include <fmt/format.h>
 
 #include "base/json_writer.h"
@@ -6,6 +8,7 @@
 #include "cli/policy_file.h"
 #include "cli/scenario/text_file.h"
 #include "cli/terminal.h"
+#include "open/stored.h"
 #include "policy/document.h"
 
 namespace limitr::cli {
@@ -67,17 +70,30 @@ Result<PolicyFile> read_side(const std::string& file, const DiffOptions& options
                .where = scenario::shown_name(file)};
 }
 
+/// The policy that a store keeps.
+Result<PolicyFile> read_stored(const std::string& url) {
+  const auto stored = StoredState::open(url);
+  if (!stored.ok()) return stored.error();
+  auto policy = stored->policy();
+  if (!policy.ok()) return std::move(policy).error();
+  return PolicyFile{*std::move(policy), Format::json};
+}
+
 }  // namespace
 
 int diff(const DiffOptions& options) {
+  const bool is_stored = !options.store.empty();
+  if (is_stored != options.after.empty())
+    return trouble("two policies are compared: name both, or a --store and the new one",
+                   "Try `limitr help diff`.");
   if (options.before == "-" && options.after == "-")
     return trouble("only one of the two policies can be standard input");
-  const auto before = read_side(options.before, options);
+  const auto before = is_stored ? read_stored(options.store) : read_side(options.before, options);
   if (!before.ok()) return trouble(before.error().to_string());
-  const auto after = read_side(options.after, options);
+  const auto after = read_side(is_stored ? options.before : options.after, options);
   if (!after.ok()) return trouble(after.error().to_string());
-  const auto differences =
-      diff_policies(before->text, before->format, after->text, after->format, options.bounds);
+  const auto differences = diff_policies(before->text, before->format, after->text, after->format,
+                                         is_stored ? stored_policy_bounds() : options.bounds);
   if (!differences.ok()) return trouble(differences.error().to_string());
   if (options.json) {
     print_json(*differences);

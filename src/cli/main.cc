@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <charconv>
 #include <string>
 #include <string_view>
-#include <system_error>
 
 #include <fmt/format.h>
 #include <CLI/CLI.hpp>
 
 #include <limitr/limitr.h>
 #include "cli/command.h"
+#include "cli/options.h"
+#include "cli/store_usage.h"
 #include "cli/terminal.h"
 
 namespace limitr::cli {
@@ -26,8 +26,10 @@ namespace {
 constexpr std::string_view exit_codes = R"(
 Exit codes, of every command:
   0  fine
-  1  done, and the answer is no: a policy is invalid, two differ, a test failed
-  2  not done: wrong usage, input that cannot be read, or output that cannot be written
+  1  done, and the answer is no: denied, a policy is invalid, two differ, a test failed, books do not
+     balance, there was nothing to change
+  2  not done: wrong usage, input that cannot be read, output that cannot be written, or a store
+     that cannot be had
 
 Output is coloured on a terminal only, and never when NO_COLOR is set.
 `limitr help COMMAND` shows a command's options and examples.
@@ -39,6 +41,7 @@ Examples:
   limitr validate plans/*.toml --json     the same for a program to read
   generate | limitr validate --format json -
   limitr validate --max-bytes 64000000 huge.yaml
+  limitr validate --store sqlite:limitr.db       the policy that is kept there
 
 Warnings (a condition, for which there is no language yet) do not change the exit code.
 )";
@@ -48,6 +51,8 @@ Examples:
   limitr diff old.yaml new.yaml           one line a difference: + added, - removed, ~ changed
   git show main:policy.yaml | limitr diff - policy.yaml
   limitr diff --json old.yaml new.toml    formats may differ: it compares what they say
+  limitr diff --store sqlite:limitr.db new.yaml
+                                          what new.yaml would change for who is in the store
 
 Exit code: 0 they say the same, 1 they differ, 2 trouble.
 )";
@@ -80,9 +85,12 @@ Examples:
   limitr run day.yaml                     a table: time, call, customer, answer, reason, meter
   limitr run day1.yaml --save state.json
   limitr run day2.yaml --customers state.json --save state.json
+  limitr run day1.yaml --store sqlite:limitr.db
 
 The state is saved in one step: after a crash the file is the old one or the new one. It is not
-saved when a record of --customers was refused, since it would be missing then.
+saved when a record of --customers was refused, since it would be missing then. On a store, what
+SIGTERM finds still to do is not played; what was played is written out, and how much that was goes
+to standard error.
 
 Exit code: 0 every call was answered (denied is an answer), 1 a call failed or a record was
 refused, 2 trouble.
@@ -105,84 +113,25 @@ Examples:
 Exit code: 0 fine, 1 answers disagree or, with --strict, a goal is missed, 2 wrong usage.
 )";
 
-std::string text(std::string_view constant) {
-  // The parser adds the empty line in front by itself.
-  return std::string(constant.substr(1, constant.size() - 2));
-}
-
 struct CommandLine {
   ValidateOptions validate;
   DiffOptions diff;
   TestOptions test;
   RunOptions run;
+  StoreUsage stores;
   std::string help_topic;
 };
-
-/// An option whose value `read` takes, or says what is wrong with it.
-template <typename Read>
-CLI::Option* add_read_option(CLI::App& command, const std::string& name, const std::string& what,
-                             Read read) {
-  return command.add_option_function<std::string>(
-      name,
-      [name, read](const std::string& written) {
-        const std::string problem = read(written);
-        // This is how the parser learns of it; start() catches it.
-        if (!problem.empty()) throw CLI::ValidationError(name, problem);
-      },
-      what);
-}
-
-void add_format(CLI::App& command, std::optional<Format>& format) {
-  add_read_option(command, "--format", "Of the policy; else by the file's ending, YAML for -",
-                  [&format](const std::string& name) -> std::string {
-                    if (name == "yaml") format = Format::yaml;
-                    if (name == "json") format = Format::json;
-                    if (name == "toml") format = Format::toml;
-                    if (format) return {};
-                    return fmt::format("there is no format `{}`: yaml, json or toml", name);
-                  })
-      ->type_name("yaml|json|toml");
-}
-
-void add_bounds(CLI::App& command, DocumentBounds& bounds) {
-  constexpr std::size_t no_limit = std::size_t{1} << 53U;
-  const auto add = [&](const char* name, std::size_t& bound, std::size_t most, const char* what) {
-    add_read_option(command, name, fmt::format("{} (default {})", what, bound),
-                    [&bound, most](const std::string& written) -> std::string {
-                      const char* last = written.data() + written.size();
-                      const auto [end, failed] = std::from_chars(written.data(), last, bound);
-                      if (failed == std::errc() && end == last && bound <= most) return {};
-                      return fmt::format("`{}` is no whole number from 0 to {}", written, most);
-                    })
-        ->type_name("N");
-  };
-  add("--max-bytes", bounds.max_bytes, no_limit, "Refuse a document that is larger");
-  add("--max-nodes", bounds.max_nodes, no_limit, "Refuse one of more values");
-  add("--max-depth", bounds.max_depth, DocumentBounds::deepest, "Refuse one that is nested deeper");
-  add("--max-alias-factor", bounds.max_alias_factor, no_limit,
-      "Refuse one whose aliases add more than this per value written");
-}
-
-/// A file's name: it cannot be empty, and to leave the option away says more.
-const CLI::Validator& is_named() {
-  static const CLI::Validator validator(
-      [](const std::string& name) -> std::string {
-        return name.empty() ? "the name of a file is empty" : "";
-      },
-      "");
-  return validator;
-}
 
 CLI::App& add_validate(CLI::App& app, ValidateOptions& options) {
   CLI::App& command = *app.add_subcommand("validate", "Check policies: every problem, with place");
   command.add_option("policy", options.files, "Policy files; - is standard input")
-      ->required()
       ->check(is_named())
       ->type_name("POLICY");
+  add_store(command, options.store, /*optional=*/true);
   add_format(command, options.format);
   add_bounds(command, options.bounds);
   command.add_flag("--json", options.json, "Print JSON");
-  command.footer(text(validate_examples));
+  command.footer(footer_text(validate_examples));
   return command;
 }
 
@@ -193,13 +142,13 @@ CLI::App& add_diff(CLI::App& app, DiffOptions& options) {
       ->check(is_named())
       ->type_name("POLICY");
   command.add_option("new", options.after, "The policy as it is")
-      ->required()
       ->check(is_named())
       ->type_name("POLICY");
+  add_store(command, options.store, /*optional=*/true);
   add_format(command, options.format);
   add_bounds(command, options.bounds);
   command.add_flag("--json", options.json, "Print JSON");
-  command.footer(text(diff_examples));
+  command.footer(footer_text(diff_examples));
   return command;
 }
 
@@ -214,7 +163,7 @@ CLI::App& add_test(CLI::App& app, TestOptions& options) {
                    "Call check before each allow, and compare the two (default)");
   command.add_flag("--verbose,-v", options.verbose, "Show every step, answer and event");
   command.add_flag("--json", options.json, "Print JSON");
-  command.footer(text(test_examples));
+  command.footer(footer_text(test_examples));
   return command;
 }
 
@@ -230,9 +179,10 @@ CLI::App& add_run(CLI::App& app, RunOptions& options) {
   command.add_option("--save", options.save, "Save the state at the end")
       ->check(is_named())
       ->type_name("OUT.json");
+  add_store(command, options.store, /*optional=*/true);
   add_bounds(command, options.bounds);
   command.add_flag("--json", options.json, "Print JSON");
-  command.footer(text(run_examples));
+  command.footer(footer_text(run_examples));
   return command;
 }
 
@@ -272,6 +222,7 @@ int dispatch(const CLI::App& app, const std::string& overview, const CommandLine
   if (name == "run") return run(line.run);
   if (name == "bench") return bench(used.front()->remaining());
   if (name == "help") return help(app, overview, line.help_topic);
+  if (const auto code = line.stores.run(name)) return *code;
   print("limitr {}\n", Limitr::version());
   return exit_fine;
 }
@@ -280,17 +231,19 @@ int start(int argc, char** argv) {
   CommandLine line;
   CLI::App app(
       "limitr decides what each customer may use right now, and meters it.\n"
-      "This program checks, compares and tests the policies it decides by.",
+      "This program checks, compares and tests the policies it decides by, and reads, checks and\n"
+      "changes the state that stores keep.",
       "limitr");
-  app.footer(text(exit_codes));
+  app.footer(footer_text(exit_codes));
   app.require_subcommand(0, 1);
   app.set_version_flag("--version", fmt::format("limitr {}", Limitr::version()));
   add_validate(app, line.validate);
   add_diff(app, line.diff);
   add_test(app, line.test);
   add_run(app, line.run);
+  line.stores.add_to(app);
   CLI::App& bench_command = *app.add_subcommand("bench", "Measure this machine");
-  bench_command.prefix_command()->footer(text(bench_examples));
+  bench_command.prefix_command()->footer(footer_text(bench_examples));
   app.add_subcommand("version", "Print the version");
   app.add_subcommand("help", "Show help, of a command where one is named")
       ->add_option("command", line.help_topic, "A command's name")

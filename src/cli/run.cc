@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
-#include <csignal>
 
 #include <fmt/format.h>
 
@@ -9,6 +8,7 @@
 #include "cli/scenario/play.h"
 #include "cli/scenario/text_file.h"
 #include "cli/scenario/time_text.h"
+#include "cli/signals.h"
 #include "cli/terminal.h"
 #include "env/atomic_file.h"
 
@@ -119,23 +119,6 @@ Result<std::size_t> load(Session& session, const std::string& file) {
   return loaded->refused.size();
 }
 
-/// Signals that ask the program to end wait until this is gone: a save is then whole or undone.
-class SignalsWait {
-public:
-  SignalsWait() {
-    sigset_t ending;
-    sigemptyset(&ending);
-    for (const int signal : {SIGINT, SIGTERM, SIGHUP, SIGQUIT}) sigaddset(&ending, signal);
-    ::pthread_sigmask(SIG_BLOCK, &ending, &before_);
-  }
-  SignalsWait(const SignalsWait&) = delete;
-  SignalsWait& operator=(const SignalsWait&) = delete;
-  ~SignalsWait() { ::pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
-
-private:
-  sigset_t before_{};
-};
-
 Result<void> save(Session& session, const std::string& file) {
   const auto text = session.engine().export_state();
   if (!text.ok()) return text.error();
@@ -145,7 +128,7 @@ Result<void> save(Session& session, const std::string& file) {
 
 /// Plays the steps and prints them: exit_fine, exit_negative where a call failed that should not,
 /// exit_trouble where one could not read its file.
-int play(Session& session, const Scenario& one, bool as_json) {
+int play(Session& session, const Scenario& one, bool as_json, bool on_store) {
   Table table({{"time"},
                {"call"},
                {"customer"},
@@ -159,7 +142,9 @@ int play(Session& session, const Scenario& one, bool as_json) {
   JsonWriter out(json);
   out.begin_array();
   int code = exit_fine;
-  static_cast<void>(scenario::play(session, one, {.compare = false}, [&](const Played& played) {
+  scenario::PlayOptions how{.compare = false};
+  if (on_store) how.is_to_end = SignalsWait::is_asked_to_end;
+  static_cast<void>(scenario::play(session, one, how, [&](const Played& played) {
     if (scenario::is_unreadable(played.step, played.answer)) {
       code = trouble(played.answer.error->to_string());
     } else if (played.answer.error && played.step.error.empty()) {
@@ -176,6 +161,52 @@ int play(Session& session, const Scenario& one, bool as_json) {
   return code;
 }
 
+/// How many records were refused of the file, if one is named.
+Result<std::size_t> load_customers(Session& session, const std::string& file) {
+  if (file.empty()) return std::size_t{0};
+  return load(session, file);
+}
+
+/// Saves where that is wanted, but not when a record was refused that would be missing then.
+int save_unless_refused(Session& session, const RunOptions& options, std::size_t refused) {
+  if (options.save.empty()) return refused == 0 ? exit_fine : exit_negative;
+  if (refused != 0) {
+    trouble(fmt::format("{} was not saved: what was refused of {} would be missing", options.save,
+                        scenario::shown_name(options.customers)));
+    return exit_negative;
+  }
+  if (auto saved = save(session, options.save); !saved.ok())
+    return trouble(saved.error().to_string());
+  return exit_fine;
+}
+
+/// Opens the scenario, loads, plays, and saves where that is wanted.
+int play_and_save(const Scenario& one, const RunOptions& options) {
+  const auto session = Session::open(one);
+  if (!session.ok()) return trouble(session.error().to_string());
+  const auto refused = load_customers(**session, options.customers);
+  if (!refused.ok()) return trouble(refused.error().to_string());
+  const int code = play(**session, one, options.json, false);
+  return std::max(code, save_unless_refused(**session, options, *refused));
+}
+
+/// The same on a store. Who wants us to end gets what was played until then written out, and told.
+int play_on_store(const Scenario& one, const RunOptions& options) {
+  const SignalsWait wait;
+  const auto session = Session::open(one, options.store);
+  if (!session.ok()) return trouble(session.error().to_string());
+  const auto refused = load_customers(**session, options.customers);
+  if (!refused.ok()) return trouble(refused.error().to_string());
+  const int played = play(**session, one, options.json, true);
+  const int code = std::max(played, save_unless_refused(**session, options, *refused));
+  const auto written = (*session)->close();
+  if (!written.ok()) return trouble(written.error().to_string());
+  std::fflush(stdout);
+  print_to(stderr, "limitr: {} record{} written to {}\n", *written, *written == 1 ? "" : "s",
+           options.store);
+  return code;
+}
+
 }  // namespace
 
 int run(const RunOptions& options) {
@@ -188,26 +219,8 @@ int run(const RunOptions& options) {
   if (!options.save.empty())
     if (auto can = env::check_replaceable(options.save); !can.ok())
       return trouble(can.error().to_string());
-  const Scenario& one = read.scenarios.front();
-  const auto session = Session::open(one);
-  if (!session.ok()) return trouble(session.error().to_string());
-  std::size_t refused = 0;
-  if (!options.customers.empty()) {
-    const auto loaded = load(**session, options.customers);
-    if (!loaded.ok()) return trouble(loaded.error().to_string());
-    refused = *loaded;
-  }
-  int code = play(**session, one, options.json);
-  if (refused != 0) code = std::max<int>(code, exit_negative);
-  if (options.save.empty()) return code;
-  if (refused != 0) {
-    trouble(fmt::format("{} was not saved: what was refused of {} would be missing", options.save,
-                        scenario::shown_name(options.customers)));
-    return code;
-  }
-  if (auto saved = save(**session, options.save); !saved.ok())
-    return trouble(saved.error().to_string());
-  return code;
+  return options.store.empty() ? play_and_save(read.scenarios.front(), options)
+                               : play_on_store(read.scenarios.front(), options);
 }
 
 }  // namespace limitr::cli

@@ -8,6 +8,7 @@
 #include "cli/policy_file.h"
 #include "cli/scenario/text_file.h"
 #include "cli/terminal.h"
+#include "open/stored.h"
 
 namespace limitr::cli {
 namespace {
@@ -36,6 +37,15 @@ Checked check(const std::string& file, const ValidateOptions& options) {
   return {file,
           {{.message = policy.error().message}},
           policy.error().code == ErrorCode::document_too_large};
+}
+
+/// The policy that the store keeps; what is not there to read is a problem like that of a file.
+Checked check_stored(const std::string& url) {
+  const auto stored = StoredState::open(url);
+  if (!stored.ok()) return {url, {{.message = stored.error().to_string()}}, false};
+  const auto policy = stored->policy();
+  if (!policy.ok()) return {url, {{.message = policy.error().to_string()}}, false};
+  return {url, validate_policy(*policy, Format::json, stored_policy_bounds())};
 }
 
 void show(const Checked& checked, const Style& style) {
@@ -77,19 +87,25 @@ void write(JsonWriter& out, const Checked& checked) {
 }  // namespace
 
 int validate(const ValidateOptions& options) {
+  if (options.files.empty() && options.store.empty())
+    return trouble("there is no policy to check: name files, or a --store",
+                   "Try `limitr help validate`.");
   const Style style;
   int code = exit_fine;
   std::string json;
   JsonWriter out(json);
   out.begin_array();
-  for (const std::string& file : options.files) {
-    const Checked checked = check(file, options);
+  std::vector<Checked> all;
+  for (const std::string& file : options.files) all.push_back(check(file, options));
+  if (!options.store.empty()) all.push_back(check_stored(options.store));
+  for (const Checked& checked : all) {
     if (options.json) {
       write(out, checked);
     } else if (checked.is_readable) {
       show(checked, style);
     } else {
-      trouble(fmt::format("{}: {}", scenario::shown_name(file), checked.issues.front().message));
+      trouble(fmt::format("{}: {}", scenario::shown_name(checked.file),
+                          checked.issues.front().message));
     }
     code = std::max<int>(code, !checked.is_readable ? exit_trouble
                                : checked.is_valid() ? exit_fine

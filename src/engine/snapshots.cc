@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include "engine/engine.h"
+#include "state/export_text.h"
 #include "state/record.h"
 
 namespace limitr {
@@ -43,11 +44,10 @@ Result<std::string> Limitr::customers() {
 }
 
 Result<std::string> Limitr::export_state() {
-  engine::SnapshotText text{
-      .records = fmt::format(R"({{"format":{},"customers":{{)", state::record_format)};
+  engine::SnapshotText text{.records = state::export_begin()};
   if (auto taken = engine_->append_snapshot(text); !taken.ok()) return std::move(taken).error();
-  return fmt::format(R"({}}},"estimates":{},"requests":[{}]}})", text.records,
-                     engine_->estimates_text(), text.requests);
+  return fmt::format("{}{}{}{}", text.records, state::export_between(engine_->estimates_text()),
+                     text.requests, state::export_end());
 }
 
 Result<LoadReport> Limitr::load_customers(std::string_view json) {
@@ -81,6 +81,7 @@ Result<LoadReport> Limitr::load_customers(std::string_view json) {
   };
   sink.estimate = [&](std::string_view entitlement, const state::EstimateStats& stats) {
     engine_->merge_estimate(entitlement, stats);
+    if (engine_->journal() != nullptr) engine_->journal()->note_estimates();
   };
   const auto put_request = [&](std::string_view customer,
                                state::RememberedRequest request) -> Result<void> {

@@ -8,6 +8,7 @@
 #include <optional>
 #include <string>
 #include <system_error>
+#include <utility>
 
 #include <fcntl.h>
 #include <sys/file.h>
@@ -103,20 +104,14 @@ bool keep_owner(int out, const Status& old) {
   return ::fchown(out, static_cast<uid_t>(-1), old.st_gid) == 0 || errno == EPERM;
 }
 
-Result<void> fill(const Descriptor& out, std::string_view text, const Target& target) {
+// An empty file with the rights that the new one is to have.
+Result<void> prepare(const Descriptor& out, const Target& target) {
   constexpr mode_t permissions = 07777;
   if (::ftruncate(out.number(), 0) != 0) return io_error("write", target.file);
   if (target.status && !keep_owner(out.number(), *target.status))
     return io_error("write", target.file);
   const mode_t mode = target.status ? target.status->st_mode & permissions : S_IRUSR | S_IWUSR;
   if (::fchmod(out.number(), mode) != 0) return io_error("write", target.file);
-  while (!text.empty()) {
-    const ssize_t count = ::write(out.number(), text.data(), text.size());
-    if (count < 0 && errno == EINTR) continue;
-    if (count < 0) return io_error("write", target.file);
-    text.remove_prefix(static_cast<std::size_t>(count));
-  }
-  if (::fsync(out.number()) != 0) return io_error("write", target.file);
   return {};
 }
 
@@ -129,20 +124,59 @@ Result<void> sync_folder(const path& folder) {
 
 }  // namespace
 
-Result<void> replace_file(const path& file, std::string_view text) {
+struct FileReplacement::State {
+  path file;
+  path folder;
+  path scratch;
+  Descriptor out;
+  bool is_done = false;  // The scratch file has become the file.
+};
+
+FileReplacement::FileReplacement(std::unique_ptr<State> state) : state_(std::move(state)) {}
+FileReplacement::FileReplacement(FileReplacement&& other) noexcept = default;
+
+FileReplacement::~FileReplacement() {
+  if (state_ && !state_->is_done) ::unlink(state_->scratch.c_str());
+}
+
+Result<FileReplacement> FileReplacement::begin(const path& file) {
   const Result<Target> target = target_of(file);
   if (!target.ok()) return target.error();
-  const path scratch = target->file.string() + ".new";
-  const Result<Descriptor> out = open_locked(scratch);
-  if (!out.ok()) return out.error();
-  Result<void> written = fill(*out, text, *target);
-  if (written.ok() && ::rename(scratch.c_str(), target->file.c_str()) != 0)
-    written = io_error("write", target->file);
-  if (!written.ok()) {
-    ::unlink(scratch.c_str());
-    return written;
+  path scratch = target->file.string() + ".new";
+  Result<Descriptor> out = open_locked(scratch);
+  if (!out.ok()) return std::move(out).error();
+  FileReplacement begun(std::make_unique<State>(State{.file = target->file,
+                                                      .folder = target->folder(),
+                                                      .scratch = std::move(scratch),
+                                                      .out = *std::move(out)}));
+  if (auto prepared = prepare(begun.state_->out, *target); !prepared.ok())
+    return std::move(prepared).error();
+  return begun;
+}
+
+Result<void> FileReplacement::write(std::string_view piece) {
+  while (!piece.empty()) {
+    const ssize_t count = ::write(state_->out.number(), piece.data(), piece.size());
+    if (count < 0 && errno == EINTR) continue;
+    if (count < 0) return io_error("write", state_->file);
+    piece.remove_prefix(static_cast<std::size_t>(count));
   }
-  return sync_folder(target->folder());
+  return {};
+}
+
+Result<void> FileReplacement::commit() {
+  const path& file = state_->file;
+  if (::fsync(state_->out.number()) != 0) return io_error("write", file);
+  if (::rename(state_->scratch.c_str(), file.c_str()) != 0) return io_error("write", file);
+  state_->is_done = true;
+  return sync_folder(state_->folder);
+}
+
+Result<void> replace_file(const path& file, std::string_view text) {
+  Result<FileReplacement> replacement = FileReplacement::begin(file);
+  if (!replacement.ok()) return std::move(replacement).error();
+  if (auto written = replacement->write(text); !written.ok()) return written;
+  return replacement->commit();
 }
 
 Result<void> check_replaceable(const path& file) {

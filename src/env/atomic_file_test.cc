@@ -7,6 +7,7 @@
 #include <iterator>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include <gtest/gtest.h>
@@ -116,6 +117,35 @@ TEST_F(ReplaceFile, WritersOfOneFileDoNotMix) {
   const std::string text = content(file);
   EXPECT_EQ(text, std::string(100'000, text.front()));
   EXPECT_EQ(names().size(), 1U);
+}
+
+TEST_F(ReplaceFile, PieceByPieceItIsTheOldOneUntilAllIsThere) {
+  const fs::path file = folder_ / "state";
+  write(file, "old");
+  {
+    auto replacement = FileReplacement::begin(file);
+    ASSERT_TRUE(replacement.ok());
+    ASSERT_TRUE(replacement->write("new ").ok());
+    ASSERT_TRUE(replacement->write("text").ok());
+    EXPECT_EQ(content(file), "old");
+    ASSERT_TRUE(replacement->commit().ok());
+  }
+  EXPECT_EQ(content(file), "new text");
+  EXPECT_EQ(names().size(), 1U);
+}
+
+TEST_F(ReplaceFile, WhatIsGivenUpLeavesNothingBehind) {
+  const fs::path file = folder_ / "state";
+  write(file, "old");
+  {
+    auto begun = FileReplacement::begin(file);
+    ASSERT_TRUE(begun.ok());
+    FileReplacement replacement = *std::move(begun);
+    ASSERT_TRUE(replacement.write("half").ok());
+  }
+  EXPECT_EQ(content(file), "old");
+  EXPECT_EQ(names().size(), 1U);
+  EXPECT_FALSE(FileReplacement::begin(folder_ / "none" / "state").ok());
 }
 
 }  // namespace

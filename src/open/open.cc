@@ -6,6 +6,8 @@
 #include "base/json_writer.h"
 #include "engine/engine.h"
 #include "open/open_store.h"
+#include "open/stored.h"
+#include "open/stored_types.h"
 #include "policy/compile.h"
 #include "state/record.h"
 
@@ -93,6 +95,8 @@ Result<Limitr> Limitr::open_document(const policy::Node& document, Options optio
   auto engine = std::make_unique<engine::Engine>(policy, names, std::move(options));
   if (store) {
     if (auto kept = engine->keep_in(std::move(store)); !kept.ok()) return std::move(kept).error();
+    // In the order in which it was written, which decides what is granted first.
+    engine->journal()->set_policy(policy::json_text(document));
   }
   Limitr limitr(std::move(engine));
   if (auto added = add_listed_customers(limitr, *names, policy->document); !added.ok()) {
@@ -112,6 +116,26 @@ Result<Limitr> open_with_store(std::string_view policy, Options options,
   Result<policy::Node> document = policy::parse_document(policy, options.format, options.bounds);
   if (!document.ok()) return std::move(document).error();
   return Limitr::open_document(*document, std::move(options), std::move(store));
+}
+
+Result<Limitr> open_with_document(const policy::Node& policy, Options options) {
+  return Limitr::open_document(policy, std::move(options), nullptr);
+}
+
+// Read before it is owned: where there is no policy nothing has been made or taken.
+Result<Limitr> Limitr::open_stored(Options options) {
+  if (options.store.empty()) {
+    return Error{.code = ErrorCode::invalid_argument, .message = "the options name no store"};
+  }
+  Result<policy::Node> document = [&]() -> Result<policy::Node> {
+    const Result<StoredState> stored = StoredState::open(options.store);
+    if (!stored.ok()) return stored.error();
+    const Result<std::string> text = stored->policy();
+    if (!text.ok()) return text.error();
+    return parse_stored_policy(*text);
+  }();
+  if (!document.ok()) return std::move(document).error();
+  return open_document(*document, std::move(options), nullptr);
 }
 
 Result<Limitr> Limitr::open_json(const Json& policy, Options options) {

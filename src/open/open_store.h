@@ -6,6 +6,7 @@
 
 #include <limitr/limitr.h>
 #include <limitr/result.h>
+#include "policy/document.h"
 #include "store/store.h"
 
 namespace limitr {
@@ -18,5 +19,8 @@ Result<std::unique_ptr<store::Store>> store_at(std::string_view url, bool accept
 /// does when its store fails.
 Result<Limitr> open_with_store(std::string_view policy, Options options,
                                std::unique_ptr<store::Store> store);
+
+/// Limitr::open() for a document that is read already.
+Result<Limitr> open_with_document(const policy::Node& policy, Options options);
 
 }  // namespace limitr

@@ -9,6 +9,7 @@
 #include <fmt/format.h>
 #include <simdjson.h>
 
+#include "base/json_writer.h"
 #include "base/text_map.h"
 #include "policy/document_reader.h"
 
@@ -151,6 +152,26 @@ private:
   TreeBuilder tree_;
   std::size_t bytes_ = 0;
 };
+
+void write(JsonWriter& out, const Node& node) {
+  if (const auto* sequence = node.as_sequence()) {
+    out.begin_array();
+    for (const Node& item : *sequence) write(out, item);
+    out.end_array();
+  } else if (const auto* mapping = node.as_mapping()) {
+    out.begin_object();
+    for (const Node::Member& member : *mapping) write(out.key(member.key), member.value);
+    out.end_object();
+  } else if (const auto* text = node.as_text()) {
+    out.value(*text);
+  } else if (const auto* number = node.as_number()) {
+    out.value(*number);
+  } else if (const auto* flag = node.as_bool()) {
+    out.value(*flag);
+  } else {
+    out.null();
+  }
+}
 
 }  // namespace
 
@@ -360,6 +381,13 @@ Json to_json(const Node& node) {
     return *number;
   }
   return nullptr;
+}
+
+std::string json_text(const Node& node) {
+  std::string text;
+  JsonWriter out(text);
+  write(out, node);
+  return text;
 }
 
 std::optional<Format> format_of(std::string_view file_name) {

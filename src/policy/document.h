@@ -67,6 +67,9 @@ Result<Node> to_node(const Json& json, const DocumentBounds& bounds);
 /// The node as a JSON value.
 Json to_json(const Node& node);
 
+/// The node as JSON text, its members in the order in which they were written.
+std::string json_text(const Node& node);
+
 /// The format that a file name's ending stands for (.yaml .yml .json .toml), or none.
 std::optional<Format> format_of(std::string_view file_name);
 

@@ -88,7 +88,9 @@ class Usage(ProgramTest):
         self.assertIn("Exit codes", out)
         self.assertEqual(err, "")
         self.assertEqual(self.limitr("--help"), (out, ""))
-        for command in ("validate", "diff", "test", "run", "bench"):
+        for command in ("validate", "diff", "test", "run", "bench", "allow", "check", "increment", "decrement",
+                        "set", "reserve", "settle", "release", "held", "create", "plan", "topup", "override",
+                        "delete", "customers", "customer", "export", "import", "fsck", "policy", "store"):
             self.assertIn(command, out)
             help_text, _ = self.limitr("help", command)
             self.assertIn("Examples:", help_text)

@@ -142,7 +142,7 @@ std::vector<Backend> backends_that_outlive_process() {
   std::vector<Backend> all = backends();
   std::erase_if(all, [](const Backend& backend) { return !backend.outlives_process; });
   // Whoever comes after one that was killed waits for the end of its lease.
-  for (Backend& backend : all) {
+  for ([[maybe_unused]] Backend& backend : all) {
 #ifdef LIMITR_REDIS
     if (backend.name == "redis") backend = redis_backend(Millis(100));
 #endif

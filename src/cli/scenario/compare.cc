@@ -50,26 +50,6 @@ std::string shown(const Json* actual, const std::string& path) {
   return shown(to_json_text(*actual), path, actual->is_number() ? &number : nullptr);
 }
 
-void write(JsonWriter& out, const Node& node) {
-  if (const auto* sequence = node.as_sequence()) {
-    out.begin_array();
-    for (const Node& item : *sequence) write(out, item);
-    out.end_array();
-  } else if (const auto* mapping = node.as_mapping()) {
-    out.begin_object();
-    for (const auto& [key, position, value] : *mapping) write(out.key(key), value);
-    out.end_object();
-  } else if (const auto* text = node.as_text()) {
-    out.value(*text);
-  } else if (const auto* number = node.as_number()) {
-    out.value(*number);
-  } else if (const auto* flag = node.as_bool()) {
-    out.value(*flag);
-  } else {
-    out.null();
-  }
-}
-
 bool agree(double expected, double actual) {
   const double magnitude = std::max({1.0, std::fabs(expected), std::fabs(actual)});
   // A little above 1e-9, because both sides were rounded to nine decimals before.
@@ -202,12 +182,7 @@ bool is_moment(std::string_view field) {
   return std::find(moment_fields.begin(), moment_fields.end(), field) != moment_fields.end();
 }
 
-std::string node_text(const Node& node) {
-  std::string text;
-  JsonWriter out(text);
-  write(out, node);
-  return text;
-}
+std::string node_text(const Node& node) { return policy::json_text(node); }
 
 std::optional<Mismatch> compare(const Node& expected, const Json* actual, const Shape* shape,
                                 const std::string& path) {

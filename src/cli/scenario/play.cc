@@ -115,6 +115,7 @@ public:
 
   std::optional<Failure> play() {
     for (const Step& step : scenario_.steps) {
+      if (options_.is_to_end && options_.is_to_end()) return std::nullopt;
       auto found = play_step(step);
       if (found) return Failure{&step, std::move(*found), std::move(unreadable_)};
     }

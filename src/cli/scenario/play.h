@@ -20,6 +20,8 @@ struct PlayOptions {
   /// Calls check before each allow that is not forced, and compares what the two say: a decision
   /// must be the same whether it is committed or not.
   bool check_first = true;
+  /// Asked before each step: true ends the play there. May be empty.
+  std::function<bool()> is_to_end = {};
 };
 
 /// A step that was played, for whoever looks on.

@@ -33,8 +33,9 @@ struct Session::Recorder {
   std::vector<std::string> log;  // guarded by mutex
 };
 
-Session::Session(const Scenario& scenario)
+Session::Session(const Scenario& scenario, std::string store)
     : scenario_(scenario),
+      store_(std::move(store)),
       clock_(std::make_shared<StepClock>()),
       recorder_(std::make_shared<Recorder>()),
       host_(host_functions(scenario.host)) {
@@ -43,8 +44,8 @@ Session::Session(const Scenario& scenario)
 
 Session::~Session() = default;
 
-Result<std::unique_ptr<Session>> Session::open(const Scenario& scenario) {
-  std::unique_ptr<Session> session(new Session(scenario));
+Result<std::unique_ptr<Session>> Session::open(const Scenario& scenario, std::string store) {
+  std::unique_ptr<Session> session(new Session(scenario, std::move(store)));
   auto text = session->policy_text(*scenario.policy);
   if (!text.ok()) return text.error();
   session->policy_ = std::move(*text);
@@ -72,6 +73,7 @@ Options Session::options() const {
   Options options = engine_options(scenario_.options, scenario_.bounds);
   options.format = policy_.format;
   options.host = host_;
+  options.store = store_;
   options.clock = clock_;
   options.log = [recorder = recorder_](std::string_view message) {
     const std::lock_guard lock(recorder->mutex);
@@ -128,7 +130,19 @@ void Session::name_hold(std::string_view label, std::string id) {
   holds_.insert_or_assign(std::string(label), std::move(id));
 }
 
+Result<std::uint64_t> Session::close() {
+  auto closed = engine_->close();
+  if (!closed.ok()) return closed;
+  written_ += *closed;
+  return written_;
+}
+
 Result<LoadReport> Session::restart(bool customers_only) {
+  if (!store_.empty()) {
+    if (auto closed = close(); !closed.ok()) return std::move(closed).error();
+    if (auto started = start(); !started.ok()) return started.error();
+    return LoadReport{};
+  }
   const auto snapshot = customers_only ? engine_->customers() : engine_->export_state();
   if (!snapshot.ok()) return snapshot.error();
   if (auto started = start(); !started.ok()) return started.error();

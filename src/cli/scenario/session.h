@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <filesystem>
 #include <map>
 #include <memory>
@@ -22,7 +23,8 @@ public:
   /// Opens the scenario's policy and loads its customers. `scenario` must outlive the session.
   /// Errors, with the file that they are about: those of Limitr::open(), load_customers() and its
   /// first refused record; io_failed, where a file is named.
-  static Result<std::unique_ptr<Session>> open(const Scenario& scenario);
+  /// With `store`, a URL, the engine keeps its state there.
+  static Result<std::unique_ptr<Session>> open(const Scenario& scenario, std::string store = {});
   Session(const Session&) = delete;
   Session& operator=(const Session&) = delete;
   ~Session();
@@ -35,8 +37,11 @@ public:
   void name_hold(std::string_view label, std::string id);
 
   /// Takes a snapshot, opens a new engine on the same policy, and loads it: all that is exported,
-  /// or only what customers() gives.
+  /// or only what customers() gives. On a store the engine is closed and opened again: it has all
+  /// of its customers back, and the report says nothing.
   Result<LoadReport> restart(bool customers_only);
+  /// Lets go of the store: how many records were written to it.
+  Result<std::uint64_t> close();
   /// Puts a policy in place of the running one: a document, or the path of one.
   Result<void> set_policy(const policy::Node& policy);
   /// A plan was changed: what runs is no longer what was opened.
@@ -57,7 +62,7 @@ private:
     std::filesystem::path file;  ///< Empty: it stands in the scenario, or was changed since.
   };
 
-  explicit Session(const Scenario& scenario);
+  Session(const Scenario& scenario, std::string store);
   Result<PolicyText> policy_text(const policy::Node& node) const;
   /// An error of a policy, with the file in front that the policy stands in.
   Error in_policy(Error error, const PolicyText& policy) const;
@@ -66,6 +71,8 @@ private:
   Options options() const;
 
   const Scenario& scenario_;
+  const std::string store_;    // a URL; empty: none
+  std::uint64_t written_ = 0;  // records, by the engines that were closed
   std::shared_ptr<StepClock> clock_;
   std::shared_ptr<Recorder> recorder_;
   HostFunctions host_;
