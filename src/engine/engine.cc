@@ -536,6 +536,9 @@ void Engine::merge_estimates(std::string_view text) {
   sink.estimate = [&](std::string_view entitlement, const state::EstimateStats& stats) {
     merge_estimate(entitlement, stats);
   };
+  sink.refused = [&](const std::string& id, const Error& error) {
+    log(fmt::format("not loaded from the store: {}: {}", id, error.to_string()));
+  };
   const std::string document =
       fmt::format(R"({{"format":{},"customers":{{}},"estimates":{}}})", state::record_format, text);
   if (auto read = state::read_snapshot(document, *names_, sink); !read.ok()) {

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
 #include <cmath>
+#include <cstdlib>
+#include <functional>
 
 #include <fmt/format.h>
 #include <simdjson.h>
@@ -8,6 +10,7 @@
 #include <limitr/decision.h>
 #include "base/quantity.h"
 #include "state/record.h"
+#include "state/record_reader.h"
 
 namespace limitr::state {
 namespace {
@@ -35,11 +38,6 @@ struct BadField {
 
 [[noreturn]] void bad(const Place& place, std::string_view expected) {
   throw BadField{place.text(), fmt::format("expected {}", expected)};
-}
-
-Error record_invalid(std::string message, std::string where = {}) {
-  return {
-      .code = ErrorCode::record_invalid, .message = std::move(message), .where = std::move(where)};
 }
 
 bool is_null(ondemand::value& value, const Place& place) {
@@ -100,7 +98,7 @@ bool maybe_bool(ondemand::value& value, const Place& place) {
   return !is_null(value, place) && read_bool(value, place);
 }
 
-Symbol maybe_name(ondemand::value& value, const Place& place, SymbolTable& names) {
+Symbol maybe_name(ondemand::value& value, const Place& place, NameCache& names) {
   return is_null(value, place) ? Symbol::empty : names.intern(read_text(value, place));
 }
 
@@ -164,7 +162,7 @@ std::vector<std::string> read_ids(ondemand::value& value, const Place& place) {
   return ids;
 }
 
-std::vector<Symbol> read_names(ondemand::value& value, const Place& place, SymbolTable& names) {
+std::vector<Symbol> read_names(ondemand::value& value, const Place& place, NameCache& names) {
   std::vector<Symbol> list;
   each_element(value, place, [&](ondemand::value& element) {
     list.push_back(names.intern(read_text(element, place)));
@@ -266,7 +264,7 @@ EstimateStats read_estimate(std::string_view segment, ondemand::value& value, co
 
 // Reads a meter into the customer, and what only some meters have into an extra of its own.
 void read_meter(Customer& customer, Symbol entitlement, ondemand::value& value, const Place& place,
-                SymbolTable& names) {
+                NameCache& names) {
   Meter& meter = customer.meters.emplace_back();
   meter.entitlement = entitlement;
   const auto extra = [&]() -> MeterExtra& { return customer.own_extra(entitlement); };
@@ -334,7 +332,7 @@ void read_increment(Limit& limit, ondemand::value& value, const Place& place) {
   limit.increment = *written;
 }
 
-Override read_override(ondemand::value& value, const Place& place, SymbolTable& names) {
+Override read_override(ondemand::value& value, const Place& place, NameCache& names) {
   Override own;
   Limit& limit = own.limit;
   each_member(value, place, [&](std::string_view key, ondemand::value member) {
@@ -392,7 +390,7 @@ bool read_grant_rule(Grant& grant, std::string_view key, ondemand::value& value,
 }
 
 Grant read_grant(std::string_view id, ondemand::value& value, const Place& place,
-                 SymbolTable& names) {
+                 NameCache& names) {
   Grant grant;
   grant.id = id;
   bool has_books = false;
@@ -452,7 +450,7 @@ bool read_cap_switch(Cap& cap, std::string_view key, ondemand::value& value, con
   return read_reset(cap.reset, key, value, place);
 }
 
-Cap read_cap(std::string_view id, ondemand::value& value, const Place& place, SymbolTable& names) {
+Cap read_cap(std::string_view id, ondemand::value& value, const Place& place, NameCache& names) {
   Cap cap;
   cap.id = id;
   each_member(value, place, [&](std::string_view key, ondemand::value member) {
@@ -514,7 +512,7 @@ void refuse_twice(const Items& items, const Id& id_of, const Place& place) {
 }
 
 void read_state(Customer& customer, std::string_view key, ondemand::value& value,
-                const Place& place, SymbolTable& names) {
+                const Place& place, NameCache& names) {
   each_member_or_null(value, place, [&](std::string_view name, ondemand::value member) {
     if (key == "meters") {
       const Symbol entitlement = names.intern(name);
@@ -537,7 +535,7 @@ void read_state(Customer& customer, std::string_view key, ondemand::value& value
 }
 
 void read_field(Customer& customer, std::string_view key, ondemand::value& value,
-                const Place& place, SymbolTable& names) {
+                const Place& place, NameCache& names) {
   if (key == "id") {
     customer.id = read_text(value, place);
   } else if (key == "plan") {
@@ -550,6 +548,8 @@ void read_field(Customer& customer, std::string_view key, ondemand::value& value
   } else if (key == "refs" || key == "alt_ids") {
     std::vector<std::string> ids = read_ids(value, place);
     if (ids.empty()) return;
+    const bool has_empty = std::any_of(ids.begin(), ids.end(), std::mem_fn(&std::string::empty));
+    if (key == "alt_ids" && has_empty) bad(place, "alternate IDs that are not empty");
     (key == "refs" ? customer.own_rest().refs : customer.own_rest().alt_ids) = std::move(ids);
   } else if (key == "meters" || key == "overrides" || key == "grants" || key == "caps") {
     read_state(customer, key, value, place, names);
@@ -565,7 +565,7 @@ void read_field(Customer& customer, std::string_view key, ondemand::value& value
   }
 }
 
-Customer read_customer_value(ondemand::value& value, SymbolTable& names) {
+Customer read_customer_value(ondemand::value& value, NameCache& names) {
   const Place root;
   Customer customer;
   customer.type = names.intern("user");
@@ -598,206 +598,91 @@ Customer read_customer_value(ondemand::value& value, SymbolTable& names) {
   return customer;
 }
 
-// Reads many records with one parser: each out of its own slice of a text that has padding
-// behind it, so that what is wrong with one says nothing of the next.
-class RecordReader {
-public:
-  explicit RecordReader(SymbolTable& names) : names_(names) {}
+// What some call answers. It is written again as it stands: what is none would break the text
+// around it.
+bool is_answer(const std::string& text) {
+  const Json json = Json::parse(text, nullptr, /*allow_exceptions=*/false);
+  if (json.is_boolean() || json.is_string()) return true;
+  return json.is_object() && (!json.contains("allowed") || decision_from_json(text).ok());
+}
 
-  /// REQUIRES: SIMDJSON_PADDING readable bytes behind the record.
-  Result<Customer> read(std::string_view record) {
-    try {
-      ondemand::document document;
-      ondemand::value root;
-      const auto error =
-          parser_.iterate(record.data(), record.size(), record.size() + simdjson::SIMDJSON_PADDING)
-              .get(document);
-      if (error != simdjson::SUCCESS || document.get_value().get(root) != simdjson::SUCCESS) {
-        return record_invalid(fmt::format("not JSON ({})", simdjson::error_message(error)));
-      }
-      Customer customer = read_customer_value(root, names_);
-      if (document.current_location().error() != simdjson::OUT_OF_BOUNDS) {
-        return record_invalid("more text behind the record");
-      }
-      return customer;
-    } catch (const BadField& field) {
-      return record_invalid(field.message, field.where);
-    } catch (const simdjson::simdjson_error& error) {
-      return record_invalid(fmt::format("not JSON ({})", error.what()));
+ExportedRequest read_exported_request(ondemand::value& value) {
+  const Place root;
+  ExportedRequest read;
+  each_member(value, root, [&](std::string_view key, ondemand::value member) {
+    const Place here = root[key];
+    if (key == "customer") {
+      read.customer = read_text(member, here);
+    } else if (key == "request") {
+      read.request.id = read_text(member, here);
+    } else if (key == "fingerprint") {
+      read.request.fingerprint =
+          std::strtoull(std::string(read_text(member, here)).c_str(), nullptr, 16);
+    } else if (key == "answer") {
+      read.request.answer = std::string(std::string_view(simdjson::to_json_string(member)));
+    } else if (key == "at") {
+      read.request.at = read_time(member, here);
     }
-  }
-
-  /// The ID that a record names, also where the rest of it cannot be read.
-  std::optional<std::string> id_of(std::string_view record) {
-    try {
-      ondemand::document document =
-          parser_.iterate(record.data(), record.size(), record.size() + simdjson::SIMDJSON_PADDING);
-      return std::string(std::string_view(document.get_object()["id"].get_string()));
-    } catch (const simdjson::simdjson_error&) {
-      return std::nullopt;
-    }
-  }
-
-private:
-  SymbolTable& names_;
-  ondemand::parser parser_;
-};
-
-// Reads the sections of a whole snapshot and hands out what it finds.
-class SnapshotReader {
-public:
-  SnapshotReader(SymbolTable& names, const RecordSink& sink) : sink_(sink), records_(names) {}
-
-  Result<void> read(std::string_view text) {
-    const simdjson::padded_string padded(text);
-    try {
-      ondemand::document document = parser_.iterate(padded);
-      switch (document.type()) {
-        case ondemand::json_type::array: read_list(document.get_array()); break;
-        case ondemand::json_type::object: read_object(document.get_object()); break;
-        default: return record_invalid("expected an object of records, or a list of them");
-      }
-      if (document.current_location().error() != simdjson::OUT_OF_BOUNDS) {
-        return record_invalid("more text behind the snapshot");
-      }
-      return {};
-    } catch (const BadField& field) {
-      return record_invalid(field.message, field.where);
-    } catch (const simdjson::simdjson_error& error) {
-      return record_invalid(fmt::format("not JSON ({})", error.what()));
-    }
-  }
-
-private:
-  // An export has `format` among its sections, in whatever order; a bare map has records only, and
-  // a record is an object.
-  void read_object(ondemand::object root) {
-    bool is_export = false;
-    for (auto field : root) {
-      // Compared as written: unescaping takes room that is there for each name only once.
-      const simdjson::ondemand::raw_json_string key = field.key();
-      ondemand::value value = field.value();
-      is_export = key == "format" && value.type() == ondemand::json_type::number;
-      // Its sections are few and named; the first record of a map says that it is none.
-      const bool is_section = key == "customers" || key == "estimates" || key == "requests";
-      if (is_export || !is_section) break;
-    }
-    root.reset();
-    if (is_export) {
-      read_sections(root);
-    } else {
-      read_map(root);
-    }
-  }
-
-  void read_record(ondemand::value value, std::string_view expected_id, std::size_t number) {
-    const std::string_view raw = simdjson::to_json_string(value);
-    const std::string name =
-        expected_id.empty() ? fmt::format("[{}]", number) : std::string(expected_id);
-    Result<Customer> customer = records_.read(raw);
-    if (!customer.ok()) {
-      return sink_.refused(expected_id.empty() ? records_.id_of(raw).value_or(name) : name,
-                           std::move(customer).error());
-    }
-    if (!expected_id.empty() && customer->id != expected_id) {
-      return sink_.refused(
-          name, record_invalid("its `id` is another than the one it stands under", "id"));
-    }
-    sink_.loaded(*std::move(customer));
-  }
-
-  void read_map(ondemand::object records) {
-    for (auto field : records) {
-      const std::string id(std::string_view(field.unescaped_key()));
-      read_record(field.value(), id, 0);
-    }
-  }
-
-  void read_list(ondemand::array records) {
-    std::size_t number = 0;
-    for (auto record : records) read_record(record.value(), {}, number++);
-  }
-
-  void read_sections(ondemand::object root) {
-    const Place top;
-    for (auto field : root) {
-      const std::string key(std::string_view(field.unescaped_key()));
-      ondemand::value value = field.value();
-      if (key == "format") {
-        if (read_number(value, top[key]) != record_format) {
-          bad(top[key], fmt::format("format {}", record_format));
-        }
-      } else if (key == "customers") {
-        if (value.type() == ondemand::json_type::array) {
-          read_list(value.get_array());
-        } else {
-          read_map(value.get_object());
-        }
-      } else if (key == "estimates") {
-        read_estimates(value, top[key]);
-      } else if (key == "requests") {
-        read_requests(value, top[key]);
-      }
-    }
-  }
-
-  void read_estimates(ondemand::value& value, const Place& place) {
-    each_member_or_null(value, place, [&](std::string_view name, ondemand::value segments) {
-      const std::string entitlement(name);
-      const Place here = place[entitlement];
-      each_member(segments, here, [&](std::string_view segment, ondemand::value stats) {
-        const std::string kept(segment);
-        sink_.estimate(entitlement, read_estimate(kept, stats, here[kept]));
-      });
-    });
-  }
-
-  // What some call answers. It is written again as it stands: what is none would break the text
-  // around it.
-  static bool is_answer(const std::string& text) {
-    const Json json = Json::parse(text, nullptr, /*allow_exceptions=*/false);
-    if (json.is_boolean() || json.is_string()) return true;
-    return json.is_object() && (!json.contains("allowed") || decision_from_json(text).ok());
-  }
-
-  void read_requests(ondemand::value& value, const Place& place) {
-    each_element(value, place, [&](ondemand::value& element) {
-      std::string customer;
-      RememberedRequest request;
-      each_member(element, place, [&](std::string_view key, ondemand::value member) {
-        const Place here = place[key];
-        if (key == "customer") {
-          customer = read_text(member, here);
-        } else if (key == "request") {
-          request.id = read_text(member, here);
-        } else if (key == "fingerprint") {
-          request.fingerprint =
-              std::strtoull(std::string(read_text(member, here)).c_str(), nullptr, 16);
-        } else if (key == "answer") {
-          request.answer = std::string(std::string_view(simdjson::to_json_string(member)));
-        } else if (key == "at") {
-          request.at = read_time(member, here);
-        }
-      });
-      if (!is_answer(request.answer)) bad(place["answer"], "the answer of a call");
-      sink_.request(customer, std::move(request));
-    });
-  }
-
-  const RecordSink& sink_;
-  RecordReader records_;
-  ondemand::parser parser_;
-};
+  });
+  if (!is_answer(read.request.answer)) bad(root["answer"], "the answer of a call");
+  return read;
+}
 
 }  // namespace
+
+// Calls `read` with the text's value, an object, and sees that nothing stands behind it.
+template <typename T, typename Read>
+Result<T> RecordReader::read_whole(std::string_view text, std::string_view kind, const Read& read) {
+  try {
+    ondemand::document document =
+        parser_.iterate(text.data(), text.size(), text.size() + simdjson::SIMDJSON_PADDING);
+    // Asked first: a scalar cannot be had as a value.
+    if (document.type() != ondemand::json_type::object) {
+      return record_invalid(fmt::format("{} must be an object", kind));
+    }
+    ondemand::value root = document.get_value();
+    T value = read(root);
+    if (document.current_location().error() != simdjson::OUT_OF_BOUNDS) {
+      return record_invalid(fmt::format("more text behind {}", kind));
+    }
+    return value;
+  } catch (const BadField& field) {
+    return record_invalid(field.message, field.where);
+  } catch (const simdjson::simdjson_error& error) {
+    return record_invalid(fmt::format("not JSON ({})", error.what()));
+  }
+}
+
+Result<Customer> RecordReader::read(std::string_view record) {
+  return read_whole<Customer>(record, "a record", [&](ondemand::value& value) {
+    return read_customer_value(value, names_);
+  });
+}
+
+std::optional<std::string> RecordReader::id_of(std::string_view record) {
+  try {
+    ondemand::document document =
+        parser_.iterate(record.data(), record.size(), record.size() + simdjson::SIMDJSON_PADDING);
+    return std::string(std::string_view(document.get_object()["id"].get_string()));
+  } catch (const simdjson::simdjson_error&) {
+    return std::nullopt;
+  }
+}
+
+Result<EstimateStats> RecordReader::read_estimate(std::string_view segment, std::string_view text) {
+  return read_whole<EstimateStats>(text, "an estimate", [&](ondemand::value& value) {
+    return state::read_estimate(segment, value, Place());
+  });
+}
+
+Result<ExportedRequest> RecordReader::read_request(std::string_view text) {
+  return read_whole<ExportedRequest>(
+      text, "a request", [](ondemand::value& value) { return read_exported_request(value); });
+}
 
 Result<Customer> read_customer(std::string_view record, SymbolTable& names) {
   const simdjson::padded_string padded(record);
   return RecordReader(names).read(padded);
-}
-
-Result<void> read_snapshot(std::string_view text, SymbolTable& names, const RecordSink& sink) {
-  return SnapshotReader(names, sink).read(text);
 }
 
 }  // namespace limitr::state
