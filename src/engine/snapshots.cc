@@ -18,20 +18,42 @@ constexpr std::size_t records_a_group = 4096;
 
 // Names the meters of a customer that no plan of today has an entitlement for: not by their name,
 // and not by one that a former name passes on to, since the customer has that one too.
-void report_unmapped(const policy::Policy& policy, const Customer& customer,
-                     const SymbolTable& names, LoadReport& report) {
-  const auto known_in = [&](const policy::Plan& plan, Symbol name) {
-    return plan.names_entitlement(
-        name, [&](Symbol renamed) { return customer.meter(renamed) == nullptr; });
-  };
-  for (const state::Meter& meter : customer.meters) {
-    const bool known =
-        std::any_of(policy.plans.begin(), policy.plans.end(),
-                    [&](const policy::Plan& plan) { return known_in(plan, meter.entitlement); });
-    if (known) continue;
-    report.unmapped.push_back({customer.id, std::string(names.text(meter.entitlement))});
+class Unmapped {
+public:
+  Unmapped(const policy::Policy& policy, const SymbolTable& names)
+      : policy_(policy), names_(names) {}
+
+  void report(const Customer& customer, LoadReport& report) {
+    for (const state::Meter& meter : customer.meters) {
+      if (is_named(meter.entitlement)) continue;
+      const auto has_no_meter = [&](Symbol name) { return customer.meter(name) == nullptr; };
+      const bool is_known =
+          std::any_of(policy_.plans.begin(), policy_.plans.end(), [&](const policy::Plan& plan) {
+            return plan.names_entitlement(meter.entitlement, has_no_meter);
+          });
+      if (is_known) continue;
+      report.unmapped.push_back({customer.id, std::string(names_.text(meter.entitlement))});
+    }
   }
-}
+
+private:
+  // Whether a plan has an entitlement of that very name, whoever the customer is. Looked up once.
+  bool is_named(Symbol entitlement) {
+    const auto i = static_cast<std::size_t>(entitlement);
+    if (i < named_.size() && named_[i]) return true;
+    const bool is_there =
+        std::any_of(policy_.plans.begin(), policy_.plans.end(),
+                    [&](const policy::Plan& plan) { return plan.by_symbol.contains(entitlement); });
+    if (!is_there) return false;
+    if (named_.size() <= i) named_.resize(i + 1);
+    named_[i] = true;
+    return true;
+  }
+
+  const policy::Policy& policy_;
+  const SymbolTable& names_;
+  std::vector<bool> named_;
+};
 
 }  // namespace
 
@@ -53,12 +75,16 @@ Result<std::string> Limitr::export_state() {
 Result<LoadReport> Limitr::load_customers(std::string_view json) {
   LoadReport report;
   const engine::PolicyPointer policy = engine_->policy();
-  const SymbolTable& names = engine_->names();
+  Unmapped unmapped(*policy, engine_->names());
   std::uint64_t group = 0;
   std::optional<Error> failed;
   state::RecordSink sink;
   sink.loaded = [&](Customer customer) {
-    report_unmapped(*policy, customer, names, report);
+    unmapped.report(customer, report);
+    if (engine_->insert_plain(customer)) {
+      ++report.loaded;
+      return;
+    }
     std::string id = customer.id;
     const Result<std::uint64_t> put = engine::put_record(*engine_, std::move(customer));
     if (put.ok()) {
@@ -72,6 +98,7 @@ Result<LoadReport> Limitr::load_customers(std::string_view json) {
       report.refused.push_back({std::move(id), put.error()});
     }
   };
+  sink.expected = [&](std::size_t records) { engine_->reserve(records); };
   sink.refused = [&](std::string id, Error error) {
     report.refused.push_back({std::move(id), std::move(error)});
   };

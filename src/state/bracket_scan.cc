@@ -72,6 +72,15 @@ Block look_at(const char* bytes) {
   return block;
 }
 
+// Without help of the machine, which not every one that this runs on has: a few operations, where
+// std::popcount would be a call.
+std::size_t count(std::uint64_t bits) {
+  bits -= (bits >> 1U) & 0x5555555555555555U;
+  bits = (bits & 0x3333333333333333U) + ((bits >> 2U) & 0x3333333333333333U);
+  bits = (bits + (bits >> 4U)) & 0x0F0F0F0F0F0F0F0FU;
+  return static_cast<std::size_t>((bits * 0x0101010101010101U) >> 56U);
+}
+
 // From each bit set up to the one before the next: the bytes of texts, from their quotes.
 std::uint64_t between(std::uint64_t quotes) {
   for (unsigned shift = 1; shift < block_size; shift *= 2) quotes ^= quotes << shift;
@@ -93,9 +102,9 @@ std::size_t BracketScan::scan(std::string_view piece) {
     const std::uint64_t text = between(block.quotes) ^ (in_text_ ? ~std::uint64_t{0} : 0);
     const std::uint64_t opening = block.opening & ~text;
     const std::uint64_t closing = block.closing & ~text;
-    const auto closed = static_cast<std::size_t>(std::popcount(closing));
+    const auto closed = count(closing);
     if (closed < depth_) {
-      depth_ += static_cast<std::size_t>(std::popcount(opening)) - closed;
+      depth_ += count(opening) - closed;
     } else {
       for (std::uint64_t rest = opening | closing; rest != 0; rest &= rest - 1) {
         const std::uint64_t lowest = rest & (~rest + 1);

@@ -50,6 +50,8 @@ struct RecordSink {
   std::function<void(std::string id, Error)> refused;
   std::function<void(std::string_view entitlement, EstimateStats)> estimate;  ///< Policy-wide.
   std::function<void(std::string_view customer, RememberedRequest)> request;
+  /// How many records a text that is there as a whole has about, by the size of the first of them.
+  std::function<void(std::size_t records)> expected = {};
 };
 
 /// Where a text comes from that need not be in memory as a whole: puts what comes next at the front

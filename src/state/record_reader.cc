@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdlib>
+#include <cstring>
 #include <functional>
 
 #include <fmt/format.h>
@@ -40,6 +41,13 @@ struct BadField {
   throw BadField{place.text(), fmt::format("expected {}", expected)};
 }
 
+// Compares with the length known, which becomes a few instructions: most of reading a record is
+// to find out which field it is.
+template <std::size_t size>
+bool is(std::string_view key, const char (&name)[size]) {
+  return key.size() == size - 1 && std::memcmp(key.data(), name, size - 1) == 0;
+}
+
 bool is_null(ondemand::value& value, const Place& place) {
   bool null = false;
   if (value.type() == ondemand::json_type::null) {
@@ -69,8 +77,24 @@ bool read_bool(ondemand::value& value, const Place& place) {
   return flag;
 }
 
-// Valid until the document's next text is read in place; copy what is kept.
+// What a text in quotes says where it has no escape: just what stands there. None where it has.
+// REQUIRES: the parser was here, and has seen that the text ends and is valid.
+std::optional<std::string_view> as_it_stands(const char* begin) {
+  const char* end = begin;
+  while (*end != '"') {
+    if (*end == '\\') return std::nullopt;
+    ++end;
+  }
+  return std::string_view(begin, static_cast<std::size_t>(end - begin));
+}
+
+// Valid as long as the document.
 std::string_view read_text(ondemand::value& value, const Place& place) {
+  const std::string_view token = value.raw_json_token();
+  if (!token.empty() && token.front() == '"') {
+    const auto plain = as_it_stands(token.data() + 1);
+    if (plain && value.get_raw_json_string().error() == simdjson::SUCCESS) return *plain;
+  }
   std::string_view text;
   if (value.get_string().get(text) != simdjson::SUCCESS) bad(place, "text");
   return text;
@@ -121,20 +145,19 @@ void keep_unknown(Json& unknown, std::string_view key, ondemand::value& value, c
   unknown[std::string(key)] = read_json(value, place);
 }
 
-// Calls `take(key, value)` for each member. The key is a copy: reading the value may unescape
-// into the same buffer.
+// Calls `take(key, value)` for each member. The key is valid as long as the document.
 template <typename Take>
 void each_member(ondemand::value& value, const Place& place, const Take& take) {
   ondemand::object object;
   if (value.get_object().get(object) != simdjson::SUCCESS) bad(place, "an object");
   for (auto result : object) {
     ondemand::field field;
-    std::string_view key;
-    if (std::move(result).get(field) != simdjson::SUCCESS ||
-        field.unescaped_key().get(key) != simdjson::SUCCESS) {
+    if (std::move(result).get(field) != simdjson::SUCCESS) bad(place, "an object");
+    std::optional<std::string_view> key = as_it_stands(field.key().raw());
+    if (!key && field.unescaped_key().get(key.emplace()) != simdjson::SUCCESS) {
       bad(place, "an object");
     }
-    take(key, field.value());
+    take(*key, field.value());
   }
 }
 
@@ -172,16 +195,16 @@ std::vector<Symbol> read_names(ondemand::value& value, const Place& place, NameC
 
 // The fields of a reset, which stand among those of their record.
 bool read_reset(Reset& reset, std::string_view key, ondemand::value& value, const Place& place) {
-  if (key == "resets") {
+  if (is(key, "resets")) {
     reset.resets = maybe_bool(value, place);
-  } else if (key == "reset_inc") {
+  } else if (is(key, "reset_inc")) {
     if (is_null(value, place)) return true;
     Result<Millis> length = value.type() == ondemand::json_type::string
                                 ? duration(read_text(value, place))
                                 : duration(read_number(value, place));
     if (!length.ok() || *length <= Millis(0)) bad(place, "a duration");
     reset.inc = *length;
-  } else if (key == "reset_sch") {
+  } else if (is(key, "reset_sch")) {
     if (is_null(value, place)) return true;
     reset.schedule = Schedule::parse(read_text(value, place));
     if (!reset.schedule) bad(place, "a calendar schedule");
@@ -198,9 +221,9 @@ History read_history(ondemand::value& value, const Place& place) {
     double delta = 0;
     each_member(element, place, [&](std::string_view key, ondemand::value member) {
       const Place here = place[key];
-      if (key == "ts") {
+      if (is(key, "ts")) {
         at = read_time(member, here);
-      } else if (key == "delta") {
+      } else if (is(key, "delta")) {
         delta = read_number(member, here);
       }
     });
@@ -215,15 +238,15 @@ Hold read_hold(std::string_view id, ondemand::value& value, const Place& place) 
   hold.id = id;
   each_member(value, place, [&](std::string_view key, ondemand::value member) {
     const Place here = place[key];
-    if (key == "value") {
+    if (is(key, "value")) {
       hold.value = read_number(member, here);
-    } else if (key == "overhead") {
+    } else if (is(key, "overhead")) {
       hold.overhead = maybe_number(member, here).value_or(0);
-    } else if (key == "expires") {
+    } else if (is(key, "expires")) {
       hold.expires = read_time(member, here);
-    } else if (key == "basis") {
+    } else if (is(key, "basis")) {
       hold.basis = maybe_number(member, here);
-    } else if (key == "segment") {
+    } else if (is(key, "segment")) {
       if (!is_null(member, here)) hold.segment = read_text(member, here);
     } else {
       keep_unknown(hold.unknown, key, member, here);
@@ -237,23 +260,23 @@ EstimateStats read_estimate(std::string_view segment, ondemand::value& value, co
   stats.segment = segment;
   each_member(value, place, [&](std::string_view key, ondemand::value member) {
     const Place here = place[key];
-    if (key == "samples") {
+    if (is(key, "samples")) {
       stats.samples = static_cast<std::uint64_t>(read_count(member, here));
-    } else if (key == "alpha") {
+    } else if (is(key, "alpha")) {
       stats.alpha = read_number(member, here);
-    } else if (key == "value_mean") {
+    } else if (is(key, "value_mean")) {
       stats.value_mean = read_number(member, here);
-    } else if (key == "value_var") {
+    } else if (is(key, "value_var")) {
       stats.value_var = read_number(member, here);
-    } else if (key == "overhead_mean") {
+    } else if (is(key, "overhead_mean")) {
       stats.overhead_mean = read_number(member, here);
-    } else if (key == "overhead_var") {
+    } else if (is(key, "overhead_var")) {
       stats.overhead_var = read_number(member, here);
-    } else if (key == "per_basis") {
+    } else if (is(key, "per_basis")) {
       stats.per_basis = maybe_bool(member, here);
-    } else if (key == "source") {
+    } else if (is(key, "source")) {
       stats.source = read_text(member, here);
-    } else if (key == "updated") {
+    } else if (is(key, "updated")) {
       stats.updated = read_time(member, here);
     } else {
       keep_unknown(stats.unknown, key, member, here);
@@ -270,28 +293,28 @@ void read_meter(Customer& customer, Symbol entitlement, ondemand::value& value, 
   const auto extra = [&]() -> MeterExtra& { return customer.own_extra(entitlement); };
   each_member(value, place, [&](std::string_view key, ondemand::value member) {
     const Place here = place[key];
-    if (key == "credit") {
+    if (is(key, "credit")) {
       meter.credit = maybe_name(member, here, names);
-    } else if (key == "started") {
+    } else if (is(key, "started")) {
       meter.started = read_time(member, here);
-    } else if (key == "value") {
+    } else if (is(key, "value")) {
       meter.value = read_number(member, here);
-    } else if (key == "overhead") {
+    } else if (is(key, "overhead")) {
       meter.overhead = maybe_number(member, here);
-    } else if (key == "history") {
+    } else if (is(key, "history")) {
       meter.history = read_history(member, here);
-    } else if (key == "ewma_rate") {
+    } else if (is(key, "ewma_rate")) {
       meter.ewma_rate = maybe_number(member, here);
-    } else if (key == "governor_tokens") {
+    } else if (is(key, "governor_tokens")) {
       if (!is_null(member, here)) extra().governor_tokens = read_number(member, here);
-    } else if (key == "governor_last_refill") {
+    } else if (is(key, "governor_last_refill")) {
       if (!is_null(member, here)) extra().governor_last_refill = read_time(member, here);
-    } else if (key == "holds") {
+    } else if (is(key, "holds")) {
       each_member_or_null(member, here, [&](std::string_view id, ondemand::value hold) {
         const std::string kept(id);
         extra().holds.push_back(read_hold(kept, hold, here[kept]));
       });
-    } else if (key == "estimates") {
+    } else if (is(key, "estimates")) {
       each_member_or_null(member, here, [&](std::string_view segment, ondemand::value stats) {
         const std::string kept(segment);
         extra().estimates.push_back(read_estimate(kept, stats, here[kept]));
@@ -304,13 +327,13 @@ void read_meter(Customer& customer, Symbol entitlement, ondemand::value& value, 
 
 bool read_limit_switch(Limit& limit, std::string_view key, ondemand::value& value,
                        const Place& place) {
-  if (key == "hard_trailing") {
+  if (is(key, "hard_trailing")) {
     limit.hard_trailing = maybe_bool(value, place);
-  } else if (key == "grants_apply") {
+  } else if (is(key, "grants_apply")) {
     limit.grants_apply = read_bool(value, place);
-  } else if (key == "governor_enabled") {
+  } else if (is(key, "governor_enabled")) {
     limit.governor_enabled = maybe_bool(value, place);
-  } else if (key == "mode") {
+  } else if (is(key, "mode")) {
     const auto mode = mode_from(read_text(value, place));
     if (!mode) bad(place, "hard, soft or observe");
     limit.mode = *mode;
@@ -337,21 +360,21 @@ Override read_override(ondemand::value& value, const Place& place, NameCache& na
   Limit& limit = own.limit;
   each_member(value, place, [&](std::string_view key, ondemand::value member) {
     const Place here = place[key];
-    if (key == "credit") {
+    if (is(key, "credit")) {
       limit.credit = names.intern(read_text(member, here));
-    } else if (key == "value") {
+    } else if (is(key, "value")) {
       limit.value = read_number(member, here);
-    } else if (key == "increment") {
+    } else if (is(key, "increment")) {
       read_increment(limit, member, here);
-    } else if (key == "minimum") {
+    } else if (is(key, "minimum")) {
       limit.minimum = maybe_number(member, here);
-    } else if (key == "override_expires_on") {
+    } else if (is(key, "override_expires_on")) {
       limit.override_expires_on = maybe_time(member, here);
-    } else if (key == "governor_capacity") {
+    } else if (is(key, "governor_capacity")) {
       limit.governor_capacity = maybe_number(member, here);
-    } else if (key == "governor_refill_rate") {
+    } else if (is(key, "governor_refill_rate")) {
       limit.governor_refill_rate = maybe_number(member, here);
-    } else if (key == "ewma_alpha") {
+    } else if (is(key, "ewma_alpha")) {
       limit.ewma_alpha = maybe_number(member, here).value_or(limit.ewma_alpha);
     } else if (!read_limit_switch(limit, key, member, here)) {
       keep_unknown(own.unknown, key, member, here);
@@ -362,26 +385,26 @@ Override read_override(ondemand::value& value, const Place& place, NameCache& na
 
 bool read_grant_rule(Grant& grant, std::string_view key, ondemand::value& value,
                      const Place& place) {
-  if (key == "reset_mode") {
+  if (is(key, "reset_mode")) {
     if (is_null(value, place)) return true;
     const auto mode = reset_mode_from(read_text(value, place));
     if (!mode) bad(place, "hard, add or rollover");
     grant.reset_mode = *mode;
-  } else if (key == "rollover_min") {
+  } else if (is(key, "rollover_min")) {
     grant.rollover_min = maybe_number(value, place);
-  } else if (key == "rollover_max") {
+  } else if (is(key, "rollover_max")) {
     grant.rollover_max = maybe_number(value, place);
-  } else if (key == "rollover_pct") {
+  } else if (is(key, "rollover_pct")) {
     grant.rollover_pct = maybe_number(value, place);
-  } else if (key == "max_balance") {
+  } else if (is(key, "max_balance")) {
     grant.max_balance = maybe_number(value, place);
-  } else if (key == "reset_catchup_cap") {
+  } else if (is(key, "reset_catchup_cap")) {
     if (!is_null(value, place)) {
       grant.reset_catchup_cap = static_cast<std::uint32_t>(std::min(read_count(value, place), 4e9));
     }
-  } else if (key == "last_reset") {
+  } else if (is(key, "last_reset")) {
     grant.last_reset = maybe_time(value, place);
-  } else if (key == "expires_on") {
+  } else if (is(key, "expires_on")) {
     grant.expires_on = maybe_time(value, place);
   } else {
     return read_reset(grant.reset, key, value, place);
@@ -396,28 +419,28 @@ Grant read_grant(std::string_view id, ondemand::value& value, const Place& place
   bool has_books = false;
   each_member(value, place, [&](std::string_view key, ondemand::value member) {
     const Place here = place[key];
-    if (key == "id") {
+    if (is(key, "id")) {
       if (read_text(member, here) != grant.id) bad(here, "the ID it stands under");
-    } else if (key == "credit") {
+    } else if (is(key, "credit")) {
       grant.credit = names.intern(read_text(member, here));
-    } else if (key == "topup") {
+    } else if (is(key, "topup")) {
       grant.topup = maybe_name(member, here, names);
-    } else if (key == "created_on") {
+    } else if (is(key, "created_on")) {
       grant.created_on = read_time(member, here);
-    } else if (key == "granted_on") {
+    } else if (is(key, "granted_on")) {
       grant.granted_on = read_time(member, here);
-    } else if (key == "starting_value") {
+    } else if (is(key, "starting_value")) {
       grant.starting_value = read_number(member, here);
-    } else if (key == "value") {
+    } else if (is(key, "value")) {
       grant.value = read_number(member, here);
-    } else if (key == "seq") {
+    } else if (is(key, "seq")) {
       grant.seq = static_cast<std::uint64_t>(read_count(member, here));
-    } else if (key == "drawn") {
+    } else if (is(key, "drawn")) {
       grant.drawn = read_number(member, here);
       has_books = true;
-    } else if (key == "added") {
+    } else if (is(key, "added")) {
       grant.added = read_number(member, here);
-    } else if (key == "lost") {
+    } else if (is(key, "lost")) {
       grant.lost = read_number(member, here);
     } else if (!read_grant_rule(grant, key, member, here)) {
       keep_unknown(grant.unknown, key, member, here);
@@ -439,14 +462,14 @@ bool read_cap_switch(Cap& cap, std::string_view key, ondemand::value& value, con
     target = maybe_bool(value, place);
     return true;
   };
-  if (key == "exchangeable") return flag(cap.exchangeable);
-  if (key == "overage_only") return flag(cap.overage_only);
-  if (key == "ignore_grants") return flag(cap.ignore_grants);
-  if (key == "observe_only") return flag(cap.observe_only);
-  if (key == "overhead_cost") return flag(cap.overhead_cost);
-  if (key == "follow_decrements") return flag(cap.follow_decrements);
-  if (key == "hard_trailing") return flag(cap.hard_trailing);
-  if (key == "shared") return flag(cap.shared);
+  if (is(key, "exchangeable")) return flag(cap.exchangeable);
+  if (is(key, "overage_only")) return flag(cap.overage_only);
+  if (is(key, "ignore_grants")) return flag(cap.ignore_grants);
+  if (is(key, "observe_only")) return flag(cap.observe_only);
+  if (is(key, "overhead_cost")) return flag(cap.overhead_cost);
+  if (is(key, "follow_decrements")) return flag(cap.follow_decrements);
+  if (is(key, "hard_trailing")) return flag(cap.hard_trailing);
+  if (is(key, "shared")) return flag(cap.shared);
   return read_reset(cap.reset, key, value, place);
 }
 
@@ -455,27 +478,27 @@ Cap read_cap(std::string_view id, ondemand::value& value, const Place& place, Na
   cap.id = id;
   each_member(value, place, [&](std::string_view key, ondemand::value member) {
     const Place here = place[key];
-    if (key == "id") {
+    if (is(key, "id")) {
       if (read_text(member, here) != cap.id) bad(here, "the ID it stands under");
-    } else if (key == "credit") {
+    } else if (is(key, "credit")) {
       cap.credit = names.intern(read_text(member, here));
-    } else if (key == "value") {
+    } else if (is(key, "value")) {
       cap.value = read_number(member, here);
-    } else if (key == "meter_value") {
+    } else if (is(key, "meter_value")) {
       cap.meter_value = read_number(member, here);
-    } else if (key == "shared_with") {
+    } else if (is(key, "shared_with")) {
       cap.shared_with = read_names(member, here, names);
-    } else if (key == "scope") {
+    } else if (is(key, "scope")) {
       cap.scope = read_names(member, here, names);
-    } else if (key == "started") {
+    } else if (is(key, "started")) {
       cap.started = read_time(member, here);
-    } else if (key == "created_on") {
+    } else if (is(key, "created_on")) {
       cap.created_on = read_time(member, here);
-    } else if (key == "last_reset") {
+    } else if (is(key, "last_reset")) {
       cap.last_reset = maybe_time(member, here);
-    } else if (key == "expires_on") {
+    } else if (is(key, "expires_on")) {
       cap.expires_on = maybe_time(member, here);
-    } else if (key == "seq") {
+    } else if (is(key, "seq")) {
       cap.seq = static_cast<std::uint64_t>(read_count(member, here));
     } else if (!read_cap_switch(cap, key, member, here)) {
       keep_unknown(cap.unknown, key, member, here);
@@ -514,7 +537,7 @@ void refuse_twice(const Items& items, const Id& id_of, const Place& place) {
 void read_state(Customer& customer, std::string_view key, ondemand::value& value,
                 const Place& place, NameCache& names) {
   each_member_or_null(value, place, [&](std::string_view name, ondemand::value member) {
-    if (key == "meters") {
+    if (is(key, "meters")) {
       const Symbol entitlement = names.intern(name);
       read_meter(customer, entitlement, member, place[names.text(entitlement)], names);
       return;
@@ -522,11 +545,11 @@ void read_state(Customer& customer, std::string_view key, ondemand::value& value
     const std::string id(name);
     const Place here = place[id];
     CustomerRest& rest = customer.own_rest();
-    if (key == "overrides") {
+    if (is(key, "overrides")) {
       Override own = read_override(member, here, names);
       own.entitlement = names.intern(id);
       rest.overrides.push_back(std::move(own));
-    } else if (key == "grants") {
+    } else if (is(key, "grants")) {
       rest.grants.push_back(read_grant(id, member, here, names));
     } else {
       rest.caps.push_back(read_cap(id, member, here, names));
@@ -536,28 +559,28 @@ void read_state(Customer& customer, std::string_view key, ondemand::value& value
 
 void read_field(Customer& customer, std::string_view key, ondemand::value& value,
                 const Place& place, NameCache& names) {
-  if (key == "id") {
+  if (is(key, "id")) {
     customer.id = read_text(value, place);
-  } else if (key == "plan") {
+  } else if (is(key, "plan")) {
     customer.plan = maybe_name(value, place, names);
-  } else if (key == "type") {
+  } else if (is(key, "type")) {
     customer.type = names.intern(read_text(value, place));
-  } else if (key == "label") {
+  } else if (is(key, "label")) {
     const std::string_view label = read_text(value, place);
     if (label != customer.more().label) customer.own_rest().label = label;
-  } else if (key == "refs" || key == "alt_ids") {
+  } else if (is(key, "refs") || is(key, "alt_ids")) {
     std::vector<std::string> ids = read_ids(value, place);
     if (ids.empty()) return;
     const bool has_empty = std::any_of(ids.begin(), ids.end(), std::mem_fn(&std::string::empty));
-    if (key == "alt_ids" && has_empty) bad(place, "alternate IDs that are not empty");
-    (key == "refs" ? customer.own_rest().refs : customer.own_rest().alt_ids) = std::move(ids);
-  } else if (key == "meters" || key == "overrides" || key == "grants" || key == "caps") {
+    if (is(key, "alt_ids") && has_empty) bad(place, "alternate IDs that are not empty");
+    (is(key, "refs") ? customer.own_rest().refs : customer.own_rest().alt_ids) = std::move(ids);
+  } else if (is(key, "meters") || is(key, "overrides") || is(key, "grants") || is(key, "caps")) {
     read_state(customer, key, value, place, names);
-  } else if (key == "metadata") {
+  } else if (is(key, "metadata")) {
     if (is_null(value, place)) return;
     if (value.type() != ondemand::json_type::object) bad(place, "an object or null");
     customer.own_rest().metadata = read_json(value, place);
-  } else if (key == "format") {
+  } else if (is(key, "format")) {
     const double format = read_number(value, place);
     if (format != record_format) bad(place, fmt::format("format {}", record_format));
   } else {
@@ -565,13 +588,15 @@ void read_field(Customer& customer, std::string_view key, ondemand::value& value
   }
 }
 
-Customer read_customer_value(ondemand::value& value, NameCache& names) {
+// `usual`: how many meters the customer before had, as this one likely has; then how many it had.
+Customer read_customer_value(ondemand::value& value, NameCache& names, std::size_t& usual) {
   const Place root;
   Customer customer;
+  constexpr std::size_t most_likely = 64;
+  customer.meters.reserve(std::min(usual, most_likely));
   customer.type = names.intern("user");
   each_member(value, root, [&](std::string_view key, ondemand::value member) {
-    const std::string name(key);
-    read_field(customer, name, member, root[name], names);
+    read_field(customer, key, member, root[key], names);
   });
   if (customer.id.empty()) bad(root["id"], "an ID");
   const auto entitlement_of = [](const auto& item) { return item.entitlement; };
@@ -586,6 +611,7 @@ Customer read_customer_value(ondemand::value& value, NameCache& names) {
     refuse_twice(extra.holds, id_of, meter["holds"]);
     refuse_twice(extra.estimates, segment_of, meter["estimates"]);
   }
+  usual = customer.meters.size();
   customer.meters.shrink_to_fit();
   if (customer.rest) {
     CustomerRest& rest = *customer.rest;
@@ -611,16 +637,16 @@ ExportedRequest read_exported_request(ondemand::value& value) {
   ExportedRequest read;
   each_member(value, root, [&](std::string_view key, ondemand::value member) {
     const Place here = root[key];
-    if (key == "customer") {
+    if (is(key, "customer")) {
       read.customer = read_text(member, here);
-    } else if (key == "request") {
+    } else if (is(key, "request")) {
       read.request.id = read_text(member, here);
-    } else if (key == "fingerprint") {
+    } else if (is(key, "fingerprint")) {
       read.request.fingerprint =
           std::strtoull(std::string(read_text(member, here)).c_str(), nullptr, 16);
-    } else if (key == "answer") {
+    } else if (is(key, "answer")) {
       read.request.answer = std::string(std::string_view(simdjson::to_json_string(member)));
-    } else if (key == "at") {
+    } else if (is(key, "at")) {
       read.request.at = read_time(member, here);
     }
   });
@@ -655,7 +681,7 @@ Result<T> RecordReader::read_whole(std::string_view text, std::string_view kind,
 
 Result<Customer> RecordReader::read(std::string_view record) {
   return read_whole<Customer>(record, "a record", [&](ondemand::value& value) {
-    return read_customer_value(value, names_);
+    return read_customer_value(value, names_, meters_);
   });
 }
 

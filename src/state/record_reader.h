@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <cstddef>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -47,6 +48,7 @@ private:
   Result<T> read_whole(std::string_view text, std::string_view kind, const Read& read);
 
   NameCache names_;
+  std::size_t meters_ = 0;  // of the last customer read
   simdjson::ondemand::parser parser_;
 };
 

@@ -38,6 +38,9 @@ constexpr std::size_t patience_a_byte = 64;
 // In a text that is known to be damaged, a record that goes on for this long is looked into.
 constexpr std::size_t first_look_bytes = std::size_t{64} << 10U;
 
+// How many records tell how large the others are.
+constexpr std::size_t first_records = 256;
+
 constexpr std::size_t not_found = std::string_view::npos;
 
 bool is_space(char c) { return c == ' ' || c == '\n' || c == '\r' || c == '\t'; }
@@ -349,7 +352,13 @@ private:
     }
     at_ = end;
     sink_.loaded(*std::move(customer));
+    if (number_ == first_records) tell_expected();
     return Next::separator;
+  }
+  void tell_expected() {
+    if (sink_.expected && window_.is_complete()) {
+      sink_.expected(window_.end() / (at_ / first_records));
+    }
   }
 
   // One that is wrong, or has fields that are not ours: where a bracket is missing, those are the

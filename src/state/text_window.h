@@ -25,6 +25,8 @@ public:
 
   /// Behind the last byte that is in memory.
   std::size_t end() const { return base_ + held_.size(); }
+  /// Whether end() is the end of the whole text.
+  bool is_complete() const { return is_complete_; }
   bool has(std::size_t at) { return at < end() || more(); }
   /// REQUIRES: released <= at < end(), here and below.
   char operator[](std::size_t at) const { return held_[at - base_]; }
