@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
+#include <istream>
+#include <span>
 
 #include <fmt/format.h>
 
@@ -55,6 +57,78 @@ private:
   std::vector<bool> named_;
 };
 
+// Loads what state::read_snapshot() takes.
+template <typename Text>
+Result<LoadReport> load(engine::Engine& engine, const Text& text) {
+  LoadReport report;
+  const engine::PolicyPointer policy = engine.policy();
+  Unmapped unmapped(*policy, engine.names());
+  std::uint64_t group = 0;
+  std::optional<Error> failed;
+  state::RecordSink sink;
+  sink.loaded = [&](Customer customer) {
+    unmapped.report(customer, report);
+    if (engine.insert_plain(customer)) {
+      ++report.loaded;
+      return;
+    }
+    std::string id = customer.id;
+    const Result<std::uint64_t> put = engine::put_record(engine, std::move(customer));
+    if (put.ok()) {
+      ++report.loaded;
+      group = *put;
+      // Not one by one, and not all at once either: what waits is in memory twice.
+      if (report.loaded % records_a_group == 0 && group != 0) {
+        if (auto safe = engine.journal()->wait(group); !safe.ok()) failed = safe.error();
+      }
+    } else {
+      report.refused.push_back({std::move(id), put.error()});
+    }
+  };
+  sink.expected = [&](std::size_t records) { engine.reserve(records); };
+  sink.refused = [&](std::string id, Error error) {
+    report.refused.push_back({std::move(id), std::move(error)});
+  };
+  sink.estimate = [&](std::string_view entitlement, const state::EstimateStats& stats) {
+    engine.merge_estimate(entitlement, stats);
+  };
+  sink.request = [&](std::string_view customer, state::RememberedRequest request) {
+    Locked locked(engine);
+    if (!locked.find(customer)) return;
+    locked.before_change();
+    state::CustomerRest& rest = locked.slot().customer.own_rest();
+    std::vector<state::RememberedRequest>& known = rest.requests;
+    request.number = rest.next_request();
+    if (engine.journal() != nullptr) group = engine.journal()->group_of(locked.slot());
+    std::erase_if(known, [&](const state::RememberedRequest& r) { return r.id == request.id; });
+    known.push_back(std::move(request));
+  };
+  if (auto read = state::read_snapshot(text, engine.names(), sink); !read.ok()) {
+    // A text that breaks off is a refusal of what would have followed, once anything was read.
+    if (report.loaded == 0 && report.refused.empty()) return std::move(read).error();
+    report.refused.push_back({{}, std::move(read).error()});
+  }
+  Journal* journal = engine.journal();
+  if (journal != nullptr && journal->is_sync() && group != 0 && !failed) {
+    if (auto safe = journal->wait(group); !safe.ok()) failed = std::move(safe).error();
+  }
+  if (failed) return *failed;
+  return report;
+}
+
+// What comes next in a stream; 0 at its end.
+Result<std::size_t> read(std::istream& in, std::span<char> room) {
+  try {
+    in.read(room.data(), static_cast<std::streamsize>(room.size()));
+  } catch (...) {
+    // A stream that was told to throw has set the same bits, whatever its buffer threw.
+  }
+  if (in.bad()) {
+    return Error{.code = ErrorCode::io_failed, .message = "the stream cannot be read"};
+  }
+  return static_cast<std::size_t>(in.gcount());
+}
+
 }  // namespace
 
 Result<std::string> Limitr::customers() {
@@ -72,61 +146,10 @@ Result<std::string> Limitr::export_state() {
                      engine_->estimates_text(), text.requests);
 }
 
-Result<LoadReport> Limitr::load_customers(std::string_view json) {
-  LoadReport report;
-  const engine::PolicyPointer policy = engine_->policy();
-  Unmapped unmapped(*policy, engine_->names());
-  std::uint64_t group = 0;
-  std::optional<Error> failed;
-  state::RecordSink sink;
-  sink.loaded = [&](Customer customer) {
-    unmapped.report(customer, report);
-    if (engine_->insert_plain(customer)) {
-      ++report.loaded;
-      return;
-    }
-    std::string id = customer.id;
-    const Result<std::uint64_t> put = engine::put_record(*engine_, std::move(customer));
-    if (put.ok()) {
-      ++report.loaded;
-      group = *put;
-      // Not one by one, and not all at once either: what waits is in memory twice.
-      if (report.loaded % records_a_group == 0 && group != 0) {
-        if (auto safe = engine_->journal()->wait(group); !safe.ok()) failed = safe.error();
-      }
-    } else {
-      report.refused.push_back({std::move(id), put.error()});
-    }
-  };
-  sink.expected = [&](std::size_t records) { engine_->reserve(records); };
-  sink.refused = [&](std::string id, Error error) {
-    report.refused.push_back({std::move(id), std::move(error)});
-  };
-  sink.estimate = [&](std::string_view entitlement, const state::EstimateStats& stats) {
-    engine_->merge_estimate(entitlement, stats);
-  };
-  sink.request = [&](std::string_view customer, state::RememberedRequest request) {
-    Locked locked(*engine_);
-    if (!locked.find(customer)) return;
-    locked.before_change();
-    state::CustomerRest& rest = locked.slot().customer.own_rest();
-    std::vector<state::RememberedRequest>& known = rest.requests;
-    request.number = rest.next_request();
-    if (engine_->journal() != nullptr) group = engine_->journal()->group_of(locked.slot());
-    std::erase_if(known, [&](const state::RememberedRequest& r) { return r.id == request.id; });
-    known.push_back(std::move(request));
-  };
-  if (auto read = state::read_snapshot(json, engine_->names(), sink); !read.ok()) {
-    // A text that breaks off is a refusal of what would have followed, once anything was read.
-    if (report.loaded == 0 && report.refused.empty()) return std::move(read).error();
-    report.refused.push_back({{}, std::move(read).error()});
-  }
-  Journal* journal = engine_->journal();
-  if (journal != nullptr && journal->is_sync() && group != 0 && !failed) {
-    if (auto safe = journal->wait(group); !safe.ok()) failed = std::move(safe).error();
-  }
-  if (failed) return *failed;
-  return report;
+Result<LoadReport> Limitr::load_customers(std::string_view json) { return load(*engine_, json); }
+
+Result<LoadReport> Limitr::load_customers(std::istream& json) {
+  return load(*engine_, state::TextSource([&](std::span<char> room) { return read(json, room); }));
 }
 
 }  // namespace limitr
