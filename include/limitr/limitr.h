@@ -4,6 +4,7 @@
 #include <concepts>
 #include <functional>
 #include <future>
+#include <iosfwd>
 #include <memory>
 #include <optional>
 #include <span>
@@ -205,6 +206,10 @@ public:
   /// request: a second time puts the same records in place. Errors: record_invalid, when nothing in
   /// the text could be read; nothing is loaded then.
   Result<LoadReport> load_customers(std::string_view json);
+  /// The same from a stream, which is read to its end, piece by piece: takes memory for a few times
+  /// the largest record, not for the text. Errors also: io_failed, when the stream fails before
+  /// anything could be read; later that is one of the refusals, and what was read is loaded.
+  Result<LoadReport> load_customers(std::istream& json);
   /// Everything, policy-wide estimates and remembered requests included:
   /// `{format, customers, estimates, requests}`. load_customers() takes it back.
   Result<std::string> export_state();

@@ -358,6 +358,34 @@ void Engine::note_loaded(Slot& slot) {
   loaded.push_back(&slot);
 }
 
+bool Engine::insert_plain(Customer& customer) {
+  // A store waits for its group, and alternate IDs stand in shards of their own.
+  if (journal_ != nullptr || sharing_ != nullptr || !customer.more().alt_ids.empty()) return false;
+  const std::size_t hash = TextHash()(customer.id);
+  const std::uint32_t index = shard_of_hash(hash);
+  Shard& shard = shards_[index];
+  const std::lock_guard lock(shard.mutex);
+  if (!shard.alts.empty() && shard.alts.contains(customer.id)) return false;
+  bool is_new = false;
+  shard.customers.lazy_emplace(HashedId{customer.id, hash}, [&](const auto& construct) {
+    is_new = true;
+    note_shared_caps(customer);
+    auto* slot = new Slot(std::move(customer), static_cast<std::uint16_t>(index));
+    slot->snapshot = snapshot_.load(std::memory_order_relaxed);
+    construct(slot);
+  });
+  return is_new;
+}
+
+void Engine::reserve(std::size_t customers) {
+  // Hashes spread them over the shards, nearly evenly.
+  const std::size_t each = customers / shards_.size();
+  for (Shard& shard : shards_) {
+    const std::lock_guard lock(shard.mutex);
+    shard.customers.reserve(each);
+  }
+}
+
 void Engine::replace(Slot& slot, Customer customer) {
   before_change(&slot);
   note_shared_caps(customer);
@@ -588,6 +616,9 @@ void Engine::merge_estimates(std::string_view text) {
   state::RecordSink sink;
   sink.estimate = [&](std::string_view entitlement, const state::EstimateStats& stats) {
     merge_estimate(entitlement, stats);
+  };
+  sink.refused = [&](const std::string& id, const Error& error) {
+    log(fmt::format("not loaded from the store: {}: {}", id, error.to_string()));
   };
   const std::string document =
       fmt::format(R"({{"format":{},"customers":{{}},"estimates":{}}})", state::record_format, text);

@@ -1,9 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "policy/document.h"
 
+#include <array>
 #include <cmath>
+#include <random>
+#include <string>
+#include <vector>
 
 #include <gtest/gtest.h>
+
+#include "policy/document_reader.h"
+#include "policy/document_yaml_count.h"
 
 // spec: policy.md; proof.md, Overload and parsers
 namespace limitr::policy {
@@ -526,6 +533,51 @@ TEST(Hostile, TomlBombsAreRefused) {
     SCOPED_TRACE(text.substr(0, 20));
     const Error error = refused(text, Format::toml);
     EXPECT_TRUE(contains(error, message)) << error.message;
+  }
+}
+
+// Goal: whatever the look in front of the parser refuses, the parser would have refused too.
+TEST(YamlCount, NeverCountsWhatIsNotThere) {
+  const auto seed = std::random_device()();
+  SCOPED_TRACE(seed);
+  std::mt19937 random(seed);
+  constexpr std::array<std::string_view, 36> pieces = {
+      "a",      "b: ",  "c:",    "- ",    "-",   "\n", "\n",  "\n  ", "\n ",
+      "\n    ", "\n- ", "\nk: ", "\n",    "[",   "]",  "{",   "}",    ",",
+      ", ",     "\"",   "'",     "\"q\"", "'r'", ":",  "x:",  "#",    " # ",
+      "|\n",    ">\n",  "1",     "---\n", " ",   "\\", "&n ", "*n",   "\xE2\x80\xA8"};
+  std::size_t refused = 0;
+  for (int i = 0; i < 60'000; ++i) {
+    std::string text;
+    // A few kinds of pieces at a time, so that whole structures come about.
+    const std::size_t kinds = 2 + random() % 9;
+    std::vector<std::string_view> some;
+    while (some.size() < kinds) some.push_back(pieces[random() % pieces.size()]);
+    for (std::size_t count = random() % 24; count > 0; --count) text += some[random() % kinds];
+    for (std::size_t most = 0; most < 12 && find_yaml_excess(text, most); ++most) {
+      DocumentBounds bounds;
+      bounds.max_nodes = most;
+      std::vector<Issue> flaws;
+      ASSERT_FALSE(parse_yaml(text, bounds, &flaws).ok()) << most << " in\n" << text;
+      ++refused;
+    }
+  }
+  EXPECT_GT(refused, 1000U);
+}
+
+TEST(YamlCount, FindsFloods) {
+  for (const std::string_view one : {"- 1\n", "a: 1\n", "- a: 1\n  b: 2\n", "-\n", "- \"x\"\n"}) {
+    std::string text;
+    for (int i = 0; i < 1000; ++i) text += one;
+    EXPECT_TRUE(find_yaml_excess(text, 999)) << one;
+    EXPECT_TRUE(find_yaml_excess("x:\n  y: [1, 2]\n" + text, 999)) << one;
+    EXPECT_FALSE(find_yaml_excess(text, 3000)) << one;
+  }
+  for (const std::string_view one : {"1,", "{a: 1},", "\"a,b\", ", "[],\n", "'it''s', "}) {
+    std::string text = "a: [";
+    for (int i = 0; i < 1000; ++i) text += one;
+    EXPECT_TRUE(find_yaml_excess(text, 999)) << one;
+    EXPECT_FALSE(find_yaml_excess(text, 1001)) << one;
   }
 }
 

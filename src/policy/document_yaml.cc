@@ -12,6 +12,7 @@
 
 #include "base/text_map.h"
 #include "policy/document_reader.h"
+#include "policy/document_yaml_count.h"
 
 // libyaml reads the text as a stream of events and looks ahead by one key at most, so the bounds
 // hold while reading. Its one weak spot is guarded in front: it compares every %TAG directive
@@ -342,6 +343,14 @@ Result<Node> parse_yaml(std::string_view text, const DocumentBounds& bounds,
   if (has_too_many_tag_directives(text)) {
     return syntax_error(
         {}, fmt::format("the document has more than {} %TAG directives", most_tag_directives));
+  }
+  // libyaml takes long for what is refused in the end. With a small bound it comes to it soon, and
+  // knows the place better.
+  constexpr std::size_t many_nodes = 20'000;
+  if (bounds.max_nodes >= many_nodes) {
+    if (const auto excess = find_yaml_excess(text, bounds.max_nodes)) {
+      return too_many_nodes(bounds, position_in(text, *excess));
+    }
   }
   return Reader(text, bounds, flaws).read();
 }

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <cstddef>
 #include <functional>
+#include <span>
 #include <string>
 #include <string_view>
 
@@ -43,15 +45,34 @@ Result<Customer> read_customer(std::string_view record, SymbolTable& names);
 /// What a snapshot's reader is told of each record, in the order of the text.
 struct RecordSink {
   std::function<void(Customer)> loaded;
-  std::function<void(std::string id, Error)> refused;  ///< The ID, or "[n]" where there is none.
+  /// The customer's ID, or "[n]" where there is none; `estimates.NAME.SEGMENT`, `requests[n]`;
+  /// empty for a part of the text in which no record can be told.
+  std::function<void(std::string id, Error)> refused;
   std::function<void(std::string_view entitlement, EstimateStats)> estimate;  ///< Policy-wide.
   std::function<void(std::string_view customer, RememberedRequest)> request;
+  /// How many records a text that is there as a whole has about, by the size of the first of them.
+  std::function<void(std::size_t records)> expected = {};
 };
 
+/// Where a text comes from that need not be in memory as a whole: puts what comes next at the front
+/// of `room`, which is not empty, and returns how many bytes that is; 0 at its end.
+using TextSource = std::function<Result<std::size_t>(std::span<char> room)>;
+
+/// The largest record that a snapshot may have.
+inline constexpr std::size_t max_record_bytes = std::size_t{64} << 20U;
+
 /// Reads a snapshot: an object ID -> record, an array of records, or
-/// `{format, customers, estimates, requests}`. A bad record is refused and the rest read on.
-/// Errors: record_invalid, when the text is not such a document at all; what the sink was given
-/// until then stands.
+/// `{format, customers, estimates, requests}`. What is wrong with one record keeps none of the
+/// others out:
+/// - a record that cannot be read is refused by its ID, with the reason and its place;
+/// - where the text around records is damaged, reading goes on at the next record that is certain
+/// to
+///   be one, and what was skipped is refused;
+/// - no customer is loaded under an ID that does not stand before its record.
+/// Errors: record_invalid, when the text is no such document, or breaks off; those of the source.
+/// What the sink was given until then stands.
 Result<void> read_snapshot(std::string_view text, SymbolTable& names, const RecordSink& sink);
+/// The same of a text that comes piece by piece. Takes memory for a few times the largest record.
+Result<void> read_snapshot(const TextSource& source, SymbolTable& names, const RecordSink& sink);
 
 }  // namespace limitr::state

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
 #include <cmath>
+#include <cstdlib>
+#include <cstring>
+#include <functional>
 
 #include <fmt/format.h>
 #include <simdjson.h>
@@ -8,6 +11,7 @@
 #include <limitr/decision.h>
 #include "base/quantity.h"
 #include "state/record.h"
+#include "state/record_reader.h"
 
 namespace limitr::state {
 namespace {
@@ -37,9 +41,11 @@ struct BadField {
   throw BadField{place.text(), fmt::format("expected {}", expected)};
 }
 
-Error record_invalid(std::string message, std::string where = {}) {
-  return {
-      .code = ErrorCode::record_invalid, .message = std::move(message), .where = std::move(where)};
+// Compares with the length known, which becomes a few instructions: most of reading a record is
+// to find out which field it is.
+template <std::size_t size>
+bool is(std::string_view key, const char (&name)[size]) {
+  return key.size() == size - 1 && std::memcmp(key.data(), name, size - 1) == 0;
 }
 
 bool is_null(ondemand::value& value, const Place& place) {
@@ -71,8 +77,24 @@ bool read_bool(ondemand::value& value, const Place& place) {
   return flag;
 }
 
-// Valid until the document's next text is read in place; copy what is kept.
+// What a text in quotes says where it has no escape: just what stands there. None where it has.
+// REQUIRES: the parser was here, and has seen that the text ends and is valid.
+std::optional<std::string_view> as_it_stands(const char* begin) {
+  const char* end = begin;
+  while (*end != '"') {
+    if (*end == '\\') return std::nullopt;
+    ++end;
+  }
+  return std::string_view(begin, static_cast<std::size_t>(end - begin));
+}
+
+// Valid as long as the document.
 std::string_view read_text(ondemand::value& value, const Place& place) {
+  const std::string_view token = value.raw_json_token();
+  if (!token.empty() && token.front() == '"') {
+    const auto plain = as_it_stands(token.data() + 1);
+    if (plain && value.get_raw_json_string().error() == simdjson::SUCCESS) return *plain;
+  }
   std::string_view text;
   if (value.get_string().get(text) != simdjson::SUCCESS) bad(place, "text");
   return text;
@@ -100,7 +122,7 @@ bool maybe_bool(ondemand::value& value, const Place& place) {
   return !is_null(value, place) && read_bool(value, place);
 }
 
-Symbol maybe_name(ondemand::value& value, const Place& place, SymbolTable& names) {
+Symbol maybe_name(ondemand::value& value, const Place& place, NameCache& names) {
   return is_null(value, place) ? Symbol::empty : names.intern(read_text(value, place));
 }
 
@@ -123,20 +145,19 @@ void keep_unknown(Json& unknown, std::string_view key, ondemand::value& value, c
   unknown[std::string(key)] = read_json(value, place);
 }
 
-// Calls `take(key, value)` for each member. The key is a copy: reading the value may unescape
-// into the same buffer.
+// Calls `take(key, value)` for each member. The key is valid as long as the document.
 template <typename Take>
 void each_member(ondemand::value& value, const Place& place, const Take& take) {
   ondemand::object object;
   if (value.get_object().get(object) != simdjson::SUCCESS) bad(place, "an object");
   for (auto result : object) {
     ondemand::field field;
-    std::string_view key;
-    if (std::move(result).get(field) != simdjson::SUCCESS ||
-        field.unescaped_key().get(key) != simdjson::SUCCESS) {
+    if (std::move(result).get(field) != simdjson::SUCCESS) bad(place, "an object");
+    std::optional<std::string_view> key = as_it_stands(field.key().raw());
+    if (!key && field.unescaped_key().get(key.emplace()) != simdjson::SUCCESS) {
       bad(place, "an object");
     }
-    take(key, field.value());
+    take(*key, field.value());
   }
 }
 
@@ -164,7 +185,7 @@ std::vector<std::string> read_ids(ondemand::value& value, const Place& place) {
   return ids;
 }
 
-std::vector<Symbol> read_names(ondemand::value& value, const Place& place, SymbolTable& names) {
+std::vector<Symbol> read_names(ondemand::value& value, const Place& place, NameCache& names) {
   std::vector<Symbol> list;
   each_element(value, place, [&](ondemand::value& element) {
     list.push_back(names.intern(read_text(element, place)));
@@ -174,16 +195,16 @@ std::vector<Symbol> read_names(ondemand::value& value, const Place& place, Symbo
 
 // The fields of a reset, which stand among those of their record.
 bool read_reset(Reset& reset, std::string_view key, ondemand::value& value, const Place& place) {
-  if (key == "resets") {
+  if (is(key, "resets")) {
     reset.resets = maybe_bool(value, place);
-  } else if (key == "reset_inc") {
+  } else if (is(key, "reset_inc")) {
     if (is_null(value, place)) return true;
     Result<Millis> length = value.type() == ondemand::json_type::string
                                 ? duration(read_text(value, place))
                                 : duration(read_number(value, place));
     if (!length.ok() || *length <= Millis(0)) bad(place, "a duration");
     reset.inc = *length;
-  } else if (key == "reset_sch") {
+  } else if (is(key, "reset_sch")) {
     if (is_null(value, place)) return true;
     reset.schedule = Schedule::parse(read_text(value, place));
     if (!reset.schedule) bad(place, "a calendar schedule");
@@ -200,9 +221,9 @@ History read_history(ondemand::value& value, const Place& place) {
     double delta = 0;
     each_member(element, place, [&](std::string_view key, ondemand::value member) {
       const Place here = place[key];
-      if (key == "ts") {
+      if (is(key, "ts")) {
         at = read_time(member, here);
-      } else if (key == "delta") {
+      } else if (is(key, "delta")) {
         delta = read_number(member, here);
       }
     });
@@ -217,15 +238,15 @@ Hold read_hold(std::string_view id, ondemand::value& value, const Place& place) 
   hold.id = id;
   each_member(value, place, [&](std::string_view key, ondemand::value member) {
     const Place here = place[key];
-    if (key == "value") {
+    if (is(key, "value")) {
       hold.value = read_number(member, here);
-    } else if (key == "overhead") {
+    } else if (is(key, "overhead")) {
       hold.overhead = maybe_number(member, here).value_or(0);
-    } else if (key == "expires") {
+    } else if (is(key, "expires")) {
       hold.expires = read_time(member, here);
-    } else if (key == "basis") {
+    } else if (is(key, "basis")) {
       hold.basis = maybe_number(member, here);
-    } else if (key == "segment") {
+    } else if (is(key, "segment")) {
       if (!is_null(member, here)) hold.segment = read_text(member, here);
     } else {
       keep_unknown(hold.unknown, key, member, here);
@@ -239,23 +260,23 @@ EstimateStats read_estimate(std::string_view segment, ondemand::value& value, co
   stats.segment = segment;
   each_member(value, place, [&](std::string_view key, ondemand::value member) {
     const Place here = place[key];
-    if (key == "samples") {
+    if (is(key, "samples")) {
       stats.samples = static_cast<std::uint64_t>(read_count(member, here));
-    } else if (key == "alpha") {
+    } else if (is(key, "alpha")) {
       stats.alpha = read_number(member, here);
-    } else if (key == "value_mean") {
+    } else if (is(key, "value_mean")) {
       stats.value_mean = read_number(member, here);
-    } else if (key == "value_var") {
+    } else if (is(key, "value_var")) {
       stats.value_var = read_number(member, here);
-    } else if (key == "overhead_mean") {
+    } else if (is(key, "overhead_mean")) {
       stats.overhead_mean = read_number(member, here);
-    } else if (key == "overhead_var") {
+    } else if (is(key, "overhead_var")) {
       stats.overhead_var = read_number(member, here);
-    } else if (key == "per_basis") {
+    } else if (is(key, "per_basis")) {
       stats.per_basis = maybe_bool(member, here);
-    } else if (key == "source") {
+    } else if (is(key, "source")) {
       stats.source = read_text(member, here);
-    } else if (key == "updated") {
+    } else if (is(key, "updated")) {
       stats.updated = read_time(member, here);
     } else {
       keep_unknown(stats.unknown, key, member, here);
@@ -266,34 +287,34 @@ EstimateStats read_estimate(std::string_view segment, ondemand::value& value, co
 
 // Reads a meter into the customer, and what only some meters have into an extra of its own.
 void read_meter(Customer& customer, Symbol entitlement, ondemand::value& value, const Place& place,
-                SymbolTable& names) {
+                NameCache& names) {
   Meter& meter = customer.meters.emplace_back();
   meter.entitlement = entitlement;
   const auto extra = [&]() -> MeterExtra& { return customer.own_extra(entitlement); };
   each_member(value, place, [&](std::string_view key, ondemand::value member) {
     const Place here = place[key];
-    if (key == "credit") {
+    if (is(key, "credit")) {
       meter.credit = maybe_name(member, here, names);
-    } else if (key == "started") {
+    } else if (is(key, "started")) {
       meter.started = read_time(member, here);
-    } else if (key == "value") {
+    } else if (is(key, "value")) {
       meter.value = read_number(member, here);
-    } else if (key == "overhead") {
+    } else if (is(key, "overhead")) {
       meter.overhead = maybe_number(member, here);
-    } else if (key == "history") {
+    } else if (is(key, "history")) {
       meter.history = read_history(member, here);
-    } else if (key == "ewma_rate") {
+    } else if (is(key, "ewma_rate")) {
       meter.ewma_rate = maybe_number(member, here);
-    } else if (key == "governor_tokens") {
+    } else if (is(key, "governor_tokens")) {
       if (!is_null(member, here)) extra().governor_tokens = read_number(member, here);
-    } else if (key == "governor_last_refill") {
+    } else if (is(key, "governor_last_refill")) {
       if (!is_null(member, here)) extra().governor_last_refill = read_time(member, here);
-    } else if (key == "holds") {
+    } else if (is(key, "holds")) {
       each_member_or_null(member, here, [&](std::string_view id, ondemand::value hold) {
         const std::string kept(id);
         extra().holds.push_back(read_hold(kept, hold, here[kept]));
       });
-    } else if (key == "estimates") {
+    } else if (is(key, "estimates")) {
       each_member_or_null(member, here, [&](std::string_view segment, ondemand::value stats) {
         const std::string kept(segment);
         extra().estimates.push_back(read_estimate(kept, stats, here[kept]));
@@ -306,13 +327,13 @@ void read_meter(Customer& customer, Symbol entitlement, ondemand::value& value, 
 
 bool read_limit_switch(Limit& limit, std::string_view key, ondemand::value& value,
                        const Place& place) {
-  if (key == "hard_trailing") {
+  if (is(key, "hard_trailing")) {
     limit.hard_trailing = maybe_bool(value, place);
-  } else if (key == "grants_apply") {
+  } else if (is(key, "grants_apply")) {
     limit.grants_apply = read_bool(value, place);
-  } else if (key == "governor_enabled") {
+  } else if (is(key, "governor_enabled")) {
     limit.governor_enabled = maybe_bool(value, place);
-  } else if (key == "mode") {
+  } else if (is(key, "mode")) {
     const auto mode = mode_from(read_text(value, place));
     if (!mode) bad(place, "hard, soft or observe");
     limit.mode = *mode;
@@ -334,26 +355,26 @@ void read_increment(Limit& limit, ondemand::value& value, const Place& place) {
   limit.increment = *written;
 }
 
-Override read_override(ondemand::value& value, const Place& place, SymbolTable& names) {
+Override read_override(ondemand::value& value, const Place& place, NameCache& names) {
   Override own;
   Limit& limit = own.limit;
   each_member(value, place, [&](std::string_view key, ondemand::value member) {
     const Place here = place[key];
-    if (key == "credit") {
+    if (is(key, "credit")) {
       limit.credit = names.intern(read_text(member, here));
-    } else if (key == "value") {
+    } else if (is(key, "value")) {
       limit.value = read_number(member, here);
-    } else if (key == "increment") {
+    } else if (is(key, "increment")) {
       read_increment(limit, member, here);
-    } else if (key == "minimum") {
+    } else if (is(key, "minimum")) {
       limit.minimum = maybe_number(member, here);
-    } else if (key == "override_expires_on") {
+    } else if (is(key, "override_expires_on")) {
       limit.override_expires_on = maybe_time(member, here);
-    } else if (key == "governor_capacity") {
+    } else if (is(key, "governor_capacity")) {
       limit.governor_capacity = maybe_number(member, here);
-    } else if (key == "governor_refill_rate") {
+    } else if (is(key, "governor_refill_rate")) {
       limit.governor_refill_rate = maybe_number(member, here);
-    } else if (key == "ewma_alpha") {
+    } else if (is(key, "ewma_alpha")) {
       limit.ewma_alpha = maybe_number(member, here).value_or(limit.ewma_alpha);
     } else if (!read_limit_switch(limit, key, member, here)) {
       keep_unknown(own.unknown, key, member, here);
@@ -364,26 +385,26 @@ Override read_override(ondemand::value& value, const Place& place, SymbolTable& 
 
 bool read_grant_rule(Grant& grant, std::string_view key, ondemand::value& value,
                      const Place& place) {
-  if (key == "reset_mode") {
+  if (is(key, "reset_mode")) {
     if (is_null(value, place)) return true;
     const auto mode = reset_mode_from(read_text(value, place));
     if (!mode) bad(place, "hard, add or rollover");
     grant.reset_mode = *mode;
-  } else if (key == "rollover_min") {
+  } else if (is(key, "rollover_min")) {
     grant.rollover_min = maybe_number(value, place);
-  } else if (key == "rollover_max") {
+  } else if (is(key, "rollover_max")) {
     grant.rollover_max = maybe_number(value, place);
-  } else if (key == "rollover_pct") {
+  } else if (is(key, "rollover_pct")) {
     grant.rollover_pct = maybe_number(value, place);
-  } else if (key == "max_balance") {
+  } else if (is(key, "max_balance")) {
     grant.max_balance = maybe_number(value, place);
-  } else if (key == "reset_catchup_cap") {
+  } else if (is(key, "reset_catchup_cap")) {
     if (!is_null(value, place)) {
       grant.reset_catchup_cap = static_cast<std::uint32_t>(std::min(read_count(value, place), 4e9));
     }
-  } else if (key == "last_reset") {
+  } else if (is(key, "last_reset")) {
     grant.last_reset = maybe_time(value, place);
-  } else if (key == "expires_on") {
+  } else if (is(key, "expires_on")) {
     grant.expires_on = maybe_time(value, place);
   } else {
     return read_reset(grant.reset, key, value, place);
@@ -392,34 +413,34 @@ bool read_grant_rule(Grant& grant, std::string_view key, ondemand::value& value,
 }
 
 Grant read_grant(std::string_view id, ondemand::value& value, const Place& place,
-                 SymbolTable& names) {
+                 NameCache& names) {
   Grant grant;
   grant.id = id;
   bool has_books = false;
   each_member(value, place, [&](std::string_view key, ondemand::value member) {
     const Place here = place[key];
-    if (key == "id") {
+    if (is(key, "id")) {
       if (read_text(member, here) != grant.id) bad(here, "the ID it stands under");
-    } else if (key == "credit") {
+    } else if (is(key, "credit")) {
       grant.credit = names.intern(read_text(member, here));
-    } else if (key == "topup") {
+    } else if (is(key, "topup")) {
       grant.topup = maybe_name(member, here, names);
-    } else if (key == "created_on") {
+    } else if (is(key, "created_on")) {
       grant.created_on = read_time(member, here);
-    } else if (key == "granted_on") {
+    } else if (is(key, "granted_on")) {
       grant.granted_on = read_time(member, here);
-    } else if (key == "starting_value") {
+    } else if (is(key, "starting_value")) {
       grant.starting_value = read_number(member, here);
-    } else if (key == "value") {
+    } else if (is(key, "value")) {
       grant.value = read_number(member, here);
-    } else if (key == "seq") {
+    } else if (is(key, "seq")) {
       grant.seq = static_cast<std::uint64_t>(read_count(member, here));
-    } else if (key == "drawn") {
+    } else if (is(key, "drawn")) {
       grant.drawn = read_number(member, here);
       has_books = true;
-    } else if (key == "added") {
+    } else if (is(key, "added")) {
       grant.added = read_number(member, here);
-    } else if (key == "lost") {
+    } else if (is(key, "lost")) {
       grant.lost = read_number(member, here);
     } else if (!read_grant_rule(grant, key, member, here)) {
       keep_unknown(grant.unknown, key, member, here);
@@ -441,43 +462,43 @@ bool read_cap_switch(Cap& cap, std::string_view key, ondemand::value& value, con
     target = maybe_bool(value, place);
     return true;
   };
-  if (key == "exchangeable") return flag(cap.exchangeable);
-  if (key == "overage_only") return flag(cap.overage_only);
-  if (key == "ignore_grants") return flag(cap.ignore_grants);
-  if (key == "observe_only") return flag(cap.observe_only);
-  if (key == "overhead_cost") return flag(cap.overhead_cost);
-  if (key == "follow_decrements") return flag(cap.follow_decrements);
-  if (key == "hard_trailing") return flag(cap.hard_trailing);
-  if (key == "shared") return flag(cap.shared);
+  if (is(key, "exchangeable")) return flag(cap.exchangeable);
+  if (is(key, "overage_only")) return flag(cap.overage_only);
+  if (is(key, "ignore_grants")) return flag(cap.ignore_grants);
+  if (is(key, "observe_only")) return flag(cap.observe_only);
+  if (is(key, "overhead_cost")) return flag(cap.overhead_cost);
+  if (is(key, "follow_decrements")) return flag(cap.follow_decrements);
+  if (is(key, "hard_trailing")) return flag(cap.hard_trailing);
+  if (is(key, "shared")) return flag(cap.shared);
   return read_reset(cap.reset, key, value, place);
 }
 
-Cap read_cap(std::string_view id, ondemand::value& value, const Place& place, SymbolTable& names) {
+Cap read_cap(std::string_view id, ondemand::value& value, const Place& place, NameCache& names) {
   Cap cap;
   cap.id = id;
   each_member(value, place, [&](std::string_view key, ondemand::value member) {
     const Place here = place[key];
-    if (key == "id") {
+    if (is(key, "id")) {
       if (read_text(member, here) != cap.id) bad(here, "the ID it stands under");
-    } else if (key == "credit") {
+    } else if (is(key, "credit")) {
       cap.credit = names.intern(read_text(member, here));
-    } else if (key == "value") {
+    } else if (is(key, "value")) {
       cap.value = read_number(member, here);
-    } else if (key == "meter_value") {
+    } else if (is(key, "meter_value")) {
       cap.meter_value = read_number(member, here);
-    } else if (key == "shared_with") {
+    } else if (is(key, "shared_with")) {
       cap.shared_with = read_names(member, here, names);
-    } else if (key == "scope") {
+    } else if (is(key, "scope")) {
       cap.scope = read_names(member, here, names);
-    } else if (key == "started") {
+    } else if (is(key, "started")) {
       cap.started = read_time(member, here);
-    } else if (key == "created_on") {
+    } else if (is(key, "created_on")) {
       cap.created_on = read_time(member, here);
-    } else if (key == "last_reset") {
+    } else if (is(key, "last_reset")) {
       cap.last_reset = maybe_time(member, here);
-    } else if (key == "expires_on") {
+    } else if (is(key, "expires_on")) {
       cap.expires_on = maybe_time(member, here);
-    } else if (key == "seq") {
+    } else if (is(key, "seq")) {
       cap.seq = static_cast<std::uint64_t>(read_count(member, here));
     } else if (!read_cap_switch(cap, key, member, here)) {
       keep_unknown(cap.unknown, key, member, here);
@@ -514,9 +535,9 @@ void refuse_twice(const Items& items, const Id& id_of, const Place& place) {
 }
 
 void read_state(Customer& customer, std::string_view key, ondemand::value& value,
-                const Place& place, SymbolTable& names) {
+                const Place& place, NameCache& names) {
   each_member_or_null(value, place, [&](std::string_view name, ondemand::value member) {
-    if (key == "meters") {
+    if (is(key, "meters")) {
       const Symbol entitlement = names.intern(name);
       read_meter(customer, entitlement, member, place[names.text(entitlement)], names);
       return;
@@ -524,11 +545,11 @@ void read_state(Customer& customer, std::string_view key, ondemand::value& value
     const std::string id(name);
     const Place here = place[id];
     CustomerRest& rest = customer.own_rest();
-    if (key == "overrides") {
+    if (is(key, "overrides")) {
       Override own = read_override(member, here, names);
       own.entitlement = names.intern(id);
       rest.overrides.push_back(std::move(own));
-    } else if (key == "grants") {
+    } else if (is(key, "grants")) {
       rest.grants.push_back(read_grant(id, member, here, names));
     } else {
       rest.caps.push_back(read_cap(id, member, here, names));
@@ -537,27 +558,29 @@ void read_state(Customer& customer, std::string_view key, ondemand::value& value
 }
 
 void read_field(Customer& customer, std::string_view key, ondemand::value& value,
-                const Place& place, SymbolTable& names) {
-  if (key == "id") {
+                const Place& place, NameCache& names) {
+  if (is(key, "id")) {
     customer.id = read_text(value, place);
-  } else if (key == "plan") {
+  } else if (is(key, "plan")) {
     customer.plan = maybe_name(value, place, names);
-  } else if (key == "type") {
+  } else if (is(key, "type")) {
     customer.type = names.intern(read_text(value, place));
-  } else if (key == "label") {
+  } else if (is(key, "label")) {
     const std::string_view label = read_text(value, place);
     if (label != customer.more().label) customer.own_rest().label = label;
-  } else if (key == "refs" || key == "alt_ids") {
+  } else if (is(key, "refs") || is(key, "alt_ids")) {
     std::vector<std::string> ids = read_ids(value, place);
     if (ids.empty()) return;
-    (key == "refs" ? customer.own_rest().refs : customer.own_rest().alt_ids) = std::move(ids);
-  } else if (key == "meters" || key == "overrides" || key == "grants" || key == "caps") {
+    const bool has_empty = std::any_of(ids.begin(), ids.end(), std::mem_fn(&std::string::empty));
+    if (is(key, "alt_ids") && has_empty) bad(place, "alternate IDs that are not empty");
+    (is(key, "refs") ? customer.own_rest().refs : customer.own_rest().alt_ids) = std::move(ids);
+  } else if (is(key, "meters") || is(key, "overrides") || is(key, "grants") || is(key, "caps")) {
     read_state(customer, key, value, place, names);
-  } else if (key == "metadata") {
+  } else if (is(key, "metadata")) {
     if (is_null(value, place)) return;
     if (value.type() != ondemand::json_type::object) bad(place, "an object or null");
     customer.own_rest().metadata = read_json(value, place);
-  } else if (key == "format") {
+  } else if (is(key, "format")) {
     const double format = read_number(value, place);
     if (format != record_format) bad(place, fmt::format("format {}", record_format));
   } else {
@@ -565,13 +588,15 @@ void read_field(Customer& customer, std::string_view key, ondemand::value& value
   }
 }
 
-Customer read_customer_value(ondemand::value& value, SymbolTable& names) {
+// `usual`: how many meters the customer before had, as this one likely has; then how many it had.
+Customer read_customer_value(ondemand::value& value, NameCache& names, std::size_t& usual) {
   const Place root;
   Customer customer;
+  constexpr std::size_t most_likely = 64;
+  customer.meters.reserve(std::min(usual, most_likely));
   customer.type = names.intern("user");
   each_member(value, root, [&](std::string_view key, ondemand::value member) {
-    const std::string name(key);
-    read_field(customer, name, member, root[name], names);
+    read_field(customer, key, member, root[key], names);
   });
   if (customer.id.empty()) bad(root["id"], "an ID");
   const auto entitlement_of = [](const auto& item) { return item.entitlement; };
@@ -586,6 +611,7 @@ Customer read_customer_value(ondemand::value& value, SymbolTable& names) {
     refuse_twice(extra.holds, id_of, meter["holds"]);
     refuse_twice(extra.estimates, segment_of, meter["estimates"]);
   }
+  usual = customer.meters.size();
   customer.meters.shrink_to_fit();
   if (customer.rest) {
     CustomerRest& rest = *customer.rest;
@@ -598,206 +624,91 @@ Customer read_customer_value(ondemand::value& value, SymbolTable& names) {
   return customer;
 }
 
-// Reads many records with one parser: each out of its own slice of a text that has padding
-// behind it, so that what is wrong with one says nothing of the next.
-class RecordReader {
-public:
-  explicit RecordReader(SymbolTable& names) : names_(names) {}
+// What some call answers. It is written again as it stands: what is none would break the text
+// around it.
+bool is_answer(const std::string& text) {
+  const Json json = Json::parse(text, nullptr, /*allow_exceptions=*/false);
+  if (json.is_boolean() || json.is_string()) return true;
+  return json.is_object() && (!json.contains("allowed") || decision_from_json(text).ok());
+}
 
-  /// REQUIRES: SIMDJSON_PADDING readable bytes behind the record.
-  Result<Customer> read(std::string_view record) {
-    try {
-      ondemand::document document;
-      ondemand::value root;
-      const auto error =
-          parser_.iterate(record.data(), record.size(), record.size() + simdjson::SIMDJSON_PADDING)
-              .get(document);
-      if (error != simdjson::SUCCESS || document.get_value().get(root) != simdjson::SUCCESS) {
-        return record_invalid(fmt::format("not JSON ({})", simdjson::error_message(error)));
-      }
-      Customer customer = read_customer_value(root, names_);
-      if (document.current_location().error() != simdjson::OUT_OF_BOUNDS) {
-        return record_invalid("more text behind the record");
-      }
-      return customer;
-    } catch (const BadField& field) {
-      return record_invalid(field.message, field.where);
-    } catch (const simdjson::simdjson_error& error) {
-      return record_invalid(fmt::format("not JSON ({})", error.what()));
+ExportedRequest read_exported_request(ondemand::value& value) {
+  const Place root;
+  ExportedRequest read;
+  each_member(value, root, [&](std::string_view key, ondemand::value member) {
+    const Place here = root[key];
+    if (is(key, "customer")) {
+      read.customer = read_text(member, here);
+    } else if (is(key, "request")) {
+      read.request.id = read_text(member, here);
+    } else if (is(key, "fingerprint")) {
+      read.request.fingerprint =
+          std::strtoull(std::string(read_text(member, here)).c_str(), nullptr, 16);
+    } else if (is(key, "answer")) {
+      read.request.answer = std::string(std::string_view(simdjson::to_json_string(member)));
+    } else if (is(key, "at")) {
+      read.request.at = read_time(member, here);
     }
-  }
-
-  /// The ID that a record names, also where the rest of it cannot be read.
-  std::optional<std::string> id_of(std::string_view record) {
-    try {
-      ondemand::document document =
-          parser_.iterate(record.data(), record.size(), record.size() + simdjson::SIMDJSON_PADDING);
-      return std::string(std::string_view(document.get_object()["id"].get_string()));
-    } catch (const simdjson::simdjson_error&) {
-      return std::nullopt;
-    }
-  }
-
-private:
-  SymbolTable& names_;
-  ondemand::parser parser_;
-};
-
-// Reads the sections of a whole snapshot and hands out what it finds.
-class SnapshotReader {
-public:
-  SnapshotReader(SymbolTable& names, const RecordSink& sink) : sink_(sink), records_(names) {}
-
-  Result<void> read(std::string_view text) {
-    const simdjson::padded_string padded(text);
-    try {
-      ondemand::document document = parser_.iterate(padded);
-      switch (document.type()) {
-        case ondemand::json_type::array: read_list(document.get_array()); break;
-        case ondemand::json_type::object: read_object(document.get_object()); break;
-        default: return record_invalid("expected an object of records, or a list of them");
-      }
-      if (document.current_location().error() != simdjson::OUT_OF_BOUNDS) {
-        return record_invalid("more text behind the snapshot");
-      }
-      return {};
-    } catch (const BadField& field) {
-      return record_invalid(field.message, field.where);
-    } catch (const simdjson::simdjson_error& error) {
-      return record_invalid(fmt::format("not JSON ({})", error.what()));
-    }
-  }
-
-private:
-  // An export has `format` among its sections, in whatever order; a bare map has records only, and
-  // a record is an object.
-  void read_object(ondemand::object root) {
-    bool is_export = false;
-    for (auto field : root) {
-      // Compared as written: unescaping takes room that is there for each name only once.
-      const simdjson::ondemand::raw_json_string key = field.key();
-      ondemand::value value = field.value();
-      is_export = key == "format" && value.type() == ondemand::json_type::number;
-      // Its sections are few and named; the first record of a map says that it is none.
-      const bool is_section = key == "customers" || key == "estimates" || key == "requests";
-      if (is_export || !is_section) break;
-    }
-    root.reset();
-    if (is_export) {
-      read_sections(root);
-    } else {
-      read_map(root);
-    }
-  }
-
-  void read_record(ondemand::value value, std::string_view expected_id, std::size_t number) {
-    const std::string_view raw = simdjson::to_json_string(value);
-    const std::string name =
-        expected_id.empty() ? fmt::format("[{}]", number) : std::string(expected_id);
-    Result<Customer> customer = records_.read(raw);
-    if (!customer.ok()) {
-      return sink_.refused(expected_id.empty() ? records_.id_of(raw).value_or(name) : name,
-                           std::move(customer).error());
-    }
-    if (!expected_id.empty() && customer->id != expected_id) {
-      return sink_.refused(
-          name, record_invalid("its `id` is another than the one it stands under", "id"));
-    }
-    sink_.loaded(*std::move(customer));
-  }
-
-  void read_map(ondemand::object records) {
-    for (auto field : records) {
-      const std::string id(std::string_view(field.unescaped_key()));
-      read_record(field.value(), id, 0);
-    }
-  }
-
-  void read_list(ondemand::array records) {
-    std::size_t number = 0;
-    for (auto record : records) read_record(record.value(), {}, number++);
-  }
-
-  void read_sections(ondemand::object root) {
-    const Place top;
-    for (auto field : root) {
-      const std::string key(std::string_view(field.unescaped_key()));
-      ondemand::value value = field.value();
-      if (key == "format") {
-        if (read_number(value, top[key]) != record_format) {
-          bad(top[key], fmt::format("format {}", record_format));
-        }
-      } else if (key == "customers") {
-        if (value.type() == ondemand::json_type::array) {
-          read_list(value.get_array());
-        } else {
-          read_map(value.get_object());
-        }
-      } else if (key == "estimates") {
-        read_estimates(value, top[key]);
-      } else if (key == "requests") {
-        read_requests(value, top[key]);
-      }
-    }
-  }
-
-  void read_estimates(ondemand::value& value, const Place& place) {
-    each_member_or_null(value, place, [&](std::string_view name, ondemand::value segments) {
-      const std::string entitlement(name);
-      const Place here = place[entitlement];
-      each_member(segments, here, [&](std::string_view segment, ondemand::value stats) {
-        const std::string kept(segment);
-        sink_.estimate(entitlement, read_estimate(kept, stats, here[kept]));
-      });
-    });
-  }
-
-  // What some call answers. It is written again as it stands: what is none would break the text
-  // around it.
-  static bool is_answer(const std::string& text) {
-    const Json json = Json::parse(text, nullptr, /*allow_exceptions=*/false);
-    if (json.is_boolean() || json.is_string()) return true;
-    return json.is_object() && (!json.contains("allowed") || decision_from_json(text).ok());
-  }
-
-  void read_requests(ondemand::value& value, const Place& place) {
-    each_element(value, place, [&](ondemand::value& element) {
-      std::string customer;
-      RememberedRequest request;
-      each_member(element, place, [&](std::string_view key, ondemand::value member) {
-        const Place here = place[key];
-        if (key == "customer") {
-          customer = read_text(member, here);
-        } else if (key == "request") {
-          request.id = read_text(member, here);
-        } else if (key == "fingerprint") {
-          request.fingerprint =
-              std::strtoull(std::string(read_text(member, here)).c_str(), nullptr, 16);
-        } else if (key == "answer") {
-          request.answer = std::string(std::string_view(simdjson::to_json_string(member)));
-        } else if (key == "at") {
-          request.at = read_time(member, here);
-        }
-      });
-      if (!is_answer(request.answer)) bad(place["answer"], "the answer of a call");
-      sink_.request(customer, std::move(request));
-    });
-  }
-
-  const RecordSink& sink_;
-  RecordReader records_;
-  ondemand::parser parser_;
-};
+  });
+  if (!is_answer(read.request.answer)) bad(root["answer"], "the answer of a call");
+  return read;
+}
 
 }  // namespace
+
+// Calls `read` with the text's value, an object, and sees that nothing stands behind it.
+template <typename T, typename Read>
+Result<T> RecordReader::read_whole(std::string_view text, std::string_view kind, const Read& read) {
+  try {
+    ondemand::document document =
+        parser_.iterate(text.data(), text.size(), text.size() + simdjson::SIMDJSON_PADDING);
+    // Asked first: a scalar cannot be had as a value.
+    if (document.type() != ondemand::json_type::object) {
+      return record_invalid(fmt::format("{} must be an object", kind));
+    }
+    ondemand::value root = document.get_value();
+    T value = read(root);
+    if (document.current_location().error() != simdjson::OUT_OF_BOUNDS) {
+      return record_invalid(fmt::format("more text behind {}", kind));
+    }
+    return value;
+  } catch (const BadField& field) {
+    return record_invalid(field.message, field.where);
+  } catch (const simdjson::simdjson_error& error) {
+    return record_invalid(fmt::format("not JSON ({})", error.what()));
+  }
+}
+
+Result<Customer> RecordReader::read(std::string_view record) {
+  return read_whole<Customer>(record, "a record", [&](ondemand::value& value) {
+    return read_customer_value(value, names_, meters_);
+  });
+}
+
+std::optional<std::string> RecordReader::id_of(std::string_view record) {
+  try {
+    ondemand::document document =
+        parser_.iterate(record.data(), record.size(), record.size() + simdjson::SIMDJSON_PADDING);
+    return std::string(std::string_view(document.get_object()["id"].get_string()));
+  } catch (const simdjson::simdjson_error&) {
+    return std::nullopt;
+  }
+}
+
+Result<EstimateStats> RecordReader::read_estimate(std::string_view segment, std::string_view text) {
+  return read_whole<EstimateStats>(text, "an estimate", [&](ondemand::value& value) {
+    return state::read_estimate(segment, value, Place());
+  });
+}
+
+Result<ExportedRequest> RecordReader::read_request(std::string_view text) {
+  return read_whole<ExportedRequest>(
+      text, "a request", [](ondemand::value& value) { return read_exported_request(value); });
+}
 
 Result<Customer> read_customer(std::string_view record, SymbolTable& names) {
   const simdjson::padded_string padded(record);
   return RecordReader(names).read(padded);
-}
-
-Result<void> read_snapshot(std::string_view text, SymbolTable& names, const RecordSink& sink) {
-  return SnapshotReader(names, sink).read(text);
 }
 
 }  // namespace limitr::state

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <cmath>
 #include <limits>
+#include <sstream>
+#include <stdexcept>
 #include <string>
 #include <vector>
 
@@ -198,6 +200,75 @@ TEST_F(KeptState, AnswersOfEveryKindComeBack) {
   const ChangeOptions margin{.request = "a margin"};
   ASSERT_TRUE((*limitr_.capture_margin_measurement("ann", "m", margin)).has_value());
   EXPECT_EQ(Json::parse(exported())["requests"].size(), 4U);
+  expect_comes_back();
+}
+
+// Goal: state that is larger than memory allows twice can be loaded.
+TEST_F(KeptState, AStreamLoadsAsItsTextDoes) {
+  const std::string text = exported();
+  for (const std::ios_base::iostate throws : {std::ios_base::goodbit, std::ios_base::eofbit}) {
+    Limitr restarted = open();
+    std::istringstream in(text);
+    if (throws != std::ios_base::goodbit) in.exceptions(throws | std::ios_base::badbit);
+    const Result<LoadReport> report = restarted.load_customers(in);
+    ASSERT_TRUE(report.ok());
+    EXPECT_EQ(report->loaded, 2U);
+    EXPECT_TRUE(report->refused.empty());
+    EXPECT_EQ(Json::parse(*restarted.export_state()), Json::parse(text));
+  }
+}
+
+TEST_F(KeptState, AStreamThatFailsSaysSo) {
+  // Gives what it has, and then no more.
+  class Failing : public std::stringbuf {
+  public:
+    using std::stringbuf::stringbuf;
+
+  protected:
+    int_type underflow() override { throw std::runtime_error("the disk is gone"); }
+  };
+  // Behind the customers there is more than is read at once.
+  const std::string records = exported();
+  const std::string text = records.substr(0, records.size() - 1) + std::string(1 << 20U, ' ');
+  for (const std::string& held : {std::string(), text}) {
+    Limitr restarted = open();
+    Failing buffer(held);
+    std::istream in(&buffer);
+    in.exceptions(held.empty() ? std::ios_base::goodbit : std::ios_base::badbit);
+    const Result<LoadReport> report = restarted.load_customers(in);
+    if (held.empty()) {
+      ASSERT_FALSE(report.ok());
+      EXPECT_EQ(report.error().code, ErrorCode::io_failed);
+      continue;
+    }
+    ASSERT_TRUE(report.ok());
+    EXPECT_EQ(report->loaded, 2U);
+    ASSERT_EQ(report->refused.size(), 1U);
+    EXPECT_EQ(report->refused[0].id, "");
+    EXPECT_EQ(report->refused[0].error.code, ErrorCode::io_failed);
+  }
+}
+
+// Goal: a customer that nobody has is put in place as one that somebody has is.
+TEST_F(KeptState, LoadingListsWhoeverIsNewAsItReplacesTheOthers) {
+  ASSERT_TRUE(limitr_.set_alt_customer_id("ann", "anna").ok());
+  const Result<LoadReport> report = limitr_.load_customers(
+      R"([{"id":"anna"},{"id":"cid"},{"id":"bob","label":"B"},{"id":"dan","alt_ids":["bob"]},)"
+      R"({"id":"eve","alt_ids":["evelyn"],"meters":{"gone":{"value":1},"chat":{"value":2}}},)"
+      R"({"id":"evelyn"},{"id":"cid","label":"C"}])");
+  ASSERT_TRUE(report.ok());
+  EXPECT_EQ(report->loaded, 4U);
+  std::vector<std::string> refused;
+  for (const LoadReport::Refused& one : report->refused) {
+    EXPECT_EQ(one.error.code, ErrorCode::alias_taken);
+    refused.push_back(one.id);
+  }
+  EXPECT_EQ(refused, (std::vector<std::string>{"anna", "dan", "evelyn"}));
+  ASSERT_EQ(report->unmapped.size(), 1U);
+  EXPECT_EQ(report->unmapped[0].entitlement, "gone");
+  EXPECT_EQ((*limitr_.customer("cid"))->at("label"), "C");
+  EXPECT_EQ((*limitr_.customer("bob"))->at("label"), "B");
+  EXPECT_EQ((*limitr_.customer("evelyn"))->at("id"), "eve");
   expect_comes_back();
 }
 
