@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <array>
-#include <utility>
 
 #include <fmt/format.h>
 
@@ -29,9 +28,9 @@ std::string reason_text(const Decision& decision) {
 /// Where the meter stands: "7 of 5 used, 2 over, resets 2026-04-01T00:00:00Z".
 std::string meter_text(const Decision& decision) {
   std::string text;
-  const auto add = [&](std::string part) {
+  const auto add = [&](const std::string& part) {
     if (!text.empty()) text += ", ";
-    text += std::move(part);
+    text += part;
   };
   if (decision.value) {
     add(number(*decision.value) +

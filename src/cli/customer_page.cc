@@ -176,7 +176,7 @@ std::vector<Json> in_order(const Json& items) {
 
 std::string every(const Json& item) {
   if (!item.value("resets", false)) return "";
-  const std::string schedule = text_of(item, "reset_sch");
+  std::string schedule = text_of(item, "reset_sch");
   if (!schedule.empty()) return schedule;
   const auto inc = item.find("reset_inc");
   return inc != item.end() && inc->is_number() ? fmt::format("{} ms", to_json_text(*inc)) : "";
