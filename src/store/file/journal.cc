@@ -115,7 +115,7 @@ std::uint64_t head_sum(std::uint64_t seal, std::uint64_t at, std::uint64_t body,
 }
 
 // Appends a part to the body, and what the index says of it.
-void pack_part(Entry entry, std::string_view part, std::uint64_t seal, std::string& index,
+void pack_part(const Entry& entry, std::string_view part, std::uint64_t seal, std::string& index,
                std::string& body) {
   pack(index, static_cast<std::uint64_t>(entry.kind));
   pack(index, std::string_view(entry.id));
@@ -325,14 +325,14 @@ std::string to_frame(const Group& group, std::uint64_t seal, std::uint64_t at) {
   for (const CustomerWrite& write : group.customers) {
     Entry entry{.id = write.id};
     if (!write.record) {
-      pack_part(std::move(entry), {}, seal, index, body);
+      pack_part(entry, {}, seal, index, body);
       continue;
     }
     entry.kind = Kind::customer;
     entry.alt_ids = write.alt_ids;
     entry.first_request = write.first_request;
     entry.requests = write.new_requests.size();
-    pack_part(std::move(entry), part_of(write), seal, index, body);
+    pack_part(entry, part_of(write), seal, index, body);
   }
   if (group.estimates) {
     pack_part({.kind = Kind::estimates}, *group.estimates, seal, index, body);

@@ -119,6 +119,7 @@ Result<std::unique_ptr<Writer>> Writer::open(FileSystem& files, const std::strin
   contents.owner = owner;
   std::unique_ptr<Writer> writer(new Writer(files, path));
   writer->epoch_ = contents.epoch;
+  writer->owner_ = mark_at(path + ".owner");
   if (auto begun = writer->begin(contents); !begun.ok()) return std::move(begun).error();
   return writer;
 }
@@ -165,6 +166,9 @@ Result<void> Writer::begin_journal(const Contents& contents) {
 }
 
 Result<void> Writer::check_ours() const {
+  // Also before the lock is taken: a busy owner would let his successor wait for it for long.
+  const Mark owner = mark_at(path_ + ".owner");
+  if (owner.is_there() && !owner.is_same_file(owner_)) return fenced(path_);
   const bool is_ours = json_.is_same_file(mark_at(path_)) &&
                        mark_of(journal_->number()).is_same_file(mark_at(journal_path_));
   return is_ours ? Result<void>() : replaced_error();
@@ -182,6 +186,7 @@ Error Writer::replaced_error() const {
 }
 
 Result<void> Writer::commit(const Group& group) {
+  if (auto ours = check_ours(); !ours.ok()) return ours;
   const std::string frame = to_frame(group, seal_, journal_size_);
   Turn turn(journal_->number());
   if (!turn.take()) return not_taken(journal_path_);

@@ -60,6 +60,7 @@ private:
   const std::string journal_path_;
   std::uint64_t epoch_ = 0;
   std::uint64_t seal_ = 0;
+  Mark owner_;  // The file of the caller's lock, which he keeps open.
   Mark json_;
   std::uint64_t json_size_ = 0;
   std::unique_ptr<env::Descriptor> json_file_;  // So that no other file gets its number.
