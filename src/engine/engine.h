@@ -309,8 +309,8 @@ public:
 
   /// Lists a new customer and its alternate IDs.
   Slot& insert(Customer customer);
-  /// Lists a customer whose ID nobody has, as put_record() would, but with one look-up and one lock.
-  /// False, and nothing has changed: it takes put_record(). REQUIRES: no shard is locked.
+  /// Lists a customer whose ID nobody has, as put_record() would, but with one look-up and one
+  /// lock. False, and nothing has changed: it takes put_record(). REQUIRES: no shard is locked.
   bool insert_plain(Customer& customer);
   /// Room for that many customers in all.
   void reserve(std::size_t customers);
