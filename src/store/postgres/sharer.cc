@@ -117,7 +117,7 @@ std::vector<StoredCustomer> changed_parts(const Transaction& transaction,
     if (now != nullptr && now->id == part.id && now->version == part.version) continue;
     StoredCustomer nobody;
     nobody.id = part.id;
-    changed.push_back(now != nullptr ? *now : std::move(nobody));
+    changed.push_back(now != nullptr ? *now : nobody);
   }
   return changed;
 }
