@@ -641,13 +641,15 @@ Result<void> Engine::keep_in(std::unique_ptr<store::Store> store) {
   is_on_demand_ = sharing_ != nullptr || !options_.load_all;
   // One that is not in memory may have some.
   if (is_on_demand_) has_shared_caps_.store(true, std::memory_order_relaxed);
-  keep_policy();
   return {};
 }
 
-void Engine::keep_policy() {
-  if (journal_ != nullptr) journal_->set_policy(to_json_text(policy()->document));
-  if (sharing_ != nullptr) sharing_->set_policy(to_json_text(policy()->document));
+void Engine::keep_policy(std::string document) {
+  if (journal_ != nullptr) {
+    journal_->set_policy(std::move(document));
+  } else if (sharing_ != nullptr) {
+    sharing_->set_policy(std::move(document));
+  }
 }
 
 Result<void> Engine::flush() {

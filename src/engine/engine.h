@@ -482,8 +482,8 @@ public:
   Journal* journal() { return journal_.get(); }
   /// Null: nobody else has these customers.
   Sharing* sharing() { return sharing_.get(); }
-  /// Keeps the policy in force in the store, if there is one.
-  void keep_policy();
+  /// Keeps the document of the policy in force in the store, if there is one.
+  void keep_policy(std::string document);
   Result<void> flush();
   Result<std::uint64_t> close();
 

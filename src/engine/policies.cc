@@ -18,7 +18,7 @@ Result<void> take_over(Engine& engine, const policy::Node& document) {
   if (!compiled.policy) return policy::first_error(compiled.issues);
   for (const Issue& issue : compiled.issues) engine.log(issue.to_string());
   engine.set_policy(compiled.policy);
-  engine.keep_policy();
+  engine.keep_policy(policy::json_text(document));
   return {};
 }
 

@@ -96,7 +96,7 @@ Result<Limitr> Limitr::open_document(const policy::Node& document, Options optio
   if (store) {
     if (auto kept = engine->keep_in(std::move(store)); !kept.ok()) return std::move(kept).error();
     // In the order in which it was written, which decides what is granted first.
-    engine->journal()->set_policy(policy::json_text(document));
+    engine->keep_policy(policy::json_text(document));
   }
   Limitr limitr(std::move(engine));
   if (auto added = add_listed_customers(limitr, *names, policy->document); !added.ok()) {

@@ -600,11 +600,15 @@ private:
     return false;
   }
 
+  // What the file store keeps beside an export.
+  static bool is_of_a_store(std::string_view name) { return name == "policy" || name == "store"; }
+
   // A section that is not read: it is empty, of another type than it should be, or none of ours.
   bool pass_section(const Key& key) {
     const std::string name = unquoted(quoted(key)).value_or("?");
     const bool is_known = is_section_name(name);
-    if (!is_known && window_[key.value] == '{') {
+    const bool is_kept = is_of_a_store(name);
+    if (!is_known && !is_kept && window_[key.value] == '{') {
       const std::optional<Key> member = key_at(key.value + 1);
       if (member && is_record(Shape::map, *member)) {
         refuse(name, record_invalid("expected `customers`, for there are records in it"),
@@ -614,6 +618,10 @@ private:
     }
     const std::size_t end = structure_.value_end(key.value);
     if (end == not_found) return no_value(key.value, fmt::format("the value of `{}`", name));
+    if (is_kept) {
+      at_ = end;
+      return true;
+    }
     if (!is_known) {
       refuse(name, record_invalid("an export has no such section"), key.begin);
     } else if (window_.text(key.value, end) != "null") {

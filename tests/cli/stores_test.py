@@ -575,7 +575,7 @@ class Transfers(StoreTest):
         self.write("in.json", '{"eve": {"id": "eve"}, "tom": ?}')
         out, err = self.on("import", "in.json", code=1)
         self.assertIn("1 customer loaded, 1 refused", out)
-        self.assertIn("in.json: the rest was refused", err)
+        self.assertIn("in.json: customer tom was refused: a record must be an object", err)
         self.write("in.json", "nothing")
         self.assertIn("in.json", self.on("import", "in.json", code=2)[1])
         self.assertIn("none.json", self.on("import", "none.json", code=2)[1])
