@@ -6,6 +6,7 @@
 #include <fmt/format.h>
 
 #include "engine/engine.h"
+#include "state/export_text.h"
 #include "state/record.h"
 
 namespace limitr {
