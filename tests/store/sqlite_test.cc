@@ -135,6 +135,33 @@ TEST_F(Sqlite, AnOwnerWhoseLockWasRemovedIsFencedByItsSuccessor) {
   must_commit(*successor, a_group(4, {put("ann", "A4")}));
 }
 
+TEST_F(Sqlite, AStaleOwnerThatOpensAgainTakesNothingFromItsSuccessor) {
+  const auto stale = at(path_);
+  open_own(*stale);
+  must_commit(*stale, a_group(1, {put("ann", "A1")}));
+  fs::remove(path_ + ".owner");
+  const auto successor = at(path_);
+  open_own(*successor);
+  EXPECT_EQ(failure(stale->open(Access::own, an_owner())), ErrorCode::store_owned);
+  must_commit(*successor, a_group(2, {put("ann", "A2")}));
+  EXPECT_EQ(failure(stale->open(Access::own, an_owner())), ErrorCode::store_owned);
+  must_commit(*successor, a_group(3, {put("ann", "A3")}));
+  ASSERT_TRUE(successor->close().ok());
+  EXPECT_EQ(open_own(*stale).last_group, 3U);
+}
+
+TEST_F(Sqlite, AnOwnerWhoseLockWasRemovedTakesItAgainUnlessAnotherCame) {
+  const auto stale = at(path_);
+  open_own(*stale);
+  fs::remove(path_ + ".owner");
+  open_own(*stale);  // Nobody has come.
+  EXPECT_EQ(failure(at(path_)->open(Access::own, an_owner())), ErrorCode::store_owned);
+  fs::remove(path_ + ".owner");
+  open_own(*at(path_));  // Somebody came and went.
+  EXPECT_EQ(failure(stale->open(Access::own, an_owner())), ErrorCode::store_fenced);
+  open_own(*stale);
+}
+
 TEST_F(Sqlite, EachOpeningIsAnEpochAndNamesItsOwner) {
   open_own(*at(path_));
   const auto store = at(path_);
