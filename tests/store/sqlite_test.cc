@@ -236,6 +236,25 @@ TEST_F(Sqlite, ClosingFoldsTheJournalIntoTheFile) {
   EXPECT_EQ(failure(store->read({})), ErrorCode::store_unavailable);
 }
 
+// It may not write to the database, and so not take its journal away.
+TEST_F(Sqlite, AReaderLeavesAnEmptyJournalWhichTheNextOwnerTakesAway) {
+  const auto owner = at(path_);
+  open_own(*owner);
+  must_commit(*owner, a_group(1, {put("ann", "A1")}));
+  ASSERT_TRUE(owner->close().ok());
+  const auto reader = at(path_);
+  ASSERT_TRUE(reader->open(Access::read, an_owner()).ok());
+  EXPECT_EQ(record_of(*reader, "ann"), "A1");
+  ASSERT_TRUE(reader->close().ok());
+  ASSERT_TRUE(fs::exists(path_ + "-wal"));
+  EXPECT_EQ(fs::file_size(path_ + "-wal"), 0U);
+  EXPECT_TRUE(fs::exists(path_ + "-shm"));
+  open_own(*owner);
+  ASSERT_TRUE(owner->close().ok());
+  EXPECT_FALSE(fs::exists(path_ + "-wal"));
+  EXPECT_FALSE(fs::exists(path_ + "-shm"));
+}
+
 TEST_F(Sqlite, TheFileOfALiveOwnerIsReadByOthersWithItsJournal) {
   const auto store = at(path_);
   open_own(*store);
