@@ -37,6 +37,7 @@ Options options_of(const StoreUse& use) {
   options.bounds = use.bounds;
   options.durability = use.durability;
   options.accept_weaker = use.accept_weaker;
+  options.max_loaded = use.max_loaded;
   options.store = use.url;
   options.log = log;
   return options;

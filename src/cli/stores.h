@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <cstddef>
 #include <optional>
 #include <span>
 #include <string>
@@ -24,6 +25,7 @@ struct StoreUse {
   DocumentBounds bounds;         ///< Of that file.
   Durability durability = Durability::sync;
   bool accept_weaker = false;
+  std::size_t max_loaded = 0;  ///< As of Options.
 };
 
 /// An engine that owns the store. Errors say what to do, and name an owner that is alive.

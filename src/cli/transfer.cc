@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <algorithm>
 #include <cerrno>
+#include <chrono>
+#include <cstdint>
 #include <optional>
+#include <span>
 #include <string>
 #include <system_error>
 #include <utility>
@@ -23,7 +25,8 @@
 namespace limitr::cli {
 namespace {
 
-constexpr std::size_t max_import_bytes = std::size_t{64} << 30U;
+// What an import keeps in memory of the customers that it has written.
+constexpr std::size_t import_loaded = 4'096;
 
 Error asked_to_end() {
   return {.code = ErrorCode::io_failed, .message = "asked to end: nothing was written"};
@@ -63,6 +66,32 @@ private:
   std::optional<env::FileReplacement> file_;
   bool is_terminal_ = ::isatty(STDOUT_FILENO) == 1;
   std::string shown_;
+};
+
+/// An import's text, piece by piece, until somebody wants us to end.
+class ImportText {
+public:
+  explicit ImportText(const scenario::TextFile& file)
+      : file_(file), progress_("importing", file.size()) {}
+
+  Result<std::size_t> next(std::span<char> room) {
+    constexpr std::chrono::milliseconds patience(100);
+    do {
+      if (SignalsWait::is_asked_to_end()) {
+        return Error{.code = ErrorCode::io_failed, .message = "asked to end: it was not read"};
+      }
+    } while (!file_.is_ready(patience));
+    Result<std::size_t> count = file_.read(room);
+    if (!count.ok()) return count;
+    done_ += *count;
+    progress_.at(done_);
+    return count;
+  }
+
+private:
+  const scenario::TextFile& file_;
+  Progress progress_;
+  std::uint64_t done_ = 0;
 };
 
 std::string counted(std::uint64_t count, std::string_view what) {
@@ -130,17 +159,18 @@ int export_records(const ExportOptions& options) {
 }
 
 int import_file(const ImportFileOptions& options) {
-  const auto text = scenario::read_text_file(options.file, max_import_bytes);
-  if (!text.ok()) return trouble(text.error().to_string());
+  const auto file = scenario::TextFile::open(options.file);
+  if (!file.ok()) return trouble(file.error().to_string());
   // What has begun is written out and reported, whoever wants us to end meanwhile.
   const SignalsWait wait;
-  auto limitr = open_to_write(options.use);
+  StoreUse use = options.use;
+  use.max_loaded = import_loaded;
+  auto limitr = open_to_write(use);
   if (!limitr.ok()) return trouble(limitr.error().to_string());
   Result<LoadReport> report = [&] {
-    Progress progress("importing", text->size());
-    return import_records(
-        *limitr, *text,
-        {.replace = options.replace, .progress = [&](std::uint64_t bytes) { progress.at(bytes); }});
+    ImportText text(*file);
+    return import_records(*limitr, [&](std::span<char> room) { return text.next(room); },
+                          {.replace = options.replace});
   }();
   const auto closed = limitr->close();
   if (!report.ok()) {

@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "open/stored.h"
 
+#include <algorithm>
 #include <memory>
+#include <span>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -29,6 +32,16 @@ policy:
         z: { credit: tok, value: 1, included: true }
         a: { credit: tok, value: 2, included: true }
 )";
+
+// The text in pieces that end anywhere.
+state::TextSource source_of(std::string_view text) {
+  return [text](std::span<char> room) mutable -> Result<std::size_t> {
+    const std::string_view piece = text.substr(0, std::min<std::size_t>(room.size(), 100));
+    std::copy(piece.begin(), piece.end(), room.begin());
+    text.remove_prefix(piece.size());
+    return piece.size();
+  };
+}
 
 class Stored : public ::testing::Test {
 protected:
@@ -160,7 +173,7 @@ TEST_F(Stored, AllThatIsExportedComesBackTheSame) {
   EXPECT_EQ(whole["estimates"].size(), 1);
   {
     Limitr limitr = open("memory:other");
-    const auto report = import_records(limitr, text, {});
+    const auto report = import_records(limitr, source_of(text), {});
     ASSERT_TRUE(report.ok()) << report.error().to_string();
     EXPECT_EQ(report->loaded, 2);
     EXPECT_TRUE(report->refused.empty());
@@ -177,7 +190,7 @@ TEST_F(Stored, AnImportLeavesAloneWhoIsThereUnlessItIsToReplaceThem) {
   const std::string text =
       R"({"format":1,"customers":[{"id":"ann","label":"new"},{"id":"bob"},{"id":"a"}],)"
       R"("requests":[{"customer":"ann","request":"r","fingerprint":"0","answer":true,"at":1}]})";
-  const auto report = import_records(limitr, text, {});
+  const auto report = import_records(limitr, source_of(text), {});
   ASSERT_TRUE(report.ok());
   EXPECT_EQ(report->loaded, 1);
   ASSERT_EQ(report->refused.size(), 2);
@@ -185,10 +198,28 @@ TEST_F(Stored, AnImportLeavesAloneWhoIsThereUnlessItIsToReplaceThem) {
   EXPECT_EQ(report->refused[1].id, "a") << "it is an alternate ID of hers";
   EXPECT_EQ(limitr.customer("ann").value()->at("label"), "old");
   EXPECT_EQ(Json::parse(*limitr.export_state())["requests"].size(), 0);
-  const auto replaced = import_records(limitr, text, {.replace = true});
+  const auto replaced = import_records(limitr, source_of(text), {.replace = true});
   ASSERT_TRUE(replaced.ok());
   EXPECT_EQ(limitr.customer("ann").value()->at("label"), "new");
   EXPECT_EQ(Json::parse(*limitr.export_state())["requests"].size(), 1);
+}
+
+TEST_F(Stored, AnImportWhoseTextFailsKeepsWhatItHasReadAndSaysSo) {
+  Limitr limitr = open();
+  constexpr std::string_view text = R"([{"id":"ann"},{"id":"bob"},)";
+  const state::TextSource whole = source_of(text);
+  const auto report =
+      import_records(limitr,
+                     [&](std::span<char> room) -> Result<std::size_t> {
+                       auto count = whole(room);
+                       if (*count != 0) return count;
+                       return Error{.code = ErrorCode::io_failed, .message = "gone"};
+                     },
+                     {});
+  ASSERT_TRUE(report.ok());
+  EXPECT_EQ(report->loaded, 2);
+  ASSERT_EQ(report->refused.size(), 1);
+  EXPECT_EQ(report->refused[0].error.code, ErrorCode::io_failed);
 }
 
 TEST_F(Stored, AnExportThatCannotBeWrittenEndsWithTheError) {

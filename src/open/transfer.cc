@@ -7,6 +7,7 @@
 #include <map>
 #include <optional>
 #include <set>
+#include <span>
 #include <string>
 #include <utility>
 
@@ -86,7 +87,7 @@ class Import {
 public:
   Import(Limitr& limitr, const ImportOptions& options) : limitr_(limitr), options_(options) {}
 
-  Result<LoadReport> run(std::string_view text) {
+  Result<LoadReport> run(const state::TextSource& source) {
     state::RecordSink sink;
     sink.loaded = [this](const state::Customer& customer) { add(customer); };
     sink.refused = [this](std::string id, Error error) { refuse(std::move(id), std::move(error)); };
@@ -96,7 +97,11 @@ public:
     sink.request = [this](std::string_view customer, const RememberedRequest& request) {
       add_request(customer, request);
     };
-    Result<void> read = state::read_snapshot(text, names_, sink);
+    const state::TextSource until_failure = [&](std::span<char> room) -> Result<std::size_t> {
+      if (failed_) return *failed_;
+      return source(room);
+    };
+    Result<void> read = state::read_snapshot(until_failure, names_, sink);
     load();
     load_estimates();
     if (failed_) return *std::move(failed_);
@@ -122,7 +127,6 @@ private:
                      .message = "a customer of this ID is there already, and stays as it is"});
     }
     const std::string record = state::to_record(customer, names_);
-    bytes_ += record.size();
     if (!records_.empty()) records_ += ',';
     records_ += record;
     if (++waiting_ >= batch_records) load();
@@ -131,9 +135,7 @@ private:
   void add_request(std::string_view customer, const RememberedRequest& request) {
     if (failed_ || kept_out_.contains(std::string(customer))) return;
     if (!requests_.empty()) requests_ += ',';
-    const std::size_t before = requests_.size();
     state::write_request(requests_, customer, request);
-    bytes_ += requests_.size() - before;
     if (++waiting_ >= batch_records) load();
   }
 
@@ -156,7 +158,6 @@ private:
     waiting_ = 0;
     take(fmt::format(R"({{"format":{},"customers":[{}],"requests":[{}]}})", state::record_format,
                      std::exchange(records_, {}), std::exchange(requests_, {})));
-    if (options_.progress) options_.progress(bytes_);
   }
 
   void load_estimates() {
@@ -193,7 +194,6 @@ private:
   std::size_t waiting_ = 0;                       // how many of both
   std::map<std::string, std::string> estimates_;  // entitlement -> its segments, joined
   std::set<std::string> kept_out_;  // IDs of what was refused: their requests are, too
-  std::uint64_t bytes_ = 0;
   std::optional<Error> failed_;
 };
 
@@ -243,9 +243,9 @@ Result<Exported> export_store(StoredState& stored,
   return exported;
 }
 
-Result<LoadReport> import_records(Limitr& limitr, std::string_view text,
+Result<LoadReport> import_records(Limitr& limitr, const state::TextSource& source,
                                   const ImportOptions& options) {
-  return Import(limitr, options).run(text);
+  return Import(limitr, options).run(source);
 }
 
 }  // namespace limitr

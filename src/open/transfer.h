@@ -10,6 +10,7 @@
 #include <limitr/options.h>
 #include <limitr/result.h>
 #include "open/stored.h"
+#include "state/record.h"
 
 // All that a store holds, on its way to a text and into another store.
 namespace limitr {
@@ -32,14 +33,13 @@ Result<Exported> export_store(StoredState& stored,
 /// How an import is done.
 struct ImportOptions {
   bool replace = false;  ///< Puts records in the place of customers that are there.
-  /// Told how many bytes of the text are done, after each batch. May be empty.
-  std::function<void(std::uint64_t bytes)> progress = {};
 };
 
 /// Loads an export, a map of records or a list of them into an engine, batch by batch. A customer
 /// that is there already is refused (invalid_argument), with its requests, unless it is to be
-/// replaced. Errors: as load_customers(); what was loaded until then stays.
-Result<LoadReport> import_records(Limitr& limitr, std::string_view text,
+/// replaced. Takes memory for a batch, and for what the engine keeps. Errors: as load_customers();
+/// what was loaded until then stays.
+Result<LoadReport> import_records(Limitr& limitr, const state::TextSource& source,
                                   const ImportOptions& options);
 
 }  // namespace limitr

@@ -8,7 +8,6 @@
 
 #include <fmt/format.h>
 
-#include <limitr/decision.h>
 #include "base/amount.h"
 #include "state/record.h"
 
@@ -72,12 +71,6 @@ void audit_numbers(const Customer& customer, const SymbolTable& names,
 std::size_t first_difference(std::string_view a, std::string_view b) {
   return static_cast<std::size_t>(std::mismatch(a.begin(), a.end(), b.begin(), b.end()).first -
                                   a.begin());
-}
-
-bool is_answer(std::string_view text) {
-  const Json json = Json::parse(text, nullptr, /*allow_exceptions=*/false);
-  if (json.is_boolean() || json.is_string()) return true;
-  return json.is_object() && (!json.contains("allowed") || decision_from_json(text).ok());
 }
 
 }  // namespace

@@ -36,6 +36,9 @@ void write_limit(JsonWriter& json, const Limit& limit, const SymbolTable& names,
 /// Appends a remembered request, with its customer's ID, as exports have it.
 void write_request(std::string& text, std::string_view customer, const RememberedRequest& request);
 
+/// Whether a text is what some call answers: what may be kept of a remembered request.
+bool is_answer(std::string_view text);
+
 /// One customer's record as text of its own.
 std::string to_record(const Customer& customer, const SymbolTable& names);
 

@@ -624,14 +624,6 @@ Customer read_customer_value(ondemand::value& value, NameCache& names, std::size
   return customer;
 }
 
-// What some call answers. It is written again as it stands: what is none would break the text
-// around it.
-bool is_answer(const std::string& text) {
-  const Json json = Json::parse(text, nullptr, /*allow_exceptions=*/false);
-  if (json.is_boolean() || json.is_string()) return true;
-  return json.is_object() && (!json.contains("allowed") || decision_from_json(text).ok());
-}
-
 ExportedRequest read_exported_request(ondemand::value& value) {
   const Place root;
   ExportedRequest read;
@@ -650,11 +642,18 @@ ExportedRequest read_exported_request(ondemand::value& value) {
       read.request.at = read_time(member, here);
     }
   });
+  // It is written again as it stands: what is none would break the text around it.
   if (!is_answer(read.request.answer)) bad(root["answer"], "the answer of a call");
   return read;
 }
 
 }  // namespace
+
+bool is_answer(std::string_view text) {
+  const Json json = Json::parse(text, nullptr, /*allow_exceptions=*/false);
+  if (json.is_boolean() || json.is_string()) return true;
+  return json.is_object() && (!json.contains("allowed") || decision_from_json(text).ok());
+}
 
 // Calls `read` with the text's value, an object, and sees that nothing stands behind it.
 template <typename T, typename Read>

@@ -134,6 +134,13 @@ bool OwnerLock::is_held(const std::string& path) {
   return held;
 }
 
+bool OwnerLock::is_of(const std::string& path) const {
+  struct ::stat ours = {};
+  struct ::stat there = {};
+  return ::fstat(file_, &ours) == 0 && ::stat(owner_file(path).c_str(), &there) == 0 &&
+         ours.st_dev == there.st_dev && ours.st_ino == there.st_ino;
+}
+
 OwnerLock::OwnerLock(OwnerLock&& other) noexcept : file_(std::exchange(other.file_, -1)) {}
 
 OwnerLock& OwnerLock::operator=(OwnerLock&& other) noexcept {

@@ -26,6 +26,9 @@ public:
   static Result<OwnerLock> take(const std::string& path, const Owner& owner);
   /// Whether somebody holds it, this process included.
   static bool is_held(const std::string& path);
+  /// Whether it is still the lock of that path: false where its file was removed, so that another
+  /// may have taken the one that is there now.
+  bool is_of(const std::string& path) const;
 
   OwnerLock(OwnerLock&& other) noexcept;
   OwnerLock& operator=(OwnerLock&& other) noexcept;

@@ -594,6 +594,26 @@ class Transfers(StoreTest):
         self.assertEqual(exported["requests"], requests)
         self.assertIn(f"{count} customers, {count} remembered requests: the books balance", self.on("fsck")[0])
 
+    def test_an_import_that_waits_for_its_text_ends_when_asked_to(self):
+        self.begin("bob")
+        main, terminal = pty.openpty()
+        with subprocess.Popen(
+            [program_test.PROGRAM, "import", "--store", "sqlite:a.db"],
+            cwd=self.folder, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=terminal,
+        ) as program:
+            os.close(terminal)
+            program.stdin.write(b'[{"id":"ann"},')
+            program.stdin.flush()
+            shown = os.read(main, 4096)
+            self.assertIn(b"importing ", shown)
+            program.send_signal(signal.SIGTERM)
+            self.assertEqual(program.wait(timeout=60), -signal.SIGTERM)
+            program.stdin.close()
+            while b"asked to end" not in shown:
+                shown += os.read(main, 4096)
+        os.close(main)
+        self.on("fsck")
+
     def test_a_bar_on_a_terminal_only(self):
         self.fill()
         self.assertEqual(self.on("export")[1], "")

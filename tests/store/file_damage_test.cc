@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <cstdint>
 #include <cstdio>
+#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
@@ -12,6 +13,8 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+
+#include <limitr/json.h>
 
 #include "backends.h"
 #include "faulty_files.h"
@@ -349,6 +352,28 @@ TEST_F(FileDamage, AJsonThatBreaksOffAnywhereIsRefused) {
     fs::resize_file(path_, size);
     const auto store = file_store({.path = path_, .files = &files_});
     EXPECT_EQ(failure(store->open(Access::read, an_owner())), ErrorCode::data_corrupt);
+  }
+}
+
+// Nothing is given out that nothing proves; who wants it all the same is told how.
+TEST_F(FileDamage, WhereOnlyTheLastLineIsHurtTheErrorSaysHowToTakeTheRest) {
+  std::string hurt = final_;
+  replace(hurt, "\"store\":{", "\"store\":x");
+  for (const std::string& json : {hurt, final_.substr(0, final_.size() - 20)}) {
+    write_final(json);
+    const auto refused = file_store({.path = path_})->open(Access::own, an_owner());
+    ASSERT_EQ(failure(refused), ErrorCode::data_corrupt);
+    const std::string& message = refused.error().message;
+    const std::size_t begin = message.find("`sed ") + 1;
+    ASSERT_NE(begin, 0U) << message;
+    const std::string command = message.substr(begin, message.find('`', begin) - begin);
+    ASSERT_EQ(std::system((command + " > '" + path_ + "2'").c_str()), 0);
+    fs::rename(path_ + "2", path_);
+    const auto store = file_store({.path = path_});
+    open_own(*store);
+    for (const auto& [id, written] : states_[groups].customers) {
+      EXPECT_EQ(Json::parse(record_of(*store, id)), Json::parse(written.record));
+    }
   }
 }
 

@@ -311,13 +311,25 @@ TEST_F(FileStoreTest, AStaleOwnerThatClosesOrOpensAgainTakesNothingFromItsSucces
     must_commit(*successor, a_group(last + 2, {put("ann", "B")}));
     const auto answer =
         closes ? failure(stale->close()) : failure(stale->open(Access::own, an_owner()));
-    EXPECT_EQ(answer, ErrorCode::store_fenced);
+    EXPECT_EQ(answer, closes ? ErrorCode::store_fenced : ErrorCode::store_owned);
     must_commit(*successor, a_group(last + 3, {put("ann", "C")}));
     ASSERT_TRUE(successor->close().ok());
     const auto next = at(path_);
     EXPECT_EQ(open_own(*next).last_group, last + 3);
     EXPECT_EQ(record_of(*next, "ann"), "C");
   }
+}
+
+TEST_F(FileStoreTest, AnOwnerWhoseLockWasRemovedTakesItAgainUnlessAnotherCame) {
+  const auto stale = at(path_);
+  open_own(*stale);
+  fs::remove(path_ + ".owner");
+  open_own(*stale);  // Nobody has come.
+  EXPECT_EQ(failure(at(path_)->open(Access::own, an_owner())), ErrorCode::store_owned);
+  fs::remove(path_ + ".owner");
+  open_own(*at(path_));  // Somebody came and went.
+  EXPECT_EQ(failure(stale->open(Access::own, an_owner())), ErrorCode::store_fenced);
+  open_own(*stale);
 }
 
 // Whoever commits while another takes over is in what that one reads, or is refused.

@@ -256,6 +256,16 @@ TEST_F(Postgres, AnOwnerWhoseLeaseRanOutIsFencedByItsSuccessorAndNotBefore) {
   must_commit(*successor, a_group(3, {put("ann", "A3")}));
 }
 
+TEST_F(Postgres, AnOwnerWhoseLeaseRanOutAndOpensAgainTakesNothingFromItsSuccessor) {
+  const auto stale = store();
+  open_own(*stale);
+  session().run("UPDATE s.owner SET lease_until = 0");
+  const auto successor = store("&lease=60000");
+  open_own(*successor);
+  EXPECT_EQ(failure(stale->open(Access::own, an_owner())), ErrorCode::store_owned);
+  must_commit(*successor, a_group(1, {put("ann", "A1")}));
+}
+
 TEST_F(Postgres, ALeaseThatIsRenewedKeepsOthersOut) {
   const auto owner = store("&lease=60000");
   open_own(*owner);

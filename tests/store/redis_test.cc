@@ -362,6 +362,15 @@ TEST_F(RedisStoreTest, WhoFallsSilentIsFencedOff) {
   EXPECT_TRUE(store_->renew().ok()) << "who was fenced off has let go of another's";
 }
 
+TEST_F(RedisStoreTest, WhoFellSilentAndOpensAgainTakesNothingFromItsSuccessor) {
+  options_.lease = Millis(50);
+  const auto silent = redis_store(options_);
+  open_own(*silent);
+  ASSERT_TRUE(comes_true([&] { return store_->open(Access::own, an_owner("next-host")).ok(); }));
+  EXPECT_EQ(failure(silent->open(Access::own, an_owner())), ErrorCode::store_owned);
+  must_commit(*store_, a_group(1, {put("ann", "A1")}));
+}
+
 TEST_F(RedisStoreTest, ALeaseLastsAsLongAsItIsRenewed) {
   options_.lease = Millis(1'000);
   const auto owner = redis_store(options_);

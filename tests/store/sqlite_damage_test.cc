@@ -126,7 +126,9 @@ TEST_F(SqliteDamage, AReaderNamesDamageAndWritesNothing) {
   damage("ddddd\"}", "ddddD\"}");
   const auto store = sqlite_store({.path = path_});
   ASSERT_TRUE(store->open(Access::read, an_owner()).ok());
-  EXPECT_TRUE(read_one(*store, "customer 3")->damage);
+  const auto damaged = read_one(*store, "customer 3");
+  ASSERT_TRUE(damaged->damage);
+  EXPECT_THAT(damaged->damage->message, HasSubstr("whoever opens the store to write keeps a copy"));
   ASSERT_TRUE(store->close().ok());
   EXPECT_EQ(SqliteFile(path_).text("SELECT count(*) FROM damaged"), "0");
 }

@@ -135,6 +135,33 @@ TEST_F(Sqlite, AnOwnerWhoseLockWasRemovedIsFencedByItsSuccessor) {
   must_commit(*successor, a_group(4, {put("ann", "A4")}));
 }
 
+TEST_F(Sqlite, AStaleOwnerThatOpensAgainTakesNothingFromItsSuccessor) {
+  const auto stale = at(path_);
+  open_own(*stale);
+  must_commit(*stale, a_group(1, {put("ann", "A1")}));
+  fs::remove(path_ + ".owner");
+  const auto successor = at(path_);
+  open_own(*successor);
+  EXPECT_EQ(failure(stale->open(Access::own, an_owner())), ErrorCode::store_owned);
+  must_commit(*successor, a_group(2, {put("ann", "A2")}));
+  EXPECT_EQ(failure(stale->open(Access::own, an_owner())), ErrorCode::store_owned);
+  must_commit(*successor, a_group(3, {put("ann", "A3")}));
+  ASSERT_TRUE(successor->close().ok());
+  EXPECT_EQ(open_own(*stale).last_group, 3U);
+}
+
+TEST_F(Sqlite, AnOwnerWhoseLockWasRemovedTakesItAgainUnlessAnotherCame) {
+  const auto stale = at(path_);
+  open_own(*stale);
+  fs::remove(path_ + ".owner");
+  open_own(*stale);  // Nobody has come.
+  EXPECT_EQ(failure(at(path_)->open(Access::own, an_owner())), ErrorCode::store_owned);
+  fs::remove(path_ + ".owner");
+  open_own(*at(path_));  // Somebody came and went.
+  EXPECT_EQ(failure(stale->open(Access::own, an_owner())), ErrorCode::store_fenced);
+  open_own(*stale);
+}
+
 TEST_F(Sqlite, EachOpeningIsAnEpochAndNamesItsOwner) {
   open_own(*at(path_));
   const auto store = at(path_);
@@ -207,6 +234,25 @@ TEST_F(Sqlite, ClosingFoldsTheJournalIntoTheFile) {
   ASSERT_TRUE(store->close().ok());
   EXPECT_FALSE(fs::exists(path_ + "-wal"));
   EXPECT_EQ(failure(store->read({})), ErrorCode::store_unavailable);
+}
+
+// It may not write to the database, and so not take its journal away.
+TEST_F(Sqlite, AReaderLeavesAnEmptyJournalWhichTheNextOwnerTakesAway) {
+  const auto owner = at(path_);
+  open_own(*owner);
+  must_commit(*owner, a_group(1, {put("ann", "A1")}));
+  ASSERT_TRUE(owner->close().ok());
+  const auto reader = at(path_);
+  ASSERT_TRUE(reader->open(Access::read, an_owner()).ok());
+  EXPECT_EQ(record_of(*reader, "ann"), "A1");
+  ASSERT_TRUE(reader->close().ok());
+  ASSERT_TRUE(fs::exists(path_ + "-wal"));
+  EXPECT_EQ(fs::file_size(path_ + "-wal"), 0U);
+  EXPECT_TRUE(fs::exists(path_ + "-shm"));
+  open_own(*owner);
+  ASSERT_TRUE(owner->close().ok());
+  EXPECT_FALSE(fs::exists(path_ + "-wal"));
+  EXPECT_FALSE(fs::exists(path_ + "-shm"));
 }
 
 TEST_F(Sqlite, TheFileOfALiveOwnerIsReadByOthersWithItsJournal) {

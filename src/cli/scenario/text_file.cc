@@ -5,6 +5,7 @@
 #include <utility>
 
 #include <fcntl.h>
+#include <poll.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -29,21 +30,32 @@ Error too_large(const std::filesystem::path& file, std::size_t max_bytes) {
           .where = shown_name(file)};
 }
 
-Result<std::string> read_all(const Descriptor& in, const std::filesystem::path& file,
-                             std::size_t max_bytes) {
-  std::string text;
-  std::string block(std::size_t{64} << 10U, '\0');
-  while (true) {
-    const ssize_t count = ::read(in.number(), block.data(), block.size());
-    if (count < 0 && errno == EINTR) continue;
-    if (count < 0) return io_error("read", file);
-    if (count == 0) return text;
-    text.append(block, 0, static_cast<std::size_t>(count));
-    if (text.size() > max_bytes) return too_large(file, max_bytes);
+}  // namespace
+
+Result<TextFile> TextFile::open(const std::filesystem::path& file) {
+  TextFile opened(Descriptor(is_standard_input(file) ? STDIN_FILENO
+                                                     : ::open(file.c_str(), O_RDONLY | O_CLOEXEC)),
+                  file);
+  if (!opened.in_.is_open()) return io_error("open", file);
+  struct stat status = {};
+  if (::fstat(opened.in_.number(), &status) != 0) return io_error("read", file);
+  if (S_ISREG(status.st_mode)) opened.size_ = static_cast<std::uint64_t>(status.st_size);
+  return opened;
+}
+
+Result<std::size_t> TextFile::read(std::span<char> room) const {
+  for (;;) {
+    const ssize_t count = ::read(in_.number(), room.data(), room.size());
+    if (count >= 0) return static_cast<std::size_t>(count);
+    if (errno != EINTR) return io_error("read", name_);
   }
 }
 
-}  // namespace
+bool TextFile::is_ready(std::chrono::milliseconds patience) const {
+  pollfd asked{.fd = in_.number(), .events = POLLIN, .revents = 0};
+  // Where it cannot be asked, read() tells why.
+  return ::poll(&asked, 1, static_cast<int>(patience.count())) != 0;
+}
 
 std::string shown_name(const std::filesystem::path& file) {
   return is_standard_input(file) ? "standard input" : file.string();
@@ -60,14 +72,18 @@ Error in_file(Error error, const std::filesystem::path& file) {
 }
 
 Result<std::string> read_text_file(const std::filesystem::path& file, std::size_t max_bytes) {
-  const Descriptor in(is_standard_input(file) ? STDIN_FILENO
-                                              : ::open(file.c_str(), O_RDONLY | O_CLOEXEC));
-  if (!in.is_open()) return io_error("open", file);
-  struct stat status = {};
-  if (::fstat(in.number(), &status) != 0) return io_error("read", file);
-  if (S_ISREG(status.st_mode) && std::cmp_greater(status.st_size, max_bytes))
-    return too_large(file, max_bytes);
-  return read_all(in, file, max_bytes);
+  const auto in = TextFile::open(file);
+  if (!in.ok()) return in.error();
+  if (in->size() > max_bytes) return too_large(file, max_bytes);
+  std::string text;
+  std::string block(std::size_t{64} << 10U, '\0');
+  for (;;) {
+    const auto count = in->read(block);
+    if (!count.ok()) return count.error();
+    if (*count == 0) return text;
+    text.append(block, 0, *count);
+    if (text.size() > max_bytes) return too_large(file, max_bytes);
+  }
 }
 
 Result<std::string> read_document(const std::filesystem::path& file, const DocumentBounds& bounds) {

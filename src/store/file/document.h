@@ -53,4 +53,8 @@ Result<ReadDocument> read_document(std::string_view text, const std::string& pat
 /// A file without its last member.
 Result<ReadDocument> read_portable(std::string_view text, const std::string& path);
 
+/// data_corrupt: the last member is damaged, or something else is by it. The records may all be
+/// there, but nothing proves that any more: whether they are good enough is for the user to say.
+Error unproven(const std::string& path, std::string_view what);
+
 }  // namespace limitr::store::file

@@ -177,13 +177,6 @@ private:
   ReadDocument read_;
 };
 
-Error corrupt(const std::string& path, std::string_view what) {
-  return {.code = ErrorCode::data_corrupt,
-          .message = fmt::format("`{}` {}: restore a backup; if it was changed by hand, remove its "
-                                 "last member, `store`",
-                                 path, what)};
-}
-
 Result<ReadDocument> read_sealed(std::string_view text, const Seal& seal, const std::string& path,
                                  const std::string& kept) {
   try {
@@ -198,10 +191,10 @@ Result<ReadDocument> read_sealed(std::string_view text, const Seal& seal, const 
                                           path, schema)};
     }
     BodyReader reader(text, seal, kept);
-    if (!reader.read(body)) return corrupt(path, "has grown or shrunk since it was written");
+    if (!reader.read(body)) return unproven(path, "has grown or shrunk since it was written");
     return reader.take();
   } catch (const simdjson::simdjson_error& error) {
-    return corrupt(path, fmt::format("has a last member that cannot be read ({})", error.what()));
+    return unproven(path, fmt::format("has a last member that cannot be read ({})", error.what()));
   }
 }
 

@@ -73,7 +73,8 @@ public:
     Result<Opened> opened = open_files(access, owner);
     if (opened.ok()) return opened;
     shut_files();
-    if (!was_owner || opened.error().code == ErrorCode::store_fenced) lock_.reset();
+    const bool is_anothers = !lock_ || opened.error().code == ErrorCode::store_fenced;
+    if (!was_owner || is_anothers) lose_lock();
     return opened;
   }
 
@@ -162,17 +163,19 @@ private:
     if (!path.ok()) return std::move(path).error();
     path_ = *std::move(path);
     if (access == Access::own) return open_to_own(owner);
-    lock_.reset();
+    lose_lock();
     if (auto read = read_files(); !read.ok()) return std::move(read).error();
     return describe(contents_, damage_);
   }
 
   Result<Opened> open_to_own(const Owner& owner) {
+    // Its file may have been removed, and another be the owner by now. Where nobody is, the epoch
+    // still tells whether somebody was.
+    if (lock_ && !lock_->is_of(path_)) lock_.reset();
     if (!lock_) {
       Result<OwnerLock> lock = OwnerLock::take(path_, owner);
       if (!lock.ok()) return std::move(lock).error();
       lock_ = *std::move(lock);
-      epoch_ = 0;
     }
     Result<std::unique_ptr<Writer>> writer =
         Writer::open(files_, path_, owner, epoch_, contents_, damage_);
@@ -230,7 +233,13 @@ private:
     // Nothing was written: what is in memory is what the files hold.
     if (code == ErrorCode::store_unavailable) return;
     is_open_ = false;
-    if (code == ErrorCode::store_fenced) lock_.reset();
+    if (code == ErrorCode::store_fenced) lose_lock();
+  }
+
+  /// Whoever opens after that comes as a new owner. REQUIRES: both mutexes are held.
+  void lose_lock() {
+    lock_.reset();
+    epoch_ = 0;
   }
 
   /// REQUIRES: both mutexes are held.
@@ -249,7 +258,7 @@ private:
     Result<void> finished;
     if (writer_) finished = writer_->finish(contents_);
     shut_files();
-    lock_.reset();
+    lose_lock();
     return finished;
   }
 
@@ -258,7 +267,7 @@ private:
 
   std::mutex writer_mutex_;
   std::unique_ptr<Writer> writer_;
-  std::uint64_t epoch_ = 0;  // Of our last opening under the lock that we hold.
+  std::uint64_t epoch_ = 0;  // Of our last opening, as long as nobody was told of another's.
 
   std::mutex contents_mutex_;
   std::string path_;               // Resolved. Guarded by both.

@@ -64,9 +64,7 @@ private:
     } else if (name == "policy") {
       if (!is_null(member)) read_.contents.policy = Text{.text = raw_text(member)};
     } else if (name == "store") {
-      return refuse(ErrorCode::data_corrupt,
-                    "is not what was written: restore a backup; if it was changed by hand, remove "
-                    "its last member, `store`");
+      return unproven(path_, "is not what was written");
     } else {
       return refuse(ErrorCode::data_corrupt,
                     fmt::format("has a member `{}`, which no export has: it is damaged, or from "
@@ -137,7 +135,43 @@ private:
   std::vector<std::pair<std::string, std::shared_ptr<StoredRequest>>> requests_;
 };
 
+/// Whether a text that cannot be read could be, were it not for its last line.
+bool is_good_before_last_line(std::string_view text) {
+  if (text.ends_with('\n')) text.remove_suffix(1);
+  text = text.substr(0, text.rfind('\n') + 1);
+  if (!text.ends_with(",\n")) return false;
+  std::string before(text.substr(0, text.size() - 2));
+  before += '}';
+  simdjson::dom::parser parser;
+  simdjson::dom::element root;
+  return parser.parse(before).get(root) == simdjson::SUCCESS && root["format"].is_number();
+}
+
+Error unreadable(std::string_view text, const std::string& path, std::string_view why) {
+  std::string message = fmt::format(
+      "`{}` cannot be read ({}): it breaks off, is damaged, or is no export of limitr; restore a "
+      "backup",
+      path, why);
+  if (is_good_before_last_line(text)) {
+    message += fmt::format(
+        ". What stands before its last line can be read: to take that as it stands, though nothing "
+        "proves it any more, move `{0}.journal` away, if it is there, and put what "
+        "`sed '$d' '{0}' | sed '$s/,$/}}/'` prints in the place of the file",
+        path);
+  }
+  return {.code = ErrorCode::data_corrupt, .message = std::move(message)};
+}
+
 }  // namespace
+
+Error unproven(const std::string& path, std::string_view what) {
+  return {.code = ErrorCode::data_corrupt,
+          .message = fmt::format(
+              "`{0}` {1}: restore a backup; if it was changed by hand, or to take it as it stands, "
+              "though nothing proves it any more, move `{0}.journal` away, if it is there, and "
+              "remove its last member, `store`: `jq 'del(.store)' '{0}'` prints the rest",
+              path, what)};
+}
 
 Result<ReadDocument> read_portable(std::string_view text, const std::string& path) {
   try {
@@ -153,10 +187,7 @@ Result<ReadDocument> read_portable(std::string_view text, const std::string& pat
     simdjson::ondemand::document document = parser.iterate(padded);
     return PortableReader(path).read(document.get_object());
   } catch (const simdjson::simdjson_error& error) {
-    return Error{.code = ErrorCode::data_corrupt,
-                 .message = fmt::format("`{}` cannot be read ({}): it breaks off, is damaged, or "
-                                        "is no export of limitr; restore a backup",
-                                        path, error.what())};
+    return unreadable(text, path, error.what());
   }
 }
 

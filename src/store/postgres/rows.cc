@@ -52,8 +52,8 @@ Result<OwnerRow> owner_row(const Rows& rows, const Address& address) {
 
 Error error_of(const Damaged& damaged) {
   return {.code = ErrorCode::data_corrupt,
-          .message = fmt::format("the {} `{}` is not what was written: "
-                                 "it is set aside in the table damaged",
+          .message = fmt::format("the {} `{}` is not what was written: whoever opens the store to "
+                                 "write keeps a copy of it in the table damaged",
                                  damaged.kind, damaged.id)};
 }
 

@@ -42,7 +42,7 @@ struct Damaged {
   std::uint64_t checksum = 0;  ///< What the row says it is.
 };
 
-/// data_corrupt, naming the row and where it is kept.
+/// data_corrupt, naming the row, and where whoever may write keeps what was found.
 Error error_of(const Damaged& damaged);
 
 /// A customer of the columns id, version, record, checksum. A damaged one is added to `damaged`.

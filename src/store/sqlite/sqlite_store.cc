@@ -65,7 +65,8 @@ public:
     Result<Opened> opened = open_files(access, owner);
     if (opened.ok()) return opened;
     shut_files();
-    if (!was_owner) lock_.reset();
+    const bool is_anothers = !lock_ || opened.error().code == ErrorCode::store_fenced;
+    if (!was_owner || is_anothers) lose_lock();
     return opened;
   }
 
@@ -155,7 +156,7 @@ private:
     if (access == Access::own) {
       if (auto owned = open_writer(owner); !owned.ok()) return std::move(owned).error();
     } else {
-      lock_.reset();
+      lose_lock();
       if (auto there = must_exist(); !there.ok()) return std::move(there).error();
     }
     auto reader = Reader::open(path_, options_.busy_timeout);
@@ -176,14 +177,18 @@ private:
                        "synchronous below full loses groups when the power fails: "
                        "set it to full, or accept_weaker"};
     }
+    // Its file may have been removed, and another be the owner by now. Where nobody is, the epoch
+    // still tells whether somebody was.
+    if (lock_ && !lock_->is_of(path_)) lock_.reset();
     if (!lock_) {
       Result<OwnerLock> lock = OwnerLock::take(path_, owner);
       if (!lock.ok()) return std::move(lock).error();
       lock_ = *std::move(lock);
     }
-    Result<std::unique_ptr<Writer>> writer = Writer::open(path_, options_, owner);
+    Result<std::unique_ptr<Writer>> writer = Writer::open(path_, options_, owner, epoch_);
     if (!writer.ok()) return std::move(writer).error();
     writer_ = *std::move(writer);
+    epoch_ = writer_->epoch();
     return {};
   }
 
@@ -203,7 +208,7 @@ private:
     if (code == ErrorCode::store_unavailable || code == ErrorCode::invalid_argument) return;
     const std::lock_guard reading(reader_mutex_);
     reader_.reset();
-    if (code == ErrorCode::store_fenced) lock_.reset();
+    if (code == ErrorCode::store_fenced) lose_lock();
   }
 
   // Where it cannot be kept now, it stands where it is and is found again.
@@ -213,6 +218,12 @@ private:
     if (!writer_) return;
     const Result<void> kept = writer_->set_aside(damaged);
     if (!kept.ok()) give_up(kept.error().code);
+  }
+
+  // Whoever opens after that comes as a new owner. REQUIRES: the writer's mutex is held.
+  void lose_lock() {
+    lock_.reset();
+    epoch_ = 0;
   }
 
   /// REQUIRES: both mutexes are held.
@@ -226,7 +237,7 @@ private:
     const std::lock_guard writing(writer_mutex_);
     const std::lock_guard reading(reader_mutex_);
     shut_files();
-    lock_.reset();
+    lose_lock();
   }
 
   const SqliteOptions options_;
@@ -234,6 +245,7 @@ private:
   std::mutex writer_mutex_;
   std::optional<OwnerLock> lock_;
   std::unique_ptr<Writer> writer_;
+  std::uint64_t epoch_ = 0;  // Of our last opening, as long as nobody was told of another's.
 
   std::mutex reader_mutex_;
   std::string path_;  // Resolved. Guarded by both.

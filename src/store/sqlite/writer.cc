@@ -28,6 +28,11 @@ Error io_error(const std::string& path) {
           .message = fmt::format("`{}`: {}", path, std::generic_category().message(errno))};
 }
 
+Error fenced(const std::string& path) {
+  return {.code = ErrorCode::store_fenced,
+          .message = fmt::format("another owner has taken `{}` over", path)};
+}
+
 struct File {
   explicit File(int opened) : number(opened) {}
   File(const File&) = delete;
@@ -96,12 +101,12 @@ Writer::Writer(Connection connection) : connection_(std::move(connection)) {}
 Writer::~Writer() = default;
 
 Result<std::unique_ptr<Writer>> Writer::open(const std::string& path, const SqliteOptions& options,
-                                             const Owner& owner) {
+                                             const Owner& owner, std::uint64_t epoch) {
   Result<Connection> connection = Connection::open(path, Mode::write, options.busy_timeout);
   if (!connection.ok()) return std::move(connection).error();
   std::unique_ptr<Writer> writer(new Writer(*std::move(connection)));
   auto opened = writer->prepare_file(options);
-  if (opened.ok()) opened = writer->begin_epoch(owner);
+  if (opened.ok()) opened = writer->begin_epoch(owner, epoch);
   if (opened.ok()) opened = sync_folder(path);
   if (opened.ok()) opened = writer->prepare_statements();
   if (opened.ok()) return writer;
@@ -136,12 +141,13 @@ Result<void> Writer::prepare_file(const SqliteOptions& options) {
   return connection_.run("COMMIT");
 }
 
-Result<void> Writer::begin_epoch(const Owner& owner) {
+Result<void> Writer::begin_epoch(const Owner& owner, std::uint64_t earlier) {
   if (auto begun = connection_.run("BEGIN IMMEDIATE"); !begun.ok()) return begun;
   if (auto proven = prove_journal(connection_.path()); !proven.ok()) return proven;
   Result<OwnerRow> row = read_owner(connection_);
   if (!row.ok()) return std::move(row).error();
   row_ = *std::move(row);
+  if (earlier != 0 && row_.epoch > earlier) return fenced(connection_.path());
   ++row_.epoch;
   row_.owner = owner;
   Result<Statement> update = connection_.prepare(
@@ -326,8 +332,7 @@ Result<void> Writer::put_owner(std::uint64_t group) {
                            next_.checksum())
                      .run();
   if (!updated.ok() || connection_.changes() > 0) return updated;
-  return Error{.code = ErrorCode::store_fenced,
-               .message = fmt::format("another owner has taken `{}` over", connection_.path())};
+  return fenced(connection_.path());
 }
 
 Result<void> Writer::set_aside(std::span<const Damaged> damaged) {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <cstdint>
 #include <memory>
 #include <span>
 #include <string>
@@ -20,9 +21,12 @@ namespace limitr::store::sqlite {
 class Writer {
 public:
   /// Opens the file, makes what is missing and begins a new epoch. `path` is a resolved one that
-  /// the caller holds the lock of.
+  /// the caller holds the lock of, and `epoch` that of its last opening under this lock, or 0.
+  /// Errors also: store_fenced, where others have owned the file since.
   static Result<std::unique_ptr<Writer>> open(const std::string& path, const SqliteOptions& options,
-                                              const Owner& owner);
+                                              const Owner& owner, std::uint64_t epoch);
+
+  std::uint64_t epoch() const { return row_.epoch; }
 
   /// Writes a group. After an error, nothing of it was written, but for outcome_unknown.
   Result<void> commit(const Group& group);
@@ -37,7 +41,7 @@ private:
   explicit Writer(Connection connection);
 
   Result<void> prepare_file(const SqliteOptions& options);
-  Result<void> begin_epoch(const Owner& owner);
+  Result<void> begin_epoch(const Owner& owner, std::uint64_t earlier);
   Result<void> prepare_statements();
 
   Result<void> write(const Group& group);
