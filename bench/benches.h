@@ -43,10 +43,10 @@ int print_resident_growth(std::size_t count);
 /// customers or on demand, and calls for customer `first`. Prints seconds until that is answered,
 /// resident growth in bytes, and how many of those it looked at were as they should be. Exit code.
 int print_reopened(const std::string& url, bool all, std::size_t count, std::size_t first);
-/// What redis_shared_64 runs in processes of its own: opens the shared store and says so; then, for
-/// each line of its input, makes `calls` calls for `customers` of them, with the number of the line
-/// and `process` for a seed, and prints how many were allowed. Exit code.
-int share_calls(const std::string& url, double limit, std::size_t process, std::size_t customers,
-                std::size_t calls, std::size_t in_flight);
+/// What redis_shared_64 runs in processes of its own: opens the shared store, and says so by a
+/// line; then, for each line of its input, makes its part of the `calls` calls, and prints how many
+/// were allowed. Exit code.
+int share_calls(const std::string& url, double limit, std::size_t process,
+                std::size_t customer_count, std::size_t calls);
 
 }  // namespace limitr::bench

@@ -87,6 +87,22 @@ std::vector<Bench> store_benches() {
        sqlite_million,
        "sqlite"},
 #endif
+#ifdef LIMITR_REDIS
+      {{{"redis_sync_64", "Redis, sync, 64 calls in flight, next to a script"}},
+       one_row_at<redis_sync_64>,
+       "redis"},
+      {{{"redis_shared_1", "Redis, shared, one caller, next to a script"}},
+       one_row_at<redis_shared_1>,
+       "redis"},
+      {{{"redis_shared_64", "Redis, shared by two processes, 32 calls in flight each"}},
+       one_row_at<redis_shared_64>,
+       "redis"},
+#endif
+#ifdef LIMITR_POSTGRES
+      {{{"postgres_sync_64", "PostgreSQL, sync, 64 calls in flight, next to UPDATE"}},
+       one_row_at<postgres_sync_64>,
+       "postgres"},
+#endif
   };
 }
 
@@ -275,6 +291,12 @@ std::optional<int> run_as_child(const std::vector<std::string_view>& words) {
   if (words.size() == 5 && words[0] == "--reopen") {
     return print_reopened(std::string(words[1]), words[2] == "all", count_from(words[3]),
                           count_from(words[4]));
+  }
+#endif
+#ifdef LIMITR_REDIS
+  if (words.size() == 6 && words[0] == "--share") {
+    return share_calls(std::string(words[1]), static_cast<double>(count_from(words[2])),
+                       count_from(words[3]), count_from(words[4]), count_from(words[5]));
   }
 #endif
   return std::nullopt;
