@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <string>
 #include <vector>
 
 #include "harness.h"
@@ -23,8 +24,29 @@ Row validate_50k(const Size& size, Checks& checks);
 /// load_1m and snapshot_1m: the second is compared with the first of the same run.
 std::vector<Row> load_and_snapshot(const Size& size, Checks& checks);
 
+// Those of stores: `store` is the URL of where each makes what it needs, and removes it again.
+
+Row sqlite_sync_1(const Size& size, const std::string& store, Checks& checks);
+Row sqlite_sync_1000(const Size& size, const std::string& store, Checks& checks);
+Row sqlite_interval(const Size& size, const std::string& store, Checks& checks);
+/// sqlite_flat, restart_demand, restart_all and bytes_1m_store, on one file of a million customers.
+std::vector<Row> sqlite_million(const Size& size, const std::string& store, Checks& checks);
+Row redis_sync_64(const Size& size, const std::string& store, Checks& checks);
+Row redis_shared_1(const Size& size, const std::string& store, Checks& checks);
+Row redis_shared_64(const Size& size, const std::string& store, Checks& checks);
+Row postgres_sync_64(const Size& size, const std::string& store, Checks& checks);
+
 /// What bytes_1m runs in a process of its own: prints the resident growth in bytes that `count`
 /// customers cause. Gives the exit code.
 int print_resident_growth(std::size_t count);
+/// What sqlite_million runs in processes of its own: opens the store, with `all` of its `count`
+/// customers or on demand, and calls for customer `first`. Prints seconds until that is answered,
+/// resident growth in bytes, and how many of those it looked at were as they should be. Exit code.
+int print_reopened(const std::string& url, bool all, std::size_t count, std::size_t first);
+/// What redis_shared_64 runs in processes of its own: opens the shared store, and says so by a
+/// line; then, for each line of its input, makes its part of the `calls` calls, and prints how many
+/// were allowed. Exit code.
+int share_calls(const std::string& url, double limit, std::size_t process,
+                std::size_t customer_count, std::size_t calls);
 
 }  // namespace limitr::bench

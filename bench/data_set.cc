@@ -37,8 +37,8 @@ std::string data_set_policy(double limit) {
   return policy;
 }
 
-void add_customers(Limitr& limitr, std::size_t count) {
-  for (std::size_t i = 0; i < count; ++i) {
+void add_customers(Limitr& limitr, std::size_t first, std::size_t count) {
+  for (std::size_t i = first; i < first + count; ++i) {
     const std::string id = customer_id(i);
     required(limitr.create_customer(id));
     for (const std::string_view name : entitlements) {
@@ -52,8 +52,17 @@ void add_customers(Limitr& limitr, std::size_t count) {
 Limitr engine_with_customers(std::size_t count, double limit) {
   const std::string policy = data_set_policy(limit);
   Limitr limitr = required(Limitr::open(std::string_view(policy)));
-  add_customers(limitr, count);
+  add_customers(limitr, 0, count);
   return limitr;
+}
+
+bool has_three_full_meters(Limitr& limitr, const std::string& id) {
+  for (const std::string_view name : entitlements) {
+    const std::optional<Json> meter = required(limitr.meter(id, name));
+    if (!meter || meter->value("history", Json::array()).size() != 3) return false;
+    if (meter->value("value", 0.0) < calls_before) return false;
+  }
+  return true;
 }
 
 std::vector<std::string> random_keys(const std::vector<std::string>& ids, std::size_t calls) {

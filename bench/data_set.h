@@ -26,7 +26,10 @@ std::vector<std::string> customer_ids(std::size_t first, std::size_t count);
 std::string data_set_policy(double limit);
 /// An engine of that policy on the machine's clock, with customers 0 to `count`.
 Limitr engine_with_customers(std::size_t count, double limit);
-void add_customers(Limitr& limitr, std::size_t count);
+void add_customers(Limitr& limitr, std::size_t first, std::size_t count);
+
+/// Whether the customer is there as the data set has it, but that it may have been called since.
+bool has_three_full_meters(Limitr& limitr, const std::string& id);
 
 /// `calls` random ones of the IDs, each a copy of its own, so that reading the next ID costs
 /// both sides the same little.

@@ -19,6 +19,17 @@ std::string figure_text(double figure) {
   return fmt::format("{:.3g}", figure);
 }
 
+std::vector<std::function<void()>>& to_tidy() {
+  static std::vector<std::function<void()>> list;
+  return list;
+}
+
+void tidy_one() {
+  const std::function<void()> put_in_order = std::move(to_tidy().back());
+  to_tidy().pop_back();  // First: what it does may end in stop() again.
+  put_in_order();
+}
+
 std::string_view of_text(Goal::Of of) { return of == Goal::Of::ratio ? "ratio" : "value"; }
 
 }  // namespace
@@ -94,8 +105,12 @@ Figures repeat(std::size_t runs, Checks& checks, std::uint64_t answers,
   return {median(figures), std::nullopt, std::nullopt, runs};
 }
 
+Tidy::Tidy(std::function<void()> put_in_order) { to_tidy().push_back(std::move(put_in_order)); }
+Tidy::~Tidy() { tidy_one(); }
+
 void stop(const Error& error) {
   fmt::print(stderr, "limitr bench: {}\n", error.to_string());
+  while (!to_tidy().empty()) tidy_one();
   std::fflush(stdout);
   std::_Exit(1);
 }

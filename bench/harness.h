@@ -133,7 +133,16 @@ private:
   std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
 };
 
-/// Says what failed and ends the program.
+/// What is to be put in order again when it goes, and by stop(). The main thread's.
+class Tidy {
+public:
+  explicit Tidy(std::function<void()> put_in_order);
+  Tidy(const Tidy&) = delete;
+  Tidy& operator=(const Tidy&) = delete;
+  ~Tidy();
+};
+
+/// Says what failed and ends the program; what lives of Tidy comes first, the youngest before all.
 [[noreturn]] void stop(const Error& error);
 
 /// The value of what a bench cannot go on without, or stop().

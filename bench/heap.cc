@@ -4,8 +4,11 @@
 
 #include "heap.h"
 
+#include <unistd.h>
+
 #include <atomic>
 #include <cstdlib>
+#include <fstream>
 #include <new>
 
 namespace {
@@ -46,5 +49,13 @@ HeapCount::HeapCount() {
 HeapCount::~HeapCount() { counting = false; }
 
 std::uint64_t HeapCount::allocations() const { return allocations_counted; }
+
+double resident_bytes() {
+  std::ifstream statm("/proc/self/statm");
+  double total_pages = 0;
+  double resident_pages = 0;
+  statm >> total_pages >> resident_pages;
+  return resident_pages * static_cast<double>(sysconf(_SC_PAGESIZE));
+}
 
 }  // namespace limitr::bench

@@ -16,4 +16,7 @@ public:
   std::uint64_t allocations() const;
 };
 
+/// What of the process is in memory now, as the system reports it.
+double resident_bytes();
+
 }  // namespace limitr::bench

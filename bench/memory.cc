@@ -1,13 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // Question: what memory do calls and customers take?
 
-#include <sys/wait.h>
-#include <unistd.h>
-
-#include <array>
-#include <fstream>
+#include <cstdlib>
 
 #include "benches.h"
+#include "child.h"
 #include "data_set.h"
 #include "heap.h"
 
@@ -15,46 +12,12 @@ namespace limitr::bench {
 
 namespace {
 
-double resident_bytes() {
-  std::ifstream statm("/proc/self/statm");
-  double total_pages = 0;
-  double resident_pages = 0;
-  statm >> total_pages >> resident_pages;
-  return resident_pages * static_cast<double>(sysconf(_SC_PAGESIZE));
-}
-
-bool has_three_full_meters(Limitr& limitr, const std::string& id) {
-  for (const std::string_view name : entitlements) {
-    const std::optional<Json> meter = required(limitr.meter(id, name));
-    if (!meter || meter->value("history", Json::array()).size() != 3) return false;
-    if (meter->value("value", 0.0) != calls_before) return false;
-  }
-  return true;
-}
-
-// Runs this program again as `--resident count`: a process that has done nothing else has no
-// freed memory that the customers could hide in. None where the child failed.
+// None where the child failed.
 std::optional<double> resident_growth_in_child(std::size_t count) {
-  std::array<int, 2> ends{};
-  if (pipe(ends.data()) != 0) return std::nullopt;
-  const pid_t child = fork();
-  if (child == 0) {
-    dup2(ends[1], STDOUT_FILENO);
-    close(ends[0]);
-    execl("/proc/self/exe", "limitr-bench", "--resident", std::to_string(count).c_str(), nullptr);
-    _exit(127);
-  }
-  close(ends[1]);
-  std::string text;
-  std::array<char, 64> buffer{};
-  for (ssize_t length = 0; child > 0 && (length = read(ends[0], buffer.data(), 64)) > 0;) {
-    text.append(buffer.data(), static_cast<std::size_t>(length));
-  }
-  close(ends[0]);
-  int status = 0;
-  if (child < 0 || waitpid(child, &status, 0) != child) return std::nullopt;
-  if (!WIFEXITED(status) || WEXITSTATUS(status) != 0) return std::nullopt;
-  return std::strtod(text.c_str(), nullptr);
+  Child child({"--resident", std::to_string(count)});
+  const std::optional<std::string> growth = child.hear();
+  if (!child.finish() || !growth) return std::nullopt;
+  return std::strtod(growth->c_str(), nullptr);
 }
 
 }  // namespace
@@ -62,7 +25,7 @@ std::optional<double> resident_growth_in_child(std::size_t count) {
 int print_resident_growth(std::size_t count) {
   Limitr limitr = engine_with_customers(0, 1e12);
   const double before = resident_bytes();
-  add_customers(limitr, count);
+  add_customers(limitr, 0, count);
   const double growth = resident_bytes() - before;
   for (std::size_t i = 0; i < count; i += 997) {
     if (!has_three_full_meters(limitr, customer_id(i))) return 1;

@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <sys/types.h>
+
+#include <cstdio>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace limitr::bench {
+
+/// This program once more, in a process that has done nothing else: it has no freed memory that
+/// anything could hide in, and shares none with us. We write to its standard input, and read its
+/// standard output, line by line.
+class Child {
+public:
+  explicit Child(const std::vector<std::string>& arguments);
+  Child(const Child&) = delete;
+  Child& operator=(const Child&) = delete;
+  ~Child() { finish(); }
+
+  void say(std::string_view line);
+  /// Its next line; none where it has ended.
+  std::optional<std::string> hear();
+  /// Closes its input and waits; whether it ended well.
+  bool finish();
+
+private:
+  ::pid_t process_ = -1;
+  std::FILE* to_ = nullptr;
+  std::FILE* from_ = nullptr;
+  bool ended_well_ = false;
+};
+
+}  // namespace limitr::bench
