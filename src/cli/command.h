@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include <limitr/policy.h>
@@ -37,9 +39,15 @@ struct DiffOptions {
 };
 int diff(const DiffOptions& options);
 
+/// Stands in the URL of a store for the number of a scenario.
+inline constexpr std::string_view number_in_url = "{n}";
+
 struct TestOptions {
   std::vector<std::string> files;  ///< Folders too.
   DocumentBounds bounds;           ///< Of policies that say nothing else, and of what holds them.
+  std::string store;  ///< URLs of the stores they are played on, `{n}` for their numbers; or empty.
+  bool shared = false;
+  std::optional<std::uint64_t> reopen_every;  ///< So many steps; unset: never.
   bool check_first = true;
   bool verbose = false;
   bool json = false;

@@ -70,6 +70,8 @@ A test is a policy, calls with their times, and what they should answer:
 Examples:
   limitr test tests/                      every .yaml .yml .json .ndjson below the folder
   limitr test chat.yaml --verbose         each step with its answer and events
+  limitr test tests/ --store 'sqlite:/tmp/{n}.db' --reopen 1
+                                          on stores, each opened anew after every step
   limitr test tests/ --json | jq '.scenarios[] | select(.passed | not)'
 
 The bounds are for policies, where a test's `options` name none, and for the nesting and the values
@@ -159,6 +161,24 @@ CLI::App& add_test(CLI::App& app, TestOptions& options) {
       ->check(is_named())
       ->type_name("FILE");
   add_bounds(command, options.bounds);
+  command
+      .add_option("--store", options.store,
+                  "Keep the state of each scenario in a store of its own: {n} is its number")
+      ->check([](const std::string& url) -> std::string {
+        if (url.find(number_in_url) != std::string::npos) return {};
+        return "each scenario needs a store of its own: put {n} where its number goes, as in "
+               "sqlite:test-{n}.db";
+      })
+      ->type_name("URL");
+  command.add_flag("--shared", options.shared, "Share the store, as several engines would")
+      ->needs("--store");
+  add_read_option(command, "--reopen", "Close and open the engine again after every N steps",
+                  [&options](const std::string& written) -> std::string {
+                    options.reopen_every = whole_number(written);
+                    if (options.reopen_every.value_or(0) != 0) return {};
+                    return fmt::format("`{}` is no whole number above 0", written);
+                  })
+      ->type_name("N");
   command.add_flag("--check,!--no-check", options.check_first,
                    "Call check before each allow, and compare the two (default)");
   command.add_flag("--verbose,-v", options.verbose, "Show every step, answer and event");

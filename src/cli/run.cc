@@ -193,7 +193,7 @@ int play_and_save(const Scenario& one, const RunOptions& options) {
 /// The same on a store. Who wants us to end gets what was played until then written out, and told.
 int play_on_store(const Scenario& one, const RunOptions& options) {
   const SignalsWait wait;
-  const auto session = Session::open(one, options.store);
+  const auto session = Session::open(one, {.store = options.store});
   if (!session.ok()) return trouble(session.error().to_string());
   const auto refused = load_customers(**session, options.customers);
   if (!refused.ok()) return trouble(refused.error().to_string());

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
 #include <filesystem>
+#include <string>
 
 #include <fmt/format.h>
 
@@ -36,7 +37,11 @@ public:
 
   void play(const Scenario& played) {
     if (options_.verbose && !options_.json) print("{}\n", style_.strong(played.name));
-    const auto failure = scenario::play(played, {.check_first = options_.check_first}, observer());
+    ++number_;
+    const auto failure = scenario::play(
+        played,
+        {.check_first = options_.check_first, .reopen_every = options_.reopen_every.value_or(0)},
+        observer(), {.store = store(), .shared = options_.shared});
     if (failure && failure->unreadable)
       return unreadable(*failure->unreadable, place(played, *failure));
     failure ? ++failed_ : ++passed_;
@@ -67,6 +72,15 @@ public:
   }
 
 private:
+  std::string store() const {
+    std::string url = options_.store;
+    const std::string number = std::to_string(number_);
+    for (std::size_t at = 0; (at = url.find(number_in_url, at)) != std::string::npos;) {
+      url.replace(at, number_in_url.size(), number);
+    }
+    return url;
+  }
+
   scenario::Observer observer() const {
     if (!options_.verbose || options_.json) return {};
     return [this](const scenario::Played& played) { trace(played); };
@@ -115,6 +129,7 @@ private:
 
   const TestOptions& options_;
   Style style_;
+  std::size_t number_ = 0;  // of the scenario, from 1
   std::size_t passed_ = 0;
   std::size_t failed_ = 0;
   std::size_t unreadable_ = 0;

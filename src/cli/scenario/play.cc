@@ -117,6 +117,7 @@ public:
     for (const Step& step : scenario_.steps) {
       if (options_.is_to_end && options_.is_to_end()) return std::nullopt;
       auto found = play_step(step);
+      if (!found) found = reopen_after(step);
       if (found) return Failure{&step, std::move(*found), std::move(unreadable_)};
     }
     if (!options_.compare || !scenario_.state) return std::nullopt;
@@ -140,6 +141,13 @@ private:
     if (is_unreadable(step, answer)) unreadable_ = answer.error;
     if (auto found = compare_step(step, answer, events)) return found;
     return checked ? compare_check(*checked, answer) : std::nullopt;
+  }
+
+  std::optional<Mismatch> reopen_after(const Step& step) {
+    if (options_.reopen_every == 0 || step.number % options_.reopen_every != 0) return std::nullopt;
+    const auto reopened = session_.restart(/*customers_only=*/false);
+    if (reopened.ok()) return std::nullopt;
+    return Mismatch{"opening again after it", "no error", reopened.error().to_string()};
   }
 
   /// Forced calls are not checked: check knows no force. Nor is anything where the host answers in
@@ -204,8 +212,8 @@ std::optional<Failure> play(Session& session, const Scenario& scenario, const Pl
 }
 
 std::optional<Failure> play(const Scenario& scenario, const PlayOptions& options,
-                            const Observer& observer) {
-  const auto session = Session::open(scenario);
+                            const Observer& observer, Keep keep) {
+  const auto session = Session::open(scenario, std::move(keep));
   if (!session.ok()) {
     const Error& error = session.error();
     Failure failure{nullptr, {"opening the engine", "no error", error.to_string()}};

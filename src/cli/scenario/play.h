@@ -20,6 +20,9 @@ struct PlayOptions {
   /// Calls check before each allow that is not forced, and compares what the two say: a decision
   /// must be the same whether it is committed or not.
   bool check_first = true;
+  /// After every so many steps the engine is closed and opened again, as by the call `restart`; 0:
+  /// never.
+  std::size_t reopen_every = 0;
   /// Asked before each step: true ends the play there. May be empty.
   std::function<bool()> is_to_end = {};
 };
@@ -44,7 +47,7 @@ struct Failure {
 /// Plays a scenario from its first step to the first that fails. Nothing: all is as expected.
 /// `observer` may be empty.
 std::optional<Failure> play(const Scenario& scenario, const PlayOptions& options,
-                            const Observer& observer = {});
+                            const Observer& observer = {}, Keep keep = {});
 
 /// The same on a session that is already open, for whoever wants the engine afterwards.
 std::optional<Failure> play(Session& session, const Scenario& scenario, const PlayOptions& options,

@@ -33,9 +33,9 @@ struct Session::Recorder {
   std::vector<std::string> log;  // guarded by mutex
 };
 
-Session::Session(const Scenario& scenario, std::string store)
+Session::Session(const Scenario& scenario, Keep keep)
     : scenario_(scenario),
-      store_(std::move(store)),
+      keep_(std::move(keep)),
       clock_(std::make_shared<StepClock>()),
       recorder_(std::make_shared<Recorder>()),
       host_(host_functions(scenario.host)) {
@@ -44,8 +44,8 @@ Session::Session(const Scenario& scenario, std::string store)
 
 Session::~Session() = default;
 
-Result<std::unique_ptr<Session>> Session::open(const Scenario& scenario, std::string store) {
-  std::unique_ptr<Session> session(new Session(scenario, std::move(store)));
+Result<std::unique_ptr<Session>> Session::open(const Scenario& scenario, Keep keep) {
+  std::unique_ptr<Session> session(new Session(scenario, std::move(keep)));
   auto text = session->policy_text(*scenario.policy);
   if (!text.ok()) return text.error();
   session->policy_ = std::move(*text);
@@ -73,7 +73,8 @@ Options Session::options() const {
   Options options = engine_options(scenario_.options, scenario_.bounds);
   options.format = policy_.format;
   options.host = host_;
-  options.store = store_;
+  options.store = keep_.store;
+  options.shared = keep_.shared;
   options.clock = clock_;
   options.log = [recorder = recorder_](std::string_view message) {
     const std::lock_guard lock(recorder->mutex);
@@ -138,7 +139,7 @@ Result<std::uint64_t> Session::close() {
 }
 
 Result<LoadReport> Session::restart(bool customers_only) {
-  if (!store_.empty()) {
+  if (!keep_.store.empty()) {
     if (auto closed = close(); !closed.ok()) return std::move(closed).error();
     if (auto started = start(); !started.ok()) return started.error();
     return LoadReport{};

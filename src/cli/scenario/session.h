@@ -16,6 +16,12 @@
 
 namespace limitr::scenario {
 
+/// Where a session's engine keeps its state.
+struct Keep {
+  std::string store = {};  ///< A URL; empty: nowhere.
+  bool shared = false;     ///< As Options::shared.
+};
+
 /// An engine that a scenario is played on, with its clock, its host functions and what it said.
 /// Threads: one at a time.
 class Session {
@@ -23,8 +29,7 @@ public:
   /// Opens the scenario's policy and loads its customers. `scenario` must outlive the session.
   /// Errors, with the file that they are about: those of Limitr::open(), load_customers() and its
   /// first refused record; io_failed, where a file is named.
-  /// With `store`, a URL, the engine keeps its state there.
-  static Result<std::unique_ptr<Session>> open(const Scenario& scenario, std::string store = {});
+  static Result<std::unique_ptr<Session>> open(const Scenario& scenario, Keep keep = {});
   Session(const Session&) = delete;
   Session& operator=(const Session&) = delete;
   ~Session();
@@ -62,7 +67,7 @@ private:
     std::filesystem::path file;  ///< Empty: it stands in the scenario, or was changed since.
   };
 
-  Session(const Scenario& scenario, std::string store);
+  Session(const Scenario& scenario, Keep keep);
   Result<PolicyText> policy_text(const policy::Node& node) const;
   /// An error of a policy, with the file in front that the policy stands in.
   Error in_policy(Error error, const PolicyText& policy) const;
@@ -71,7 +76,7 @@ private:
   Options options() const;
 
   const Scenario& scenario_;
-  const std::string store_;    // a URL; empty: none
+  const Keep keep_;
   std::uint64_t written_ = 0;  // records, by the engines that were closed
   std::shared_ptr<StepClock> clock_;
   std::shared_ptr<Recorder> recorder_;
