@@ -159,7 +159,9 @@ class Engine;
 class Locked {
 public:
   explicit Locked(Engine& engine);
-  ~Locked();
+  ~Locked() {
+    if (fetching_ != nullptr) let_go_of_fetched();
+  }
   Locked(const Locked&) = delete;
   Locked& operator=(const Locked&) = delete;
 
@@ -176,7 +178,7 @@ public:
     do {
       if (!find(who)) return false;
     } while (!follow_refs());
-    return !failure_;
+    return failure() == nullptr;
   }
   bool find_family(std::string_view id) { return find_family(Who{id}); }
   /// Locks the shards of a draft that is in none yet, and everyone its refs reach; false where
@@ -193,7 +195,7 @@ public:
       prepare(draft);
       family_.emplace(draft);
     } while (!follow_refs());
-    return !failure_;
+    return failure() == nullptr;
   }
   bool find_draft(std::string_view id, Customer& draft) {
     return find_draft(id, draft, [](Customer&) {});
@@ -205,12 +207,14 @@ public:
   /// How often locks were let go of: what was read before is stale.
   std::uint32_t times_let_go() const { return times_let_go_; }
 
-  /// Why the store could not be asked; none: it was not needed, or has answered.
-  const std::optional<Error>& failure() const { return failure_; }
+  /// Why the store could not be asked; null: it was not needed, or has answered.
+  const Error* failure() const {
+    return fetching_ != nullptr && fetching_->failure ? &*fetching_->failure : nullptr;
+  }
   /// The answer of a call whose customer was not found.
   template <typename T>
   Result<T> none(T answer) const {
-    if (failure_) return *failure_;
+    if (failure() != nullptr) return *failure();
     return answer;
   }
 
@@ -237,19 +241,24 @@ private:
   bool fetch(std::string_view id);
   bool lock(std::uint32_t shard);
   void note_found(Slot& slot);
+  void let_go_of_fetched();
 
-  // An ID that nobody had in the store, as long as no customer has left its shard since.
-  struct Nobody {
-    std::string id;
-    std::uint32_t departures;
+  // What is known of customers that were not in memory. Most calls need none of it.
+  struct Fetching {
+    // An ID that nobody had in the store, as long as no customer has left its shard since.
+    struct Nobody {
+      std::string id;
+      std::uint32_t departures;
+    };
+    std::vector<Nobody> nobodies;
+    std::vector<Slot*> pinned;  // retained
+    std::optional<Error> failure;
   };
 
   Engine& engine_;
   ShardLocks locks_;
   std::uint32_t times_let_go_ = 0;
-  std::vector<Nobody> nobodies_;
-  std::vector<Slot*> pinned_;  // retained
-  std::optional<Error> failure_;
+  std::unique_ptr<Fetching> fetching_;
   const PolicyPointer* policy_ = nullptr;
   Slot* slot_ = nullptr;          // of the family's caller; null for a draft
   std::vector<Slot*> relatives_;  // of its other members

@@ -82,9 +82,9 @@ bool Locked::lock(std::uint32_t shard) {
   return false;
 }
 
-Locked::~Locked() {
+void Locked::let_go_of_fetched() {
   locks_.unlock();
-  for (Slot* slot : pinned_) slot->release();
+  for (Slot* slot : fetching_->pinned) slot->release();
 }
 
 // Whether an ID that leads to nobody in memory leads to nobody in the store either. REQUIRES: its
@@ -92,26 +92,31 @@ Locked::~Locked() {
 bool Locked::is_nobodys(std::string_view id) const {
   if (!engine_.is_on_demand()) return true;
   const std::uint32_t departures = engine_.departures(Engine::shard_of(id));
-  const bool is_known = std::any_of(nobodies_.begin(), nobodies_.end(), [&](const Nobody& nobody) {
+  const auto is_it = [&](const Fetching::Nobody& nobody) {
     return nobody.id == id && nobody.departures == departures;
-  });
+  };
+  const bool is_known = fetching_ != nullptr &&
+                        std::any_of(fetching_->nobodies.begin(), fetching_->nobodies.end(), is_it);
   if (is_known && engine_.sharing() != nullptr) engine_.sharing()->note_nobody(id);
   return is_known;
 }
 
 // Asks the store who has an ID, and keeps whoever it is in memory until the call ends: however many
-// a call needs, it has all of them at last. All locks are let go of meanwhile. False: failure_.
+// a call needs, it has all of them at last. All locks are let go of meanwhile. False: failure().
 bool Locked::fetch(std::string_view id) {
-  Nobody nobody{.id = std::string(id), .departures = engine_.departures(Engine::shard_of(id))};
+  if (fetching_ == nullptr) fetching_ = std::make_unique<Fetching>();
+  Fetching::Nobody nobody{.id = std::string(id),
+                          .departures = engine_.departures(Engine::shard_of(id))};
   Result<void> loaded;
-  locks_.without([&] { loaded = engine_.load({&nobody.id, 1}, &pinned_); });
+  locks_.without([&] { loaded = engine_.load({&nobody.id, 1}, &fetching_->pinned); });
   ++times_let_go_;
   if (!loaded.ok()) {
-    failure_ = std::move(loaded).error();
+    fetching_->failure = std::move(loaded).error();
     return false;
   }
-  std::erase_if(nobodies_, [&](const Nobody& earlier) { return earlier.id == nobody.id; });
-  nobodies_.push_back(std::move(nobody));
+  std::vector<Fetching::Nobody>& nobodies = fetching_->nobodies;
+  std::erase_if(nobodies, [&](const Fetching::Nobody& earlier) { return earlier.id == nobody.id; });
+  nobodies.push_back(std::move(nobody));
   return true;
 }
 
@@ -185,13 +190,13 @@ bool Locked::find_refs_of(Customer& draft) {
     policy_ = &engine_.shard(home).policy;
     family_.emplace(draft);
   } while (!follow_refs());
-  return !failure_;
+  return failure() == nullptr;
 }
 
 // Gathers everyone the refs reach, breadth first. False: a lock could not be had in order, or the
 // store was asked, and all were let go of meanwhile: whoever was found must be found again. The
 // locks and customers needed so far are held by then, so this ends. True also where the store could
-// not be asked: failure_.
+// not be asked: failure().
 bool Locked::follow_refs() {
   Numbers numbers;
   for (Family::Index who = 0; who < family_->size(); ++who) {

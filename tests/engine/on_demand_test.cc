@@ -152,7 +152,9 @@ TEST_F(OnDemand, WarmReadsManyAtOnceAndThoseTheyReach) {
   ids.emplace_back("nobody");
   ASSERT_TRUE(engine().warm(ids).ok());
   EXPECT_EQ(faults_->reads, 2) << "the users, and then their orgs";
-  for (int i = 0; i < 500; ++i) ASSERT_TRUE(*engine().allow(ids[i], "shared", 1));
+  for (const std::string& id : ids) {
+    if (id != "nobody") ASSERT_TRUE(*engine().allow(id, "shared", 1));
+  }
   EXPECT_EQ(faults_->reads, 2);
   EXPECT_EQ(value("acme", "shared"), 250);
 }

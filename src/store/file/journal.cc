@@ -225,10 +225,9 @@ bool breaks_off(std::string_view journal, std::uint64_t at) {
 
 class Replay {
 public:
-  Replay(const std::string& path, const std::string& kept, std::uint64_t seal, Contents& contents)
+  Replay(const std::string& kept, std::uint64_t seal, Contents& contents)
       : where_(kept.empty() ? std::string()
                             : fmt::format(": the journal as it was found is kept as `{}`", kept)),
-        path_(path),
         seal_(seal),
         contents_(contents) {}
 
@@ -292,7 +291,6 @@ private:
   }
 
   const std::string where_;
-  const std::string& path_;
   const std::uint64_t seal_;
   Contents& contents_;
   std::set<std::string> lost_requests_;
@@ -349,7 +347,7 @@ std::string to_frame(const Group& group, std::uint64_t seal, std::uint64_t at) {
 Result<std::vector<std::string>> replay(std::string_view journal, const std::string& path,
                                         const std::string& kept, std::uint64_t seal,
                                         Contents& contents) {
-  Replay into(path, kept, seal, contents);
+  Replay into(kept, seal, contents);
   for (std::uint64_t at = header_size; at < journal.size();) {
     const std::optional<Frame> frame = read_frame(journal, at, seal);
     const bool is_good =
