@@ -198,12 +198,12 @@ std::vector<Sharing::Task*> Sharing::run_round(std::vector<Task*> tasks) {
     Component& component = *asked[i];
     if (!exchanged.ok()) {
       fail(component, exchanged.error());
-    } else if (Exchanged& one = (*exchanged)[i]; one.is_written) {
+    } else if (const Exchanged& one = (*exchanged)[i]; one.is_written) {
       keep(component, one);
       answer(component.tasks);
     } else {
       undo(component);
-      if (auto unreadable = take_over(std::move(one.current))) {
+      if (auto unreadable = take_over(one.current)) {
         for (Task* task : component.tasks) task->failure = unreadable;
         answer(component.tasks);
       } else {
@@ -363,7 +363,7 @@ void Sharing::forget_all(const Component& component) {
 }
 
 // Puts in memory what the store has now. Errors: data_corrupt, record_invalid.
-std::optional<Error> Sharing::take_over(std::vector<StoredCustomer> current) {
+std::optional<Error> Sharing::take_over(const std::vector<StoredCustomer>& current) {
   std::vector<std::pair<Customer, std::uint64_t>> present;
   std::optional<Error> unreadable;
   for (const StoredCustomer& stored : current) {

@@ -147,7 +147,7 @@ private:
   void keep(Component& component, const store::Exchanged& exchanged);
   void undo(const Component& component);
   void forget_all(const Component& component);
-  std::optional<Error> take_over(std::vector<store::StoredCustomer> current);
+  std::optional<Error> take_over(const std::vector<store::StoredCustomer>& current);
   void fail(Component& component, const Error& error);
   void answer(std::span<Task* const> tasks);
   static void clear(Task& task);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
 #include <istream>
+#include <iterator>
 #include <span>
 
 #include <fmt/format.h>
@@ -60,21 +61,61 @@ private:
 };
 
 // Loads what state::read_snapshot() takes.
-template <typename Text>
-Result<LoadReport> load(engine::Engine& engine, const Text& text) {
-  LoadReport report;
-  const engine::PolicyPointer policy = engine.policy();
-  Unmapped unmapped(*policy, engine.names());
-  std::uint64_t group = 0;
-  std::optional<Error> failed;
+class Loading {
+public:
+  explicit Loading(engine::Engine& engine)
+      : engine_(engine), policy_(engine.policy()), unmapped_(*policy_, engine.names()) {}
+
+  template <typename Text>
+  Result<LoadReport> run(const Text& text) {
+    state::RecordSink sink;
+    sink.loaded = [this](Customer customer) { put(std::move(customer)); };
+    sink.expected = [this](std::size_t records) { engine_.reserve(records); };
+    sink.refused = [this](std::string id, Error error) {
+      report_.refused.push_back({std::move(id), std::move(error)});
+    };
+    sink.estimate = [this](std::string_view entitlement, const state::EstimateStats& stats) {
+      put_estimate(entitlement, stats);
+    };
+    sink.request = [this](std::string_view customer, const state::RememberedRequest& request) {
+      if (!chunk_.empty()) put_chunk();
+      auto put = engine_.change([&] { return put_request(customer, request); });
+      if (!put.ok()) failed_ = std::move(put).error();
+    };
+    return end(state::read_snapshot(text, engine_.names(), sink));
+  }
+
+private:
+  void put(Customer customer) {
+    unmapped_.report(customer, report_);
+    if (engine_.insert_plain(customer)) {
+      ++report_.loaded;
+      return;
+    }
+    if (engine_.sharing() != nullptr) {
+      chunk_.push_back(std::move(customer));
+      if (chunk_.size() == records_a_round) put_chunk();
+      return;
+    }
+    std::string id = customer.id;
+    const Result<std::uint64_t> put = engine::put_record(engine_, std::move(customer));
+    if (!put.ok()) {
+      report_.refused.push_back({std::move(id), put.error()});
+      return;
+    }
+    ++report_.loaded;
+    group_ = *put;
+    // Not one by one, and not all at once either: what waits is in memory twice.
+    if (report_.loaded % records_a_group == 0) await_group();
+  }
+
   // Where they are shared: a round trip for many.
-  std::vector<Customer> chunk;
-  const auto put_chunk = [&] {
+  void put_chunk() {
     LoadReport part;
-    Result<void> put = engine.change([&]() -> Result<void> {
+    Result<void> put = engine_.change([&]() -> Result<void> {
       part = {};
-      for (const Customer& customer : chunk) {
-        if (auto one = engine::put_record(engine, customer); one.ok()) {
+      for (const Customer& customer : chunk_) {
+        if (auto one = engine::put_record(engine_, customer); one.ok()) {
           ++part.loaded;
         } else {
           part.refused.push_back({customer.id, std::move(one).error()});
@@ -82,49 +123,24 @@ Result<LoadReport> load(engine::Engine& engine, const Text& text) {
       }
       return {};
     });
-    chunk.clear();
-    if (!put.ok()) failed = std::move(put).error();
-    if (failed) return;
-    report.loaded += part.loaded;
-    for (LoadReport::Refused& refused : part.refused) report.refused.push_back(std::move(refused));
-  };
-  state::RecordSink sink;
-  sink.loaded = [&](Customer customer) {
-    unmapped.report(customer, report);
-    if (engine.insert_plain(customer)) {
-      ++report.loaded;
+    chunk_.clear();
+    if (!put.ok()) {
+      failed_ = std::move(put).error();
       return;
     }
-    if (engine.sharing() != nullptr) {
-      chunk.push_back(std::move(customer));
-      if (chunk.size() == records_a_round) put_chunk();
-      return;
-    }
-    std::string id = customer.id;
-    const Result<std::uint64_t> put = engine::put_record(engine, std::move(customer));
-    if (put.ok()) {
-      ++report.loaded;
-      group = *put;
-      // Not one by one, and not all at once either: what waits is in memory twice.
-      if (report.loaded % records_a_group == 0 && group != 0) {
-        if (auto safe = engine.journal()->wait(group); !safe.ok()) failed = safe.error();
-      }
-    } else {
-      report.refused.push_back({std::move(id), put.error()});
-    }
-  };
-  sink.expected = [&](std::size_t records) { engine.reserve(records); };
-  sink.refused = [&](std::string id, Error error) {
-    report.refused.push_back({std::move(id), std::move(error)});
-  };
-  sink.estimate = [&](std::string_view entitlement, const state::EstimateStats& stats) {
-    engine.merge_estimate(entitlement, stats);
-    if (engine.journal() != nullptr) engine.journal()->note_estimates();
-    if (engine.sharing() != nullptr) engine.sharing()->note_estimates();
-  };
-  const auto put_request = [&](std::string_view customer,
-                               state::RememberedRequest request) -> Result<void> {
-    Locked locked(engine);
+    report_.loaded += part.loaded;
+    std::move(part.refused.begin(), part.refused.end(), std::back_inserter(report_.refused));
+  }
+
+  void put_estimate(std::string_view entitlement, const state::EstimateStats& stats) {
+    engine_.merge_estimate(entitlement, stats);
+    if (engine_.journal() != nullptr) engine_.journal()->note_estimates();
+    if (engine_.sharing() != nullptr) engine_.sharing()->note_estimates();
+  }
+
+  // A call that may be run more than once.
+  Result<void> put_request(std::string_view customer, state::RememberedRequest request) {
+    Locked locked(engine_);
     if (!locked.find(customer)) {
       return locked.failure() ? Result<void>(*locked.failure()) : Result<void>();
     }
@@ -132,41 +148,49 @@ Result<LoadReport> load(engine::Engine& engine, const Text& text) {
     state::CustomerRest& rest = locked.slot().customer.own_rest();
     std::vector<state::RememberedRequest>& known = rest.requests;
     request.number = rest.next_request();
-    if (engine.journal() != nullptr) group = engine.journal()->group_of(locked.slot());
+    if (engine_.journal() != nullptr) group_ = engine_.journal()->group_of(locked.slot());
     std::erase_if(known, [&](const state::RememberedRequest& r) { return r.id == request.id; });
     known.push_back(std::move(request));
     return {};
-  };
-  sink.request = [&](std::string_view customer, const state::RememberedRequest& request) {
-    if (!chunk.empty()) put_chunk();
-    auto put = engine.change([&] { return put_request(customer, request); });
-    if (!put.ok()) failed = std::move(put).error();
-  };
-  auto read = state::read_snapshot(text, engine.names(), sink);
-  if (!chunk.empty()) put_chunk();
-  if (!read.ok()) {
-    // A text that breaks off is a refusal of what would have followed, once anything was read.
-    if (report.loaded == 0 && report.refused.empty()) return std::move(read).error();
-    report.refused.push_back({{}, std::move(read).error()});
   }
-  Journal* journal = engine.journal();
-  if (journal != nullptr && journal->is_sync() && group != 0 && !failed) {
-    if (auto safe = journal->wait(group); !safe.ok()) failed = std::move(safe).error();
+
+  Result<LoadReport> end(Result<void> read) {
+    if (!chunk_.empty()) put_chunk();
+    if (!read.ok()) {
+      // A text that breaks off is a refusal of what would have followed, once anything was read.
+      if (report_.loaded == 0 && report_.refused.empty()) return std::move(read).error();
+      report_.refused.push_back({{}, std::move(read).error()});
+    }
+    if (!failed_) await_group();
+    if (failed_) return *std::move(failed_);
+    return std::move(report_);
   }
-  if (failed) return *failed;
-  return report;
-}
+
+  void await_group() {
+    Journal* journal = engine_.journal();
+    if (journal == nullptr || !journal->is_sync() || group_ == 0) return;
+    if (auto safe = journal->wait(group_); !safe.ok()) failed_ = std::move(safe).error();
+  }
+
+  engine::Engine& engine_;
+  const engine::PolicyPointer policy_;
+  Unmapped unmapped_;
+  LoadReport report_;
+  std::vector<Customer> chunk_;
+  std::uint64_t group_ = 0;  // The last one that something of it is in.
+  std::optional<Error> failed_;
+};
 
 // What comes next in a stream; 0 at its end.
 Result<std::size_t> read(std::istream& in, std::span<char> room) {
+  const Error failed{.code = ErrorCode::io_failed, .message = "the stream cannot be read"};
   try {
     in.read(room.data(), static_cast<std::streamsize>(room.size()));
   } catch (...) {
     // A stream that was told to throw has set the same bits, whatever its buffer threw.
+    if (in.bad()) return failed;
   }
-  if (in.bad()) {
-    return Error{.code = ErrorCode::io_failed, .message = "the stream cannot be read"};
-  }
+  if (in.bad()) return failed;
   return static_cast<std::size_t>(in.gcount());
 }
 
@@ -186,10 +210,13 @@ Result<std::string> Limitr::export_state() {
                      text.requests, state::export_end());
 }
 
-Result<LoadReport> Limitr::load_customers(std::string_view json) { return load(*engine_, json); }
+Result<LoadReport> Limitr::load_customers(std::string_view json) {
+  return Loading(*engine_).run(json);
+}
 
 Result<LoadReport> Limitr::load_customers(std::istream& json) {
-  return load(*engine_, state::TextSource([&](std::span<char> room) { return read(json, room); }));
+  return Loading(*engine_).run(
+      state::TextSource([&](std::span<char> room) { return read(json, room); }));
 }
 
 }  // namespace limitr
