@@ -101,15 +101,19 @@ refused, 2 trouble.
 constexpr std::string_view bench_examples = R"(
 What follows is for the benchmark program:
 
-  NAME...    only these benchmarks
-  --list     the names, and what each measures
-  --json     the results, or the list, as JSON
-  --quick    tiny sizes: compares the answers, the times mean nothing
-  --strict   exit code 1 also when a goal is missed
+  NAME...      only these benchmarks
+  --store URL  the benchmarks of this kind of store instead, on things of their own which they
+               remove: sqlite:PATH, where nothing is yet; redis://... or postgres://..., a server
+               that is there for this alone. May be given once for each kind
+  --list       the names, and what each measures
+  --json       the results, or the list, as JSON
+  --quick      tiny sizes: compares the answers, the times mean nothing
+  --strict     exit code 1 also when a goal is missed
 
 Examples:
-  limitr bench                            every benchmark
+  limitr bench                            every benchmark that needs no store
   limitr bench allow_1k snapshot_1m       only those
+  limitr bench --store=sqlite:bench.tmp   those of the SQLite store
   limitr bench --list
 
 Exit code: 0 fine, 1 answers disagree or, with --strict, a goal is missed, 2 wrong usage.

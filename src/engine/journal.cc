@@ -67,6 +67,7 @@ Journal::~Journal() {
     stop_ = true;
   }
   changed_.notify_all();
+  later_came_.notify_all();
   if (writer_.joinable()) writer_.join();
   if (again_) let_go(*again_);
   for (Shard& shard : engine_.shards()) {
@@ -214,14 +215,11 @@ void Journal::run() {
   Millis pause = durability_ == Durability::interval ? interval_ : Millis(100);
   if (renew_every_ != Millis(0)) pause = std::min(pause, renew_every_);
   for (;;) {
-    std::vector<Later> later;
-    {
-      std::unique_lock lock(mutex_);
-      changed_.wait_for(lock, pause, [this] { return stop_ || !later_.empty(); });
-      if (stop_ && later_.empty()) return;
-      later.swap(later_);
+    if (const std::vector<Later> later = take_later(pause); !later.empty()) {
+      run_those(later);
+    } else if (const std::lock_guard lock(mutex_); stop_) {
+      return;
     }
-    if (!later.empty()) run_those(later);
     std::unique_lock writing(writing_);
     if (!is_open_ || is_fenced()) continue;
     keep_lease();
@@ -236,15 +234,32 @@ void Journal::run_later(std::function<std::uint64_t()> begin, std::function<void
     const std::lock_guard lock(mutex_);
     later_.push_back({std::move(begin), std::move(complete)});
     ++later_made_;
+    if (later_.size() != 1 && later_.size() != later_pace_.wanted()) return;
   }
-  changed_.notify_all();
+  later_came_.notify_one();
+}
+
+// All that there are, after `pause` at the latest.
+std::vector<Journal::Later> Journal::take_later(Millis pause) {
+  std::unique_lock lock(mutex_);
+  later_came_.wait_for(lock, pause, [this] { return stop_ || !later_.empty(); });
+  if (!later_.empty()) {
+    later_came_.wait_for(lock, later_pace_.patience(),
+                         [this] { return stop_ || later_.size() >= later_pace_.wanted(); });
+  }
+  return std::exchange(later_, {});
 }
 
 void Journal::run_those(const std::vector<Later>& calls) {
   std::uint64_t last = 0;
   for (const Later& call : calls) last = std::max(last, call.begin());
   // One write for all; how it ended is asked for each.
+  const auto begun = steady_clock::now();
   if (last != 0) (void)wait(last);
+  {
+    const std::lock_guard lock(mutex_);
+    later_pace_.note(calls.size(), steady_clock::now() - begun);
+  }
   for (const Later& call : calls) call.complete();
   {
     const std::lock_guard lock(mutex_);

@@ -19,6 +19,7 @@
 #include <limitr/options.h>
 #include <limitr/result.h>
 #include "engine/backoff.h"
+#include "engine/pace.h"
 #include "engine/slot.h"
 #include "engine/stored.h"
 #include "state/customer.h"
@@ -139,6 +140,7 @@ private:
   };
 
   void run();
+  std::vector<Later> take_later(Millis pause);
   void run_those(const std::vector<Later>& calls);
   bool has_work() const;           // REQUIRES: writing_ is held.
   bool estimates_are_due() const;  // the same
@@ -193,13 +195,15 @@ private:
 
   mutable std::mutex mutex_;
   std::condition_variable changed_;
-  std::uint64_t finished_ = 0;         // guarded by mutex_: how often writing has ended
-  std::deque<Failure> failures_;       // guarded by mutex_
-  std::optional<std::string> policy_;  // guarded by mutex_: to be written
-  std::vector<Later> later_;           // guarded by mutex_
-  std::uint64_t later_made_ = 0;       // guarded by mutex_
-  std::uint64_t later_done_ = 0;       // guarded by mutex_
-  bool stop_ = false;                  // guarded by mutex_
+  std::condition_variable later_came_;  // what run() waits for
+  std::uint64_t finished_ = 0;          // guarded by mutex_: how often writing has ended
+  std::deque<Failure> failures_;        // guarded by mutex_
+  std::optional<std::string> policy_;   // guarded by mutex_: to be written
+  std::vector<Later> later_;            // guarded by mutex_
+  Pace later_pace_;                     // guarded by mutex_
+  std::uint64_t later_made_ = 0;        // guarded by mutex_
+  std::uint64_t later_done_ = 0;        // guarded by mutex_
+  bool stop_ = false;                   // guarded by mutex_
   std::thread writer_;
   bool is_open_ = false;  // guarded by writing_
 };

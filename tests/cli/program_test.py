@@ -136,7 +136,7 @@ class Usage(ProgramTest):
 
     def test_help_of_bench_names_what_there_is(self):
         text, _ = self.limitr("help", "bench")
-        for option in ("--list", "--json", "--quick", "--strict"):
+        for option in ("--list", "--json", "--quick", "--strict", "--store"):
             self.assertIn(option, text)
         if not (pathlib.Path(PROGRAM).parent / "limitr-bench").exists():
             self.skipTest("built without the benches")
