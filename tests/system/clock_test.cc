@@ -48,11 +48,12 @@ protected:
     return open_engine(policy, options);
   }
 
-  void jump() {
+  /// As far as 2038, from where no period begins for long, at the end only.
+  void jump(bool is_far) {
     const std::int64_t now = clock_->now().time_since_epoch().count();
     const std::array times = {now + 1,     now + hour / 3, now + hour, now - hour, now + month,
                               now - month, in_1970,        in_2026,    in_2038};
-    clock_->set(std::max(in_1970, times[random_() % times.size()]));
+    clock_->set(std::max(in_1970, times[random_() % (times.size() - (is_far ? 0 : 1))]));
   }
 
   const std::unique_ptr<Site> site_ = make_site(GetParam());
@@ -67,7 +68,7 @@ TEST_P(JumpingClock, StartsNoPeriodTwice) {
   std::map<std::pair<std::string, double>, double> used_in;  // by the period's start
   const auto steps = store::number_from("LIMITR_JUMPS", 400);
   for (unsigned step = 0; step < steps && !HasFailure(); ++step) {
-    if (random_() % 4 == 0) jump();
+    if (random_() % 4 == 0) jump(/*is_far=*/step > steps / 2);
     if (random_() % 20 == 0) {
       ASSERT_TRUE(limitr->close().ok());
       limitr.emplace(open());
@@ -88,7 +89,7 @@ TEST_P(JumpingClock, StartsNoPeriodTwice) {
     EXPECT_LE(used, limit) << "the period was begun anew";
     EXPECT_EQ((**meter)["value"].get<double>(), used);
   }
-  EXPECT_GT(used_in.size(), 4U) << "no period has ended";
+  EXPECT_GT(used_in.size(), 2U) << "no period has ended";
 }
 
 INSTANTIATE_TEST_SUITE_P(Stores, JumpingClock, ::testing::ValuesIn(lasting_kinds()),
