@@ -27,7 +27,10 @@ int next_number() {
 class FileSite final : public Site {
 public:
   explicit FileSite(std::string kind) : kind_(std::move(kind)) {}
-  std::string url() const override { return kind_ + ":" + folder_.file("state"); }
+  std::string url() const override { return url_of_many("state"); }
+  std::string url_of_many(const std::string& name) const override {
+    return kind_ + ":" + folder_.file(name);
+  }
 
 private:
   const std::string kind_;
@@ -38,25 +41,29 @@ private:
 class RedisSite final : public Site {
 public:
   explicit RedisSite(Millis lease)
-      : parameters_("&prefix=site" + std::to_string(next_number()) +
-                    "&lease=" + std::to_string(lease.count())) {}
-  std::string url() const override { return url_of(socket()); }
+      : prefix_("site" + std::to_string(next_number())), lease_(lease) {}
+  std::string url() const override { return url_of(socket(), prefix_); }
+  std::string url_of_many(const std::string& name) const override {
+    return url_of(socket(), prefix_ + "_" + name);
+  }
   void kill() override { server().kill(); }
   void start() override { server().start(); }
   std::string socket() const override { return server().socket(); }
   std::string socket_name() const override { return "redis.sock"; }
   std::string url_through(const std::string& folder) const override {
-    return url_of(folder + "/redis.sock");
+    return url_of(folder + "/" + socket_name(), prefix_);
   }
   void cut() override { server().ask({"CLIENT", "KILL", "TYPE", "normal"}); }
 
 private:
   static store::RedisServer& server() { return store::RedisServer::shared(); }
-  std::string url_of(const std::string& socket) const {
-    return "redis:///0?socket=" + socket + parameters_;
+  std::string url_of(const std::string& socket, const std::string& prefix) const {
+    return "redis:///0?socket=" + socket + "&prefix=" + prefix +
+           "&lease=" + std::to_string(lease_.count());
   }
 
-  const std::string parameters_;
+  const std::string prefix_;
+  const Millis lease_;
 };
 #endif
 
@@ -64,17 +71,19 @@ private:
 class PostgresSite final : public Site {
 public:
   explicit PostgresSite(Millis lease)
-      : parameters_("&schema=site_" + std::to_string(next_number()) +
-                    "&lease=" + std::to_string(lease.count())) {
+      : schema_("site_" + std::to_string(next_number())), lease_(lease) {
     (void)server();
   }
-  std::string url() const override { return server().url(parameters_); }
+  std::string url() const override { return url_of(server().folder(), schema_); }
+  std::string url_of_many(const std::string& name) const override {
+    return url_of(server().folder(), schema_ + "_" + name);
+  }
   void kill() override { server().kill(); }
   void start() override { server().start(); }
   std::string socket() const override { return server().folder() + "/" + socket_name(); }
   std::string socket_name() const override { return ".s.PGSQL.5432"; }
   std::string url_through(const std::string& folder) const override {
-    return "postgres://postgres@/postgres?host=" + folder + parameters_;
+    return url_of(folder, schema_);
   }
   void cut() override {
     store::PostgresSession(server().url())
@@ -85,8 +94,13 @@ public:
 
 private:
   static store::PostgresServer& server() { return store::PostgresServer::shared(); }
+  std::string url_of(const std::string& folder, const std::string& schema) const {
+    return "postgres://postgres@/postgres?host=" + folder + "&schema=" + schema +
+           "&lease=" + std::to_string(lease_.count());
+  }
 
-  const std::string parameters_;
+  const std::string schema_;
+  const Millis lease_;
 };
 #endif
 

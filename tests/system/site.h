@@ -23,6 +23,9 @@ public:
 
   virtual std::string url() const = 0;
 
+  /// Of other stores beside it, each named by what stands for `name`.
+  virtual std::string url_of_many(const std::string& name) const = 0;
+
   // Of those with a server.
 
   /// As by kill -9, and again on the data that is there.
