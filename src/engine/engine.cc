@@ -45,6 +45,8 @@ Engine::Engine(const PolicyPointer& policy, std::shared_ptr<SymbolTable> names, 
 }
 
 Engine::~Engine() {
+  if (journal_) journal_->stop();
+  if (sharing_) sharing_->stop();
   journal_.reset();
   sharing_.reset();
   for (Shard& shard : shards_) {

@@ -57,6 +57,17 @@ Journal::Journal(Engine& engine, std::unique_ptr<store::Store> store, const Opti
       owner_(this_process(engine.now())) {}
 
 Journal::~Journal() {
+  stop();
+  if (again_) let_go(*again_);
+  for (Shard& shard : engine_.shards()) {
+    for (const auto& slots : shard.queue.slots) {
+      for (Slot* slot : slots) slot->release();
+    }
+    for (const Queue::Safe& kept : shard.queue.safe) kept.slot->release();
+  }
+}
+
+void Journal::stop() {
   if (is_open_) {
     if (auto closed = close(); !closed.ok()) {
       engine_.log("closing the store: " + closed.error().to_string());
@@ -69,13 +80,6 @@ Journal::~Journal() {
   changed_.notify_all();
   later_came_.notify_all();
   if (writer_.joinable()) writer_.join();
-  if (again_) let_go(*again_);
-  for (Shard& shard : engine_.shards()) {
-    for (const auto& slots : shard.queue.slots) {
-      for (Slot* slot : slots) slot->release();
-    }
-    for (const Queue::Safe& kept : shard.queue.safe) kept.slot->release();
-  }
 }
 
 Result<void> Journal::open() {
@@ -192,9 +196,10 @@ Result<void> Journal::close() {
     changed_.wait(lock, [this, made = later_made_] { return later_done_ >= made; });
   }
   Result<void> flushed = flush();
-  const std::lock_guard writing(writing_);
+  std::unique_lock writing(writing_);
   Result<void> closed = store_->close();
   is_up_ = is_open_ = false;
+  finish_writing(std::move(writing));
   return flushed.ok() ? std::move(closed) : std::move(flushed);
 }
 
@@ -221,10 +226,11 @@ void Journal::run() {
       return;
     }
     std::unique_lock writing(writing_);
-    if (!is_open_ || is_fenced()) continue;
-    keep_lease();
-    if (durability_ == Durability::manual || !has_work()) continue;
-    (void)write_group();
+    if (is_open_ && !is_fenced()) {
+      keep_lease();
+      if (durability_ != Durability::manual && has_work()) (void)write_group();
+    }
+    // Also where nothing was written: somebody may have found writing_ taken, and wait.
     finish_writing(std::move(writing));
   }
 }
@@ -501,17 +507,18 @@ Result<void> Journal::reopen() {
   }
   const bool has_again = again_ && opened->last_group == again_->group.number;
   if (opened->last_group > last_taken_ && !has_again) return fence();
-  const std::uint64_t expected = last_taken_;
+  const bool has_lost = opened->last_group < last_taken_;
   if (again_ && (is_sync() || has_again)) {
     // A group whose outcome nobody knew stands or falls. What was built on it falls.
     Flight flight = *std::exchange(again_, std::nullopt);
     if (has_again) settle(flight);
     if (is_sync()) refuse(std::move(flight), not_taken(*backoff_.why()));
-  } else if (opened->last_group < expected) {
+  }
+  if (has_lost) {
     engine_.log(
         fmt::format("the store has lost what it had taken (group {} is its last, {} was): "
                     "what is in memory is written again",
-                    opened->last_group, expected));
+                    opened->last_group, last_taken_));
     engine_.mark_all();
   }
   is_up_ = true;

@@ -69,8 +69,11 @@ public:
   };
 
   Journal(Engine& engine, std::unique_ptr<store::Store> store, const Options& options);
-  /// Closes, unless that was done; what cannot be written is logged.
+  /// stop(), unless that was done.
   ~Journal();
+  /// Closes, unless that was done, and answers all who are still waiting; what cannot be written is
+  /// logged. The engine must still know its journal, for calls that nobody waits for need it.
+  void stop();
   Journal(const Journal&) = delete;
   Journal& operator=(const Journal&) = delete;
 

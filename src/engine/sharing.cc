@@ -40,7 +40,9 @@ Sharing::Sharing(Engine& engine, std::unique_ptr<store::Store> store, const Opti
       timeout_(options.store_timeout),
       owner_(this_process(engine.now())) {}
 
-Sharing::~Sharing() {
+Sharing::~Sharing() { stop(); }
+
+void Sharing::stop() {
   if (is_open_) {
     if (auto closed = close(); !closed.ok()) {
       engine_.log("closing the store: " + closed.error().to_string());
@@ -80,12 +82,7 @@ void Sharing::execute(Task& task) {
     }
     if (std::unique_lock leading(leading_, std::try_to_lock); leading) {
       lead();
-      leading.unlock();
-      {
-        const std::lock_guard lock(mutex_);
-        ++finished_;
-      }
-      changed_.notify_all();
+      finish_leading(std::move(leading));
       continue;
     }
     std::unique_lock lock(mutex_);
@@ -204,7 +201,10 @@ std::vector<Sharing::Task*> Sharing::run_round(std::vector<Task*> tasks) {
     } else {
       undo(component);
       if (auto unreadable = take_over(one.current)) {
-        for (Task* task : component.tasks) task->failure = unreadable;
+        for (Task* task : component.tasks) {
+          task->failure = unreadable;
+          task->held.clear();
+        }
         answer(component.tasks);
       } else {
         run_again(component);
@@ -517,14 +517,33 @@ Result<void> Sharing::write_texts() {
 }
 
 Result<void> Sharing::flush() {
-  const std::lock_guard leading(leading_);
+  std::unique_lock leading(leading_);
+  Result<void> written = write_all();
+  finish_leading(std::move(leading));
+  return written;
+}
+
+// REQUIRES: leading_ is held.
+Result<void> Sharing::write_all() {
   if (auto up = be_up(); !up.ok()) return up;
   if (!estimates_changed_.exchange(false)) return {};
   store::Group group;
   group.estimates = engine_.estimates_text();
   Result<void> written = store_->commit(group);
-  if (!written.ok()) note_estimates();
+  if (written.ok()) return written;
+  note_estimates();
+  note_down(written.error());
   return written;
+}
+
+// Whoever found leading_ taken meanwhile waits for this.
+void Sharing::finish_leading(std::unique_lock<std::mutex> leading) {
+  leading.unlock();
+  {
+    const std::lock_guard lock(mutex_);
+    ++finished_;
+  }
+  changed_.notify_all();
 }
 
 Result<void> Sharing::close() {
@@ -534,10 +553,14 @@ Result<void> Sharing::close() {
     changed_.wait(lock, [this, made = later_made_] { return later_done_ >= made; });
   }
   Result<void> flushed = flush();
-  const std::lock_guard leading(leading_);
-  if (!is_open_) return flushed;
+  std::unique_lock leading(leading_);
+  if (!is_open_) {
+    finish_leading(std::move(leading));
+    return flushed;
+  }
   Result<void> closed = store_->close();
   is_up_ = is_open_ = false;
+  finish_leading(std::move(leading));
   return flushed.ok() ? std::move(closed) : std::move(flushed);
 }
 

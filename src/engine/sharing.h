@@ -51,8 +51,11 @@ class Engine;
 class Sharing {
 public:
   Sharing(Engine& engine, std::unique_ptr<store::Store> store, const Options& options);
-  /// Closes, unless that was done.
+  /// stop(), unless that was done.
   ~Sharing();
+  /// Closes, unless that was done, and answers all who are still waiting. The engine must still
+  /// know that it shares, for their calls need it.
+  void stop();
   Sharing(const Sharing&) = delete;
   Sharing& operator=(const Sharing&) = delete;
 
@@ -153,6 +156,8 @@ private:
   static void clear(Task& task);
   Result<void> be_up();
   Result<void> write_texts();
+  Result<void> write_all();
+  void finish_leading(std::unique_lock<std::mutex> leading);
   void note_down(const Error& error);
   void keep_lease();
   Known& known(Slot& slot) { return known_[&slot]; }
@@ -171,7 +176,6 @@ private:
   std::uint64_t customers_written_ = 0;
   bool is_open_ = false;
   bool is_up_ = false;
-  bool is_fenced_ = false;
   Backoff backoff_;
   Millis renew_every_{0};
   std::chrono::steady_clock::time_point next_renewal_;

@@ -56,7 +56,7 @@ struct Block {
 Block look_at(const char* bytes) {
   Block block;
   const __m128i lower = _mm_set1_epi8(0x20);
-  for (unsigned i = 0; i < block_size / 16; ++i) {
+  for (std::size_t i = 0; i < block_size / 16; ++i) {
     const __m128i part = _mm_loadu_si128(reinterpret_cast<const __m128i*>(bytes + i * 16));
     const auto bits = [&](__m128i given, char wanted) {
       const int mask = _mm_movemask_epi8(_mm_cmpeq_epi8(given, _mm_set1_epi8(wanted)));

@@ -36,7 +36,9 @@ private:
 
   // Where two names meet, the later one is remembered.
   static std::size_t place_of(std::string_view name) {
-    const auto byte = [&](std::size_t at) { return static_cast<unsigned char>(name[at]); };
+    const auto byte = [&](std::size_t at) -> std::size_t {
+      return static_cast<unsigned char>(name[at]);
+    };
     const std::size_t mixed =
         name.size() * 31 + byte(0) * 7 + byte(name.size() / 2) * 131 + byte(name.size() - 1) * 1031;
     return mixed % places;

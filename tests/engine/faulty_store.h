@@ -26,8 +26,13 @@ struct Faults {
   std::atomic<bool> cannot_read{false};   // Neither read() nor scan().
   std::atomic<int> reads{0};
   std::atomic<int> scans{0};
-  std::function<void()> expire;      // Ends the ownership of the store opened last.
-  std::function<void()> after_read;  // What comes between the next read() and its answer.
+  std::atomic<std::size_t> requests{0};      // new ones, in all commits
+  std::atomic<std::uint64_t> last_group{0};  // What it says of itself when it is opened, if not 0.
+  std::atomic<bool> damages{false};          // What exchange() finds is damaged.
+  std::function<void()> before_commit;       // Once.
+  std::function<void()> before_close;        // Once.
+  std::function<void()> expire;              // Ends the ownership of the store opened last.
+  std::function<void()> after_read;          // What comes between the next read() and its answer.
 };
 
 inline bool take(std::atomic<int>& count) {
@@ -46,11 +51,15 @@ public:
 
   Result<store::Opened> open(store::Access access, const store::Owner& owner) override {
     if (faults_->gone) return unavailable();
-    return under_->open(access, owner);
+    auto opened = under_->open(access, owner);
+    if (opened.ok() && faults_->last_group != 0) opened->last_group = faults_->last_group;
+    return opened;
   }
   Result<void> commit(const store::Group& group) override {
     ++faults_->commits;
     faults_->customers += group.customers.size();
+    for (const auto& write : group.customers) faults_->requests += write.new_requests.size();
+    if (const auto before = std::exchange(faults_->before_commit, nullptr)) before();
     if (faults_->gone || take(faults_->refuse)) return unavailable();
     const Error unknown{.code = ErrorCode::outcome_unknown, .message = "the connection broke off"};
     if (take(faults_->lose_question)) {
@@ -78,6 +87,14 @@ public:
       faults_->gone = faults_->goes_when_lost.load();
       return unknown;
     }
+    if (exchanged.ok() && faults_->damages) {
+      for (store::Exchanged& one : *exchanged) {
+        for (store::StoredCustomer& customer : one.current) {
+          customer.record.clear();
+          customer.damage = Error{.code = ErrorCode::data_corrupt, .message = "damaged"};
+        }
+      }
+    }
     return exchanged;
   }
   Result<void> renew() override { return under_->renew(); }
@@ -95,7 +112,10 @@ public:
     return under_->scan(visit);
   }
   Result<store::Status> status() override { return under_->status(); }
-  Result<void> close() override { return under_->close(); }
+  Result<void> close() override {
+    if (const auto before = std::exchange(faults_->before_close, nullptr)) before();
+    return under_->close();
+  }
 
 private:
   static Error unavailable() {

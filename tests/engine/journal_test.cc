@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
 #include <atomic>
+#include <chrono>
+#include <future>
 #include <memory>
 #include <random>
 #include <string>
@@ -80,6 +82,11 @@ protected:
     const Read<double> value = engine().value(id, entitlement);
     EXPECT_TRUE(value.ok()) << value.error().to_string();
     return value.ok() ? value->value_or(-1) : -2;
+  }
+
+  std::uint64_t last_group() {
+    const auto reader = store::memory_store(name_);
+    return reader->open(store::Access::read, {})->last_group;
   }
 
   // The whole state, with the requests in the order of their customers and IDs.
@@ -407,6 +414,51 @@ TEST_F(JournalTest, WhatIsOverTheBoundOfTheQueueIsAnError) {
   EXPECT_TRUE(*engine().allow("29", "chat", 1));
   crash();
   for (int i = 0; i < taken; ++i) EXPECT_EQ(value(std::to_string(i)), 1);
+}
+
+TEST_F(JournalTest, CallsThatNobodyWaitsForAreAnsweredBeforeTheEngineIsGone) {
+  constexpr int calls = 2000;
+  ASSERT_TRUE(engine().create_customer("ann").ok());
+  std::atomic<int> allowed{0};
+  for (int i = 0; i < calls; ++i) {
+    engine().allow_async(
+        {.customer = "ann", .entitlement = "soft", .value = 1},
+        [&](const Result<Decision>& decision) { allowed += decision.ok() && decision->allowed; });
+  }
+  engine_.reset();
+  EXPECT_EQ(allowed, calls);
+  open();
+  EXPECT_EQ(value("ann", "soft"), calls);
+}
+
+TEST_F(JournalTest, ACallThatMeetsTheEngineWhileItClosesIsAnswered) {
+  ASSERT_TRUE(engine().create_customer("ann").ok());
+  std::future<Result<Decision>> met;
+  faults_->before_close = [&] {
+    met = std::async(std::launch::async, [&] { return engine().allow("ann", "chat", 1); });
+    met.wait_for(std::chrono::milliseconds(200));
+  };
+  ASSERT_TRUE(engine().close().ok());
+  EXPECT_EQ(met.wait_for(std::chrono::seconds(5)), std::future_status::ready);
+  (void)engine().flush();  // Wakes it where nobody else did.
+  EXPECT_FALSE(met.get().ok());
+}
+
+TEST_F(JournalTest, WhatAStoreHasLostIsWrittenAgainAlsoAfterAnUnknownOutcome) {
+  ASSERT_TRUE(engine().create_customer("ann").ok());
+  ASSERT_TRUE(engine().create_customer("bob").ok());
+  const std::uint64_t before = last_group();
+  ASSERT_TRUE(*engine().allow("ann", "chat", 1));
+  faults_->lose_question = 1;
+  faults_->goes_when_lost = true;
+  EXPECT_FALSE(engine().allow("bob", "chat", 1).ok());
+  faults_->last_group = before;  // As after a failover to a replica that was behind.
+  faults_->customers = 0;
+  faults_->gone = false;
+  while (!engine().flush().ok()) {
+  }
+  EXPECT_THAT(log(), HasSubstr("lost what it had taken"));
+  EXPECT_GE(faults_->customers, 2U) << "ann is not in the store any more";
 }
 
 // Goal: an engine that slept while another owned the store answers nothing and writes nothing.

@@ -315,6 +315,34 @@ TEST_F(Shared, CallsThatNobodyWaitsForShareRoundTrips) {
   EXPECT_LT(faults_->commits, customers * 5);
 }
 
+TEST_F(Shared, CallsThatNobodyWaitsForAreAnsweredBeforeTheEngineIsGone) {
+  constexpr int calls = 1000;
+  std::atomic<int> allowed{0};
+  {
+    Limitr one = open(calls);
+    ASSERT_TRUE(one.create_customer("ann").ok());
+    for (int i = 0; i < calls; ++i) {
+      one.allow_async(
+          {.customer = "ann", .entitlement = "chat", .value = 1},
+          [&](const Result<Decision>& decision) { allowed += decision.ok() && decision->allowed; });
+    }
+  }
+  EXPECT_EQ(allowed, calls);
+}
+
+TEST_F(Shared, ACallThatEndsInDamageSendsNoEvents) {
+  Limitr one = open();
+  Limitr two = open();
+  ASSERT_TRUE(one.create_customer("ann").ok());
+  ASSERT_TRUE(*two.allow("ann", "chat", 1));
+  ASSERT_TRUE(*one.allow("ann", "chat", 1));
+  int events = 0;
+  two.add_handler("count", [&](const Event&) { ++events; });
+  faults_->damages = true;
+  EXPECT_FALSE(two.allow("ann", "chat", 1).ok());
+  EXPECT_EQ(events, 0);
+}
+
 TEST_F(Shared, AnOwnerAndSharersKeepOut) {
   Limitr one = open();
   Options own;
