@@ -29,8 +29,8 @@ bool TextWindow::more() {
   make_room();
   const std::size_t held = held_.size();
   const std::span<char> room(buffer_.data() + held, buffer_.size() - padding - held);
-  Result<std::size_t> got = (*source_)(room);
-  if (!got.ok()) error_ = std::move(got).error();
+  const Result<std::size_t> got = (*source_)(room);
+  if (!got.ok()) error_ = got.error();
   const std::size_t count = error_ ? 0 : std::min(*got, room.size());
   is_complete_ = count == 0;
   held_ = {buffer_.data(), held + count};

@@ -12,7 +12,6 @@
 namespace limitr::store::file {
 namespace {
 
-using simdjson::ondemand::array;
 using simdjson::ondemand::object;
 using simdjson::ondemand::value;
 
