@@ -32,7 +32,8 @@ public:
       ++allowed_;
     }
     // Whoever waits does so for the first of all, or for the last.
-    if (++room_ == 1 || room_ == bound_) changed_.notify_one();
+    ++room_;
+    if (room_ == 1 || room_ == bound_) changed_.notify_one();
   }
   /// Waits for all. How many were allowed.
   std::uint64_t wait(std::size_t unused_room) {
