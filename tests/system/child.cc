@@ -54,7 +54,10 @@ Child::~Child() {
   wait();
 }
 
-void Child::kill() const { ::kill(process_, SIGKILL); }
+void Child::kill() const {
+  // Never -1, which is everybody.
+  if (process_ > 0) ::kill(process_, SIGKILL);
+}
 
 void Child::stop() const {
   ::kill(process_, SIGSTOP);

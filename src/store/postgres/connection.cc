@@ -13,6 +13,11 @@
 namespace limitr::store::postgres {
 namespace {
 
+// A transaction goes out as a whole, together with its end, unless it is larger than this: a
+// process that is stopped between the two would keep the rows locked that its statements have
+// locked.
+constexpr std::size_t most_waiting = std::size_t{1} << 20;
+
 using SteadyClock = std::chrono::steady_clock;
 
 // The server's own limit comes first: then it is known what has happened.
@@ -190,6 +195,7 @@ Result<std::unique_ptr<Connection>> Connection::open(const Address& address,
 }
 
 Result<void> Connection::flush() {
+  waiting_bytes_ = 0;
   while (true) {
     const int left = PQflush(handle_.get());
     if (left < 0) return broken(PQerrorMessage(handle_.get()));
@@ -237,7 +243,8 @@ Result<void> Connection::send(const std::string& sql, const Values& values) {
     return broken(PQerrorMessage(handle_.get()));
   }
   sent_.push_back({.is_preparing = false, .sql = {}});
-  return flush();
+  for (const int length : lengths) waiting_bytes_ += static_cast<std::size_t>(length);
+  return waiting_bytes_ > most_waiting ? flush() : Result<void>();
 }
 
 Result<void> Connection::send_once(const std::string& sql) {
@@ -247,7 +254,7 @@ Result<void> Connection::send_once(const std::string& sql) {
     return broken(PQerrorMessage(handle_.get()));
   }
   sent_.push_back({.is_preparing = false, .sql = {}});
-  return flush();
+  return {};
 }
 
 Result<PGresult*> Connection::next_result() {

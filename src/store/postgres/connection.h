@@ -112,6 +112,7 @@ private:
   std::map<std::string, std::string> preparing_;
   std::vector<Sent> sent_;
   std::string state_;
+  std::size_t waiting_bytes_ = 0;  // of values that flush() has not been called for
   bool is_broken_ = false;
   bool is_ending_ = false;
   bool is_ended_ = false;
