@@ -6,6 +6,7 @@
 #include <memory>
 #include <span>
 #include <string>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -19,6 +20,7 @@ struct Faults {
   std::atomic<int> refuse{0};         // So many commits write nothing, and say so.
   std::atomic<int> lose_answer{0};    // So many commits write, and nobody learns of it.
   std::atomic<int> lose_question{0};  // So many commits write nothing, and nobody learns of it.
+  std::atomic<bool> holds{false};     // What is written waits until this is over.
   std::atomic<bool> gone{false};      // It cannot be opened, and takes nothing.
   std::atomic<bool> goes_when_lost{false};  // It is gone after a lost question or answer.
   std::atomic<int> commits{0};
@@ -56,6 +58,7 @@ public:
     return opened;
   }
   Result<void> commit(const store::Group& group) override {
+    wait_while_held();
     ++faults_->commits;
     faults_->customers += group.customers.size();
     for (const auto& write : group.customers) faults_->requests += write.new_requests.size();
@@ -75,6 +78,7 @@ public:
   }
   Result<std::vector<store::Exchanged>> exchange(
       std::span<const store::Transaction> transactions) override {
+    wait_while_held();
     ++faults_->commits;
     if (faults_->gone || take(faults_->refuse)) return unavailable();
     const Error unknown{.code = ErrorCode::outcome_unknown, .message = "the connection broke off"};
@@ -118,6 +122,9 @@ public:
   }
 
 private:
+  void wait_while_held() const {
+    while (faults_->holds) std::this_thread::yield();
+  }
   static Error unavailable() {
     return {.code = ErrorCode::store_unavailable, .message = "the disk is full"};
   }

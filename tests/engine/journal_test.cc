@@ -348,6 +348,7 @@ TEST_F(JournalTest, CallsThatNobodyWaitsForShareWritesAndAreAnsweredWhenSafe) {
     ASSERT_TRUE(engine().create_customer(std::to_string(i)).ok());
   }
   faults_->commits = 0;
+  faults_->holds = true;
   std::atomic<int> allowed{0};
   std::atomic<int> denied{0};
   for (int i = 0; i < customers; ++i) {
@@ -362,11 +363,12 @@ TEST_F(JournalTest, CallsThatNobodyWaitsForShareWritesAndAreAnsweredWhenSafe) {
                            ++(decision->allowed ? allowed : denied);
                          });
   }
+  faults_->holds = false;
   auto future = engine().allow_async({.customer = "0", .entitlement = "chat", .value = 2});
   EXPECT_EQ(future.get()->value, 6);
   EXPECT_EQ(allowed, customers / 2) << "those before it are answered before it";
   EXPECT_EQ(denied, customers / 2);
-  EXPECT_LT(faults_->commits, customers / 2);
+  EXPECT_LT(faults_->commits, 10);
   faults_->refuse = 1;
   const Result<Decision> failed =
       engine().allow_async({.customer = "0", .entitlement = "chat", .value = 1}).get();
