@@ -118,6 +118,16 @@ Result<Created> create(Engine& engine, const Once& once, std::string_view id,
   return Created::yes;
 }
 
+// Puts a draft in its customer's place, and says so. True.
+Result<bool> put_draft(Engine& engine, Locked& locked, Customer draft, Timestamp now) {
+  auto kept = engine.put(locked, std::move(draft),
+                         [&](const Customer& customer, std::vector<Event>& events) {
+                           events.push_back(engine::customer_set(customer, engine.names(), now));
+                         });
+  if (!kept.ok()) return std::move(kept).error();
+  return true;
+}
+
 // Puts plan, type, label, refs and metadata of a known customer as given. False: it is gone.
 Result<bool> update(Engine& engine, const Once& once, std::string_view id,
                     const NewCustomer& given) {
@@ -140,12 +150,7 @@ Result<bool> update(Engine& engine, const Once& once, std::string_view id,
     return std::move(settled).error();
   }
   once.remember(locked, true);
-  auto kept = engine.put(locked, std::move(draft),
-                         [&](const Customer& customer, std::vector<Event>& events) {
-                           events.push_back(engine::customer_set(customer, names, now));
-                         });
-  if (!kept.ok()) return std::move(kept).error();
-  return true;
+  return put_draft(engine, locked, std::move(draft), now);
 }
 
 // Locks the customer's shard and those of all its alternate IDs, and of `more`, and has whoever
@@ -348,12 +353,7 @@ Result<bool> Limitr::set_alt_customer_id(std::string_view id, std::string_view a
     if (owner && *owner != draft.id) return false;
     if (!owner) draft.own_rest().alt_ids.emplace_back(alt);
     once.remember(locked, true);
-    auto kept = engine_->put(
-        locked, std::move(draft), [&](const Customer& customer, std::vector<Event>& events) {
-          events.push_back(engine::customer_set(customer, engine_->names(), now));
-        });
-    if (!kept.ok()) return std::move(kept).error();
-    return true;
+    return put_draft(*engine_, locked, std::move(draft), now);
   });
 }
 
@@ -364,12 +364,7 @@ Result<bool> Limitr::delete_alt_customer_id(std::string_view alt) {
     Customer draft;
     if (!locked.find_draft(alt, draft)) return locked.none(false);
     if (std::erase(draft.own_rest().alt_ids, alt) == 0) return false;
-    auto kept = engine_->put(
-        locked, std::move(draft), [&](const Customer& customer, std::vector<Event>& events) {
-          events.push_back(engine::customer_set(customer, engine_->names(), now));
-        });
-    if (!kept.ok()) return std::move(kept).error();
-    return true;
+    return put_draft(*engine_, locked, std::move(draft), now);
   });
 }
 
@@ -409,12 +404,7 @@ Result<bool> Limitr::create_customer_override(std::string_view id, std::string_v
         core::override_limit(locked.policy(), locked.family(), draft, entitlement, options);
     if (!made.ok() || !*made) return made;
     once.remember(locked, true);
-    auto kept = engine_->put(
-        locked, std::move(draft), [&](const Customer& customer, std::vector<Event>& events) {
-          events.push_back(engine::customer_set(customer, engine_->names(), now));
-        });
-    if (!kept.ok()) return std::move(kept).error();
-    return true;
+    return put_draft(*engine_, locked, std::move(draft), now);
   });
 }
 
@@ -432,12 +422,7 @@ Result<bool> Limitr::remove_customer_override(std::string_view id, std::string_v
                       [&](const state::Override& own) { return own.entitlement == name; });
     if (removed == 0) return false;
     once.remember(locked, true);
-    auto kept = engine_->put(
-        locked, std::move(draft), [&](const Customer& customer, std::vector<Event>& events) {
-          events.push_back(engine::customer_set(customer, engine_->names(), now));
-        });
-    if (!kept.ok()) return std::move(kept).error();
-    return true;
+    return put_draft(*engine_, locked, std::move(draft), now);
   });
 }
 
@@ -478,11 +463,8 @@ Result<void> Limitr::ensure_included_topups(std::string_view id, const ChangeOpt
     core::Grants& grants = draft.own_rest().grants;
     if (!core::follow_topups(grants, *plan, draft.type, now, engine_->ids())) return {};
     once.remember(locked, true);
-    auto kept = engine_->put(
-        locked, std::move(draft), [&](const Customer& customer, std::vector<Event>& events) {
-          events.push_back(engine::customer_set(customer, engine_->names(), now));
-        });
-    if (!kept.ok()) return std::move(kept).error();
+    auto put = put_draft(*engine_, locked, std::move(draft), now);
+    if (!put.ok()) return std::move(put).error();
     return {};
   });
 }

@@ -297,7 +297,7 @@ Engine::Rest Engine::let_go(Locked& locked, std::vector<Event> events) {
       rest.batch = std::move(batch);
     }
   }
-  if (is_on_demand_ && options_.max_loaded != 0) make_room(locked.locks());
+  make_room(locked.locks());
   locked.unlock();
   return rest;
 }

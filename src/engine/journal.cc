@@ -89,8 +89,7 @@ Result<void> Journal::open() {
   base_ = opened->last_group + 1 + engine_.number() % numbers_apart;
   last_taken_ = opened->last_group;
   renew_every_ = opened->renew_every;
-  if (opened->weaker) engine_.log("the store may lose what it has taken: " + *opened->weaker);
-  for (const Error& damage : opened->damage) engine_.log(damage.to_string());
+  log_opened(*opened, engine_.options().log);
   if (load_all_) {
     std::optional<Error> refused;
     const auto visit = [&](const store::StoredCustomer& stored) {

@@ -59,8 +59,7 @@ void Sharing::stop() {
 Result<void> Sharing::open() {
   Result<store::Opened> opened = store_->open(store::Access::share, owner_);
   if (!opened.ok()) return std::move(opened).error();
-  for (const Error& damage : opened->damage) engine_.log(damage.to_string());
-  if (opened->weaker) engine_.log(*opened->weaker);
+  log_opened(*opened, engine_.options().log);
   if (opened->estimates) engine_.merge_estimates(*opened->estimates);
   renew_every_ = opened->renew_every;
   is_open_ = is_up_ = true;
@@ -96,8 +95,8 @@ void Sharing::run_later(std::function<void()> body,
   auto task = std::make_unique<Task>(Task{.body = std::move(body), .then = std::move(then)});
   {
     const std::lock_guard lock(mutex_);
-    queue_.push_back(task.get());
-    later_.push_back(std::move(task));
+    queue_.push_back(task.release());
+    ++later_;
     ++later_made_;
   }
   changed_.notify_all();
@@ -111,9 +110,8 @@ void Sharing::work() {
     std::vector<std::unique_ptr<Task>> answered;
     {
       std::unique_lock lock(mutex_);
-      changed_.wait_for(lock, pause,
-                        [this] { return stop_ || !later_.empty() || !answered_.empty(); });
-      if (stop_ && later_.empty() && answered_.empty()) return;
+      changed_.wait_for(lock, pause, [this] { return stop_ || later_ != 0 || !answered_.empty(); });
+      if (stop_ && later_ == 0 && answered_.empty()) return;
       answered.swap(answered_);
     }
     for (const std::unique_ptr<Task>& task : answered) {
@@ -254,8 +252,8 @@ std::vector<Sharing::Component> Sharing::components_of(std::span<Task* const> ta
     unique(component.slots);
     unique(component.nobodies);
     absl::flat_hash_map<std::string_view, const Slot*> by_id;
-    for (const Slot* slot : component.slots) {
-      component.is_dirty = component.is_dirty || known(*const_cast<Slot*>(slot)).is_dirty;
+    for (Slot* slot : component.slots) {
+      component.is_dirty = component.is_dirty || known(*slot).is_dirty;
       component.is_torn = component.is_torn || !by_id.try_emplace(slot->customer.id, slot).second;
     }
     // Whoever has got an ID in this round says all there is to say of it.
@@ -305,7 +303,8 @@ Result<std::vector<Exchanged>> Sharing::exchange(std::span<const Transaction> tr
     is_up_ = true;
     backoff_.recovered();
     exchanged = store_->exchange(transactions);
-    if (!exchanged.ok() && exchanged.error().code == ErrorCode::store_unavailable) {
+    // Whatever it says now, it has not said what became of them.
+    if (!exchanged.ok()) {
       exchanged = Error{.code = ErrorCode::outcome_unknown, .message = exchanged.error().message};
     }
   }
@@ -421,10 +420,8 @@ void Sharing::answer(std::span<Task* const> tasks) {
   for (Task* task : tasks) {
     task->is_done = true;
     if (!task->then) continue;
-    const auto found = std::find_if(later_.begin(), later_.end(),
-                                    [&](const auto& later) { return later.get() == task; });
-    answered_.push_back(std::move(*found));
-    later_.erase(found);
+    answered_.emplace_back(task);
+    --later_;
   }
 }
 

@@ -38,8 +38,8 @@
 // 1. One thread at a time leads: it runs all calls that wait, one after the other, and is the only
 //    one to read or change customers. Who leads changes under leading_.
 // 2. Nobody is answered before the store has said that all that the call has looked at, customers
-// and
-//    IDs that nobody has, is what the store has; and has taken what it changed in the same step.
+//    and IDs that nobody has, is what the store has; and has taken what it changed in the same
+//    step.
 // 3. Calls of a round that have looked at the same customers stand or fall together. What falls is
 //    undone in memory, and run again on what the store has now.
 // 4. A call that fails because the store does has changed nothing in memory. Where nobody knows
@@ -183,8 +183,8 @@ private:
 
   std::mutex mutex_;
   std::condition_variable changed_;
-  std::vector<Task*> queue_;                     // guarded by mutex_
-  std::vector<std::unique_ptr<Task>> later_;     // guarded by mutex_: those of run_later()
+  std::vector<Task*> queue_;                     // guarded by mutex_; those of run_later() owned
+  std::size_t later_ = 0;                        // guarded by mutex_: of run_later(), not answered
   std::uint64_t later_made_ = 0;                 // guarded by mutex_
   std::uint64_t later_done_ = 0;                 // guarded by mutex_
   std::vector<std::unique_ptr<Task>> answered_;  // guarded by mutex_: those whose `then` is due

@@ -108,6 +108,11 @@ Result<void> scan_from(store::Store& store,
   });
 }
 
+void log_opened(const store::Opened& opened, const std::function<void(std::string_view)>& log) {
+  if (opened.weaker) log("the store may lose what it has taken: " + *opened.weaker);
+  for (const Error& damage : opened.damage) log(damage.to_string());
+}
+
 Error not_taken(const Error& error) {
   const bool is_final = error.code == ErrorCode::store_fenced;
   return {.code = is_final ? error.code : ErrorCode::store_unavailable,

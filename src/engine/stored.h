@@ -53,6 +53,9 @@ store::Owner this_process(Timestamp now);
 bool is_whole(const store::StoredCustomer& stored,
               const std::function<void(std::string_view)>& log);
 
+/// Logs what a store has to say of itself when it is opened.
+void log_opened(const store::Opened& opened, const std::function<void(std::string_view)>& log);
+
 /// What the store's error means to a caller whose change it did not take.
 Error not_taken(const Error& error);
 
