@@ -26,7 +26,6 @@ namespace {
 
 using postgres::Address;
 using postgres::Connection;
-using postgres::Damaged;
 using postgres::Overview;
 using postgres::Timeouts;
 using postgres::Writer;
@@ -159,7 +158,7 @@ private:
                   .policy = std::move(overview->policy),
                   .weaker = weaker_};
     if (writer_) opened.renew_every = address_->lease / 3;
-    for (const Damaged& text : damaged) opened.damage.push_back(postgres::error_of(text));
+    for (const Damaged& text : damaged) opened.damage.push_back(error_of(text));
     if (writer_ && !damaged.empty()) {
       if (auto kept = writer_->set_aside(damaged); !kept.ok()) return std::move(kept).error();
     }

@@ -50,13 +50,6 @@ Result<OwnerRow> owner_row(const Rows& rows, const Address& address) {
   return found;
 }
 
-Error error_of(const Damaged& damaged) {
-  return {.code = ErrorCode::data_corrupt,
-          .message = fmt::format("the {} `{}` is not what was written: whoever opens the store to "
-                                 "write keeps a copy of it in the table damaged",
-                                 damaged.kind, damaged.id)};
-}
-
 std::uint64_t versioned_checksum(std::string_view id, std::uint64_t version,
                                  std::string_view record) {
   return record_checksum(id, 0, record) ^ version;
@@ -74,12 +67,7 @@ StoredCustomer customer_row(const Rows& rows, int row, std::vector<Damaged>& dam
     return customer;
   }
   customer.id = text_of(rows.text(row, 1));  // What it was found by.
-  damaged.push_back({.kind = "customer",
-                     .id = customer.id,
-                     .version = customer.version,
-                     .content = std::exchange(customer.record, {}),
-                     .checksum = checksum});
-  customer.damage = error_of(damaged.back());
+  take_record_out(customer, checksum, damaged);
   return customer;
 }
 
@@ -90,17 +78,7 @@ void add_request(const Rows& rows, int row, StoredCustomer& customer,
                         .fingerprint = rows.whole(row, 4),
                         .answer = text_of(rows.text(row, 5)),
                         .at = Timestamp(Millis(rows.number(row, 6)))};
-  const std::uint64_t checksum = rows.whole(row, 7);
-  if (checksum == request_checksum(customer.id, request)) {
-    customer.requests.push_back(std::move(request));
-    return;
-  }
-  damaged.push_back({.kind = "request",
-                     .id = fmt::format("{} {} {}", customer.id, request.number, request.id),
-                     .version = request.number,
-                     .content = std::move(request.answer),
-                     .checksum = checksum});
-  if (!customer.damage) customer.damage = error_of(damaged.back());
+  add_request(std::move(request), rows.whole(row, 7), customer, damaged);
 }
 
 bool is_good_alt(const Rows& rows, int row, std::vector<Damaged>& damaged) {

@@ -6,6 +6,7 @@
 #include <string_view>
 #include <vector>
 
+#include "store/damaged.h"
 #include "store/postgres/connection.h"
 #include "store/postgres/keys.h"
 #include "store/store.h"
@@ -31,18 +32,6 @@ Result<OwnerRow> owner_row(const Rows& rows, const Address& address);
 
 /// SELECT items of `owner`, in the schema, which is quoted already.
 std::string owner_columns(const std::string& schema);
-
-/// A row that is not what was written, as it was found.
-struct Damaged {
-  std::string kind = {};  ///< customer, request, alternate ID or text.
-  std::string id = {};
-  std::uint64_t version = 0;
-  std::string content = {};
-  std::uint64_t checksum = 0;  ///< What the row says it is.
-};
-
-/// data_corrupt, naming the row and where it is kept.
-Error error_of(const Damaged& damaged);
 
 /// What stands in `checksum` beside a record or text. A sum over all, to which the version is added
 /// bit by bit: the server knows it before we do.

@@ -50,13 +50,6 @@ Result<OwnerRow> read_owner(const Connection& connection) {
   return found;
 }
 
-Error error_of(const Damaged& damaged) {
-  return {.code = ErrorCode::data_corrupt,
-          .message = fmt::format("the {} `{}` is not what was written: whoever opens the store to "
-                                 "write keeps a copy of it in the table damaged",
-                                 damaged.kind, damaged.id)};
-}
-
 StoredCustomer customer_row(const Statement& row, std::vector<Damaged>& damaged) {
   StoredCustomer customer;
   customer.id = row.text(0);
@@ -64,12 +57,7 @@ StoredCustomer customer_row(const Statement& row, std::vector<Damaged>& damaged)
   customer.record = row.text(2);
   const std::uint64_t checksum = row.number(3);
   if (checksum == record_checksum(customer.id, customer.version, customer.record)) return customer;
-  damaged.push_back({.kind = "customer",
-                     .id = customer.id,
-                     .version = customer.version,
-                     .content = std::exchange(customer.record, {}),
-                     .checksum = checksum});
-  customer.damage = error_of(damaged.back());
+  take_record_out(customer, checksum, damaged);
   return customer;
 }
 
@@ -81,17 +69,7 @@ void add_request(const Statement& row, StoredCustomer& customer, std::vector<Dam
       .answer = std::string(row.text(4)),
       .at = Timestamp(Millis(static_cast<std::int64_t>(row.number(5)))),
   };
-  const std::uint64_t checksum = row.number(6);
-  if (checksum == request_checksum(row.text(0), request)) {
-    customer.requests.push_back(std::move(request));
-    return;
-  }
-  damaged.push_back({.kind = "request",
-                     .id = fmt::format("{} {} {}", customer.id, request.number, request.id),
-                     .version = request.number,
-                     .content = std::move(request.answer),
-                     .checksum = checksum});
-  if (!customer.damage) customer.damage = error_of(damaged.back());
+  add_request(std::move(request), row.number(6), customer, damaged);
 }
 
 }  // namespace limitr::store::sqlite

@@ -6,6 +6,7 @@
 #include <string_view>
 #include <vector>
 
+#include "store/damaged.h"
 #include "store/sqlite/connection.h"
 #include "store/store.h"
 
@@ -32,18 +33,6 @@ struct OwnerRow {
 
 /// Errors: data_corrupt, where it is not what was written.
 Result<OwnerRow> read_owner(const Connection& connection);
-
-/// A row that is not what was written, as it was found.
-struct Damaged {
-  std::string kind = {};  ///< customer, request, alternate ID or text.
-  std::string id = {};
-  std::uint64_t version = 0;
-  std::string content = {};
-  std::uint64_t checksum = 0;  ///< What the row says it is.
-};
-
-/// data_corrupt, naming the row, and where whoever may write keeps what was found.
-Error error_of(const Damaged& damaged);
 
 /// A customer of the columns id, version, record, checksum. A damaged one is added to `damaged`.
 StoredCustomer customer_row(const Statement& row, std::vector<Damaged>& damaged);

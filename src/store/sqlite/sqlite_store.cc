@@ -26,7 +26,6 @@
 namespace limitr::store {
 namespace {
 
-using sqlite::Damaged;
 using sqlite::OwnerRow;
 using sqlite::Reader;
 using sqlite::Writer;
