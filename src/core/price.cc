@@ -16,18 +16,21 @@ using policy::PricingModel;
 
 using Bands = std::vector<Band>;
 
-// The band that position `n` falls in.
+// The band that position `n` falls in. A position that sums have brought within rounding of an edge
+// is at the edge: an error in the last digit must not reprice all that came before it.
+// spec: README.md, 1e-9 rule
 Bands::const_iterator band_of(const Bands& bands, double n) {
-  const auto found = std::lower_bound(bands.begin(), bands.end(), n,
-                                      [](const Band& band, double x) { return band.up_to < x; });
+  const auto found =
+      std::lower_bound(bands.begin(), bands.end(), n,
+                       [](const Band& band, double x) { return amount::less(band.up_to, x); });
   return found == bands.end() ? bands.end() - 1 : found;
 }
 
 double total(const PriceCurve& curve, double n) {
   if (curve.model == PricingModel::stairstep) {
-    return n <= 0 ? 0 : band_of(curve.bands, n)->amount;
+    return amount::is_positive(n) ? band_of(curve.bands, n)->amount : 0;
   }
-  return n * (n <= 0 ? curve.bands.front() : *band_of(curve.bands, n)).amount;
+  return n * (amount::is_positive(n) ? *band_of(curve.bands, n) : curve.bands.front()).amount;
 }
 
 // Band by band, so that large totals lose no precision.
@@ -46,7 +49,7 @@ double steps_for(const Bands& bands, double runes, double from) {
   double position = std::max(from, 0.0);
   double paid = 0;
   auto next = bands.begin();
-  if (from > 0) {
+  if (amount::is_positive(from)) {
     next = band_of(bands, from);
     paid = next->amount;
     position = next->up_to;
@@ -65,7 +68,7 @@ double steps_for(const Bands& bands, double runes, double from) {
 // Walks the bands of a tiered or volume curve; entering a volume band reprices all so far.
 double units_for(const PriceCurve& curve, double runes, double from) {
   double position = from;
-  auto band = from > 0 ? band_of(curve.bands, from) : curve.bands.begin();
+  auto band = amount::is_positive(from) ? band_of(curve.bands, from) : curve.bands.begin();
   for (;;) {
     if (band->amount > 0) {
       const double affordable = runes / band->amount;

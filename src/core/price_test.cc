@@ -100,6 +100,19 @@ TEST(Price, ARefundIsWhatTheUnitsCost) {
 }
 
 // Goal: large totals lose no precision, since tiered never subtracts two of them.
+TEST(Price, ASumBesideAnEdgeIsAtTheEdge) {
+  const double above = std::nextafter(10.0, 11.0);
+  for (const char* model : {"volume", "stairstep"}) {
+    SCOPED_TRACE(model);
+    const PriceCurve curve = banded(model);
+    EXPECT_NEAR(*price(curve, above, 0), *price(curve, 10, 0), 1e-8);
+    EXPECT_NEAR(*price(curve, 5, above), *price(curve, 5, 10), 1e-8);
+    EXPECT_NEAR(*price(curve, above - 1e-16, 1e-16), *price(curve, 10, 0), 1e-8);
+    EXPECT_NEAR(*quantity(curve, 1, above), *quantity(curve, 1, 10), 1e-8);
+  }
+  EXPECT_EQ(*price(banded("stairstep"), 1e-16, 0), 0);
+}
+
 TEST(Price, TieredIsExactFarOut) { EXPECT_EQ(*price(banded("tiered"), 1, 1e15), 0.5); }
 
 TEST(Quantity, UndoesThePriceOfTieredUnits) {

@@ -27,6 +27,10 @@ struct Shape {
   int mode = 0, price = 0, resets = 0, minimum = 0, strategy = 0, topup_mode = 0, limit = 0;
   bool trailing = false, governor = false, scoped = false, grants_apply = true;
 
+  double lowest() const {
+    if (minimum == 0) return -std::numeric_limits<double>::infinity();
+    return minimum == 1 ? 0 : -5;
+  }
   Json policy() const;
 };
 
@@ -62,7 +66,7 @@ Json Shape::policy() const {
                {"mode", std::array{"hard", "soft", "observe"}[static_cast<std::size_t>(mode)]},
                {"grants_apply", grants_apply}};
   if (mode == 0) main["hard_trailing"] = trailing;
-  if (minimum != 0) main["minimum"] = minimum == 1 ? 0 : -5;
+  if (minimum != 0) main["minimum"] = lowest();
   if (governor && mode == 0) {
     main["governor_enabled"] = true;
     main["governor_capacity"] = 12;
@@ -426,10 +430,13 @@ RC_GTEST_PROP(Properties, ADeniedCallLeavesNoTrace, ()) {
 // Goal: giving back what was used takes the meter, and the bill, to where they were.
 // spec: decision.md, Arguments; price_diff
 RC_GTEST_PROP(Properties, ADecrementUndoesAnIncrement, ()) {
-  World world(*shapes());
+  const Shape shape = *shapes();
+  World world(shape);
   world.play(*step_lists());
   const double units = *rc::gen::inRange(1, 100) / 7.0;
   const double before = **world->value("ann", "main");
+  // A meter that an own limit without a minimum left below the plan's is lifted to it by any move.
+  RC_PRE(before >= shape.lowest());
   RC_PRE((*world->remaining("ann", "main")).has_value() || before >= 0);
   const Decision up = *world->allow("ann", "main", units);
   RC_PRE(up.allowed);
