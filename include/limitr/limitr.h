@@ -125,6 +125,12 @@ public:
   /// answered before the engine is gone.
   void allow_async(const Call& call, std::function<void(Result<Decision>)> then);
   std::future<Result<Decision>> allow_async(const Call& call);
+  /// The same for any calls: `calls` makes them, on a thread of the engine's own and in one order
+  /// with allow_async(), and keeps what they return; `then` is told whether that holds, once it is
+  /// safe. Where it is an error, nothing that they returned has happened. Neither may throw, nor
+  /// `calls` close(). Where the store is shared, `calls` may run more than once: the last time
+  /// counts.
+  void run_async(std::function<void()> calls, std::function<void(Result<void>)> then);
 
   /// The look-ups of allow() done once. None where customer or entitlement is unknown today.
   Read<Handle> handle(std::string_view customer, std::string_view entitlement);
@@ -215,7 +221,7 @@ public:
   Result<std::string> export_state();
   /// Everything in the state that contradicts itself; nothing: the books balance. Changes nothing,
   /// and calls go on meanwhile. Holds an export in memory. See docs/state.md, Books that balance.
-  Result<std::vector<AuditFinding>> audit();
+  Result<std::vector<AuditFinding>> fsck();
 
   // The store, where the engine was opened with one. See docs/state.md, Stores.
 

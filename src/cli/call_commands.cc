@@ -4,8 +4,8 @@
 #include <fmt/format.h>
 
 #include "base/json_writer.h"
+#include "call/time_text.h"
 #include "cli/command.h"
-#include "cli/scenario/time_text.h"
 #include "cli/store_commands.h"
 #include "cli/terminal.h"
 
@@ -41,7 +41,7 @@ std::string meter_text(const Decision& decision) {
     add(number(*decision.overage) + " over");
     if (decision.overage_price) add(fmt::format("price {}", number(*decision.overage_price)));
   }
-  if (decision.resets) add("resets " + scenario::iso_text(*decision.resets));
+  if (decision.resets) add("resets " + call::iso_text(*decision.resets));
   return text;
 }
 

@@ -4,8 +4,8 @@
 #include <fmt/format.h>
 
 #include "base/json_writer.h"
+#include "call/time_text.h"
 #include "cli/command.h"
-#include "cli/scenario/time_text.h"
 #include "cli/store_commands.h"
 #include "cli/terminal.h"
 
@@ -128,7 +128,7 @@ int override_limit(const ChangeWords& words) {
   if (!words.mode.empty()) options.mode = words.mode;
   options.request = words.request;
   if (!words.expires.empty()) {
-    const auto expires = scenario::moment(words.expires, system_clock()->now());
+    const auto expires = call::moment(words.expires, system_clock()->now());
     if (!expires.ok()) return trouble("--expires: " + expires.error().to_string());
     options.expires = *expires;
   }

@@ -9,9 +9,9 @@
 #include <fmt/format.h>
 
 #include "base/json_writer.h"
+#include "call/time_text.h"
 #include "cli/command.h"
 #include "cli/progress.h"
-#include "cli/scenario/time_text.h"
 #include "cli/store_commands.h"
 #include "cli/terminal.h"
 
@@ -65,7 +65,7 @@ std::optional<Timestamp> moment_of(const Json& object, std::string_view name) {
 
 std::string number(std::optional<double> amount) { return amount ? to_json_text(*amount) : ""; }
 
-std::string moment(std::optional<Timestamp> at) { return at ? scenario::iso_text(*at) : ""; }
+std::string moment(std::optional<Timestamp> at) { return at ? call::iso_text(*at) : ""; }
 
 /// Keeps the first error of many reads.
 class Reads {

@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include "base/json_writer.h"
+#include "call/policies.h"
 #include "cli/command.h"
 #include "cli/policy_file.h"
 #include "cli/scenario/text_file.h"
@@ -13,15 +14,6 @@
 
 namespace limitr::cli {
 namespace {
-
-std::string_view name(Difference::Kind kind) {
-  switch (kind) {
-    case Difference::Kind::added: return "added";
-    case Difference::Kind::removed: return "removed";
-    case Difference::Kind::changed: return "changed";
-  }
-  return "changed";
-}
 
 void show(const Difference& difference, const Style& style) {
   const auto text = [](const std::optional<Json>& side) {
@@ -45,14 +37,7 @@ void show(const Difference& difference, const Style& style) {
 void print_json(const std::vector<Difference>& differences) {
   std::string json;
   JsonWriter out(json);
-  out.begin_array();
-  for (const Difference& difference : differences) {
-    out.begin_object().field("kind", name(difference.kind)).field("path", difference.path);
-    if (difference.before) out.field("before", *difference.before);
-    if (difference.after) out.field("after", *difference.after);
-    out.end_object();
-  }
-  out.end_array();
+  call::write(out, differences);
   print("{}\n", json);
 }
 

@@ -6,9 +6,9 @@
 #include <fmt/format.h>
 
 #include "base/json_writer.h"
+#include "call/time_text.h"
 #include "cli/command.h"
 #include "cli/progress.h"
-#include "cli/scenario/time_text.h"
 #include "cli/store_commands.h"
 #include "cli/terminal.h"
 #include "open/audit_store.h"
@@ -63,7 +63,7 @@ void write(JsonWriter& out, const store::Status& status, const store::Opened& op
 std::string owner_text(const store::Status& status) {
   if (!status.owner) return "none";
   return fmt::format("process {} on {} since {}", status.owner->process, status.owner->host,
-                     scenario::iso_text(status.owner->since));
+                     call::iso_text(status.owner->since));
 }
 
 void show(const store::Status& status, const store::Opened& opened) {

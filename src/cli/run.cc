@@ -4,10 +4,10 @@
 #include <fmt/format.h>
 
 #include "base/json_writer.h"
+#include "call/time_text.h"
 #include "cli/command.h"
 #include "cli/scenario/play.h"
 #include "cli/scenario/text_file.h"
-#include "cli/scenario/time_text.h"
 #include "cli/signals.h"
 #include "cli/terminal.h"
 #include "env/atomic_file.h"
@@ -15,8 +15,8 @@
 namespace limitr::cli {
 namespace {
 
-using scenario::Answer;
-using scenario::Arguments;
+using call::Answer;
+using call::Arguments;
 using scenario::Played;
 using scenario::Scenario;
 using scenario::Session;
@@ -61,7 +61,7 @@ std::string meter(const Decision& decision) {
 std::vector<std::string> cells(const Played& played) {
   const Arguments arguments(played.step.arguments, played.step.at);
   const Decision decision = played.answer.decision.value_or(Decision{});
-  return {scenario::iso_text(played.step.at),
+  return {call::iso_text(played.step.at),
           std::string(played.step.call->name),
           who(arguments),
           what(arguments),

@@ -6,9 +6,9 @@
 #include <fmt/format.h>
 
 #include "base/json_writer.h"
+#include "call/time_text.h"
 #include "cli/command.h"
 #include "cli/scenario/play.h"
-#include "cli/scenario/time_text.h"
 #include "cli/terminal.h"
 
 namespace limitr::cli {
@@ -87,9 +87,8 @@ private:
   }
 
   void trace(const scenario::Played& played) const {
-    print("  {:>3} {} {} -> {}\n", played.step.number,
-          style_.faint(scenario::iso_text(played.step.at)), scenario::call_text(played.step),
-          style_.strong(scenario::answer_text(played.answer)));
+    print("  {:>3} {} {} -> {}\n", played.step.number, style_.faint(call::iso_text(played.step.at)),
+          scenario::call_text(played.step), style_.strong(scenario::answer_text(played.answer)));
     if (!played.step.why.empty()) print("        {}\n", style_.faint(played.step.why));
     for (const Event& event : played.events)
       print("        {} {}\n", style_.caution(event.type), style_.faint(event.payload));
@@ -99,7 +98,7 @@ private:
   void show(const Scenario& played, const Failure& failure) const {
     print("{} {}: {}\n", style_.bad("FAIL"), place(played, failure), style_.strong(played.name));
     if (failure.step) {
-      print("  step {} at {}: {}\n", failure.step->number, scenario::iso_text(failure.step->at),
+      print("  step {} at {}: {}\n", failure.step->number, call::iso_text(failure.step->at),
             scenario::call_text(*failure.step));
       if (!failure.step->why.empty()) print("  {}\n", style_.faint(failure.step->why));
     }

@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include "base/json_writer.h"
+#include "call/policies.h"
 #include "cli/command.h"
 #include "cli/policy_file.h"
 #include "cli/scenario/text_file.h"
@@ -25,10 +26,6 @@ struct Checked {
   }
   bool is_valid() const { return count(Issue::Severity::error) == 0; }
 };
-
-std::string_view severity_name(const Issue& issue) {
-  return issue.severity == Issue::Severity::error ? "error" : "warning";
-}
 
 Checked check(const std::string& file, const ValidateOptions& options) {
   const auto policy = read_policy(file, options.format, options.bounds);
@@ -55,7 +52,8 @@ void show(const Checked& checked, const Style& style) {
     if (issue.line != 0) place += fmt::format(":{}:{}", issue.line, issue.column);
     const bool is_error = issue.severity == Issue::Severity::error;
     print("{}: {}: {}{}\n", style.strong(place),
-          is_error ? style.bad(severity_name(issue)) : style.caution(severity_name(issue)),
+          is_error ? style.bad(call::severity_name(issue))
+                   : style.caution(call::severity_name(issue)),
           issue.path.empty() ? "" : issue.path + ": ", issue.message);
   }
   const std::size_t errors = checked.count(Issue::Severity::error);
@@ -71,17 +69,9 @@ void show(const Checked& checked, const Style& style) {
 
 void write(JsonWriter& out, const Checked& checked) {
   out.begin_object().field("file", checked.file).field("valid", checked.is_valid());
-  out.key("issues").begin_array();
-  for (const Issue& issue : checked.issues) {
-    out.begin_object()
-        .field("severity", severity_name(issue))
-        .field("path", issue.path)
-        .field("message", issue.message)
-        .field("line", issue.line)
-        .field("column", issue.column)
-        .end_object();
-  }
-  out.end_array().end_object();
+  out.key("issues");
+  call::write(out, checked.issues);
+  out.end_object();
 }
 
 }  // namespace

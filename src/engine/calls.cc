@@ -101,19 +101,19 @@ std::vector<Result<Decision>> Limitr::allow_many(std::span<const Call> calls) {
   if (engine_->sharing() != nullptr) return allow_many_shared(*engine_, calls);
   std::vector<Result<Decision>> decisions;
   decisions.reserve(calls.size());
-  std::vector<Engine::Rest> rests(calls.size());
+  std::vector<std::vector<Engine::Rest>> rests(calls.size());
   for (std::size_t i = 0; i < calls.size(); ++i) {
     const Call& call = calls[i];
     CallInput input = input_of(call.entitlement, call.value, call.options);
-    decisions.push_back(engine_->decide({call.customer}, input, /*commit=*/true, rests[i]));
+    const Engine::Deferral deferral(*engine_, rests[i]);
+    decisions.push_back(engine_->decide({call.customer}, input, /*commit=*/true));
   }
-  // All are in one group, or in two where one was just being cut: the last to be waited for first.
-  const auto later = [](const Engine::Rest& a, const Engine::Rest& b) { return a.group < b.group; };
-  const auto last = std::max_element(rests.begin(), rests.end(), later);
-  if (last != rests.end() && last->group != 0) (void)engine_->journal()->wait(last->group);
+  // All are in one group, or in two where one was just being cut.
   for (std::size_t i = 0; i < calls.size(); ++i) {
-    if (auto completed = engine_->complete(std::move(rests[i])); !completed.ok()) {
-      decisions[i] = std::move(completed).error();
+    for (Engine::Rest& rest : rests[i]) {
+      if (auto completed = engine_->complete(std::move(rest)); !completed.ok()) {
+        decisions[i] = std::move(completed).error();
+      }
     }
   }
   return decisions;

@@ -179,8 +179,8 @@ core::Target Engine::resolve(Locked& locked, core::EntitlementKey key, Timestamp
   return target;
 }
 
-Result<Decision> Engine::decide(const Who& who, core::CallInput& input, bool commit,
-                                const Condition* condition, Rest* rest) {
+Result<Decision> Engine::decide_once(const Who& who, core::CallInput& input, bool commit,
+                                     const Condition* condition) {
   if (input.settles != nullptr) {
     if (auto wrong = wrong_text(input.settles->segment, "segment")) return *std::move(wrong);
   }
@@ -219,13 +219,9 @@ Result<Decision> Engine::decide(const Who& who, core::CallInput& input, bool com
   if (rates) input.rates = rates->of(locked.policy());
   std::vector<Event> events;
   Result<Decision> answer = decide_locked(locked, input, commit, once ? &*once : nullptr, events);
-  if (journal_ == nullptr && events.empty() && rest == nullptr) return answer;
-  Rest left = let_go(locked, std::move(events));
-  if (rest != nullptr) {
-    *rest = std::move(left);
-  } else if (auto completed = complete(std::move(left)); !completed.ok()) {
-    answer = std::move(completed).error();
-  }
+  if (journal_ == nullptr && events.empty()) return answer;
+  if (auto finished = finish(locked, std::move(events)); !finished.ok())
+    return std::move(finished).error();
   return answer;
 }
 
@@ -302,7 +298,21 @@ Engine::Rest Engine::let_go(Locked& locked, std::vector<Event> events) {
   return rest;
 }
 
+thread_local Engine::Deferral* Engine::Deferral::current_ = nullptr;
+
+Engine::Deferral::Deferral(const Engine& engine, std::vector<Rest>& rests)
+    : engine_(engine), rests_(rests), outer_(std::exchange(current_, this)) {}
+
+Engine::Deferral::~Deferral() { current_ = outer_; }
+
 Result<void> Engine::complete(Rest rest) {
+  if (journal_ != nullptr) {
+    Deferral* deferral = Deferral::current_;
+    if (deferral != nullptr && &deferral->engine_ == this) {
+      deferral->rests_.push_back(std::move(rest));
+      return {};
+    }
+  }
   Result<void> safe;
   if (rest.group != 0) safe = journal_->wait(rest.group);
   if (safe.ok() && journal_ != nullptr && journal_->is_fenced()) safe = Journal::fenced();

@@ -331,6 +331,23 @@ public:
     std::uint64_t group = 0;  ///< Of the journal, to be waited for; 0: none.
     std::optional<Dispatcher::Batch> batch;
   };
+  /// While one stands on a thread, calls that the thread makes of this engine do not wait: what
+  /// complete() would have done for them is left in a list. What they return is not safe before
+  /// that is completed, in its order. Only where there is a journal.
+  class Deferral {
+  public:
+    Deferral(const Engine& engine, std::vector<Rest>& rests);
+    ~Deferral();
+    Deferral(const Deferral&) = delete;
+    Deferral& operator=(const Deferral&) = delete;
+
+  private:
+    friend class Engine;
+    static thread_local Deferral* current_;
+    const Engine& engine_;
+    std::vector<Rest>& rests_;
+    Deferral* const outer_;
+  };
   /// For a call that is made on behalf of another: where it does not hold under the call's locks,
   /// nothing is decided or changed, and the answer is that of an unknown customer. What is decided
   /// counts once as that other call, whatever the input's options say.
@@ -341,13 +358,9 @@ public:
   /// Decides a call and, with `commit`, applies it. The one way of check and allow alike.
   Result<Decision> decide(const Who& who, core::CallInput& input, bool commit,
                           const Condition* condition = nullptr) {
-    if (is_plain_) return decide(who, input, commit, condition, nullptr);
-    const auto body = [&] { return decide(who, input, commit, condition, nullptr); };
+    if (is_plain_) return decide_once(who, input, commit, condition);
+    const auto body = [&] { return decide_once(who, input, commit, condition); };
     return commit ? change(body) : read(body);
-  }
-  /// The same without the end: what complete() has to do is left in `rest`.
-  Result<Decision> decide(const Who& who, core::CallInput& input, bool commit, Rest& rest) {
-    return decide(who, input, commit, nullptr, &rest);
   }
   /// Whether a call by this customer can touch others, so that its refs must be followed.
   bool reaches_others(const policy::Policy& policy, const Customer& customer,
@@ -374,8 +387,9 @@ public:
 
   /// Takes the call's place in the order of its customers' changes, and lets go of the locks.
   Rest let_go(Locked& locked, std::vector<Event> events);
-  /// Waits until what the call has changed, or was answered from, is safe, and sends its events.
-  /// Errors: those of Journal::wait(); no event is sent then.
+  /// Waits until what the call has changed, or was answered from, is safe, and sends its events;
+  /// under a Deferral, leaves that for later. Errors: those of Journal::wait(); no event is sent
+  /// then.
   Result<void> complete(Rest rest);
   /// Both. Every call that has a store ends so.
   Result<void> finish(Locked& locked, std::vector<Event> events = {}) {
@@ -520,8 +534,8 @@ public:
   void forget_leaving(Slot& slot);
 
 private:
-  Result<Decision> decide(const Who& who, core::CallInput& input, bool commit,
-                          const Condition* condition, Rest* rest);
+  Result<Decision> decide_once(const Who& who, core::CallInput& input, bool commit,
+                               const Condition* condition);
   class Ids final : public core::IdSource {
   public:
     std::string next() override { return random_.next(); }

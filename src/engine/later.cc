@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
 #include <exception>
 #include <memory>
 #include <utility>
+#include <vector>
 
 #include <fmt/format.h>
 
@@ -14,95 +16,103 @@ namespace {
 
 using engine::Engine;
 
-// A call with texts of its own, and what has become of it so far.
-class LaterCall {
+// What was made, as far as it has come.
+class Later {
 public:
-  LaterCall(Engine& engine, const Call& call, std::function<void(Result<Decision>)> then)
-      : engine_(engine),
-        customer_(call.customer),
-        entitlement_(call.entitlement),
-        value_text_(call.value.is_text() ? call.value.text() : std::string_view()),
-        request_(call.options.request),
-        value_(call.value.is_text() ? Value(value_text_) : call.value),
-        options_(call.options),
-        then_(std::move(then)) {
-    options_.request = request_;
-  }
-  LaterCall(const LaterCall&) = delete;
-  LaterCall& operator=(const LaterCall&) = delete;
+  Later(Engine& engine, std::function<void()> calls, std::function<void(Result<void>)> then)
+      : engine_(engine), calls_(std::move(calls)), then_(std::move(then)) {}
 
-  // Decides, and leaves open what its group in the journal is to become.
+  void make() { calls_(); }
+  // Makes the calls, and leaves open what their groups in the journal are to become: the last one.
   std::uint64_t begin() {
-    if (auto room = engine_.journal()->make_room(); !room.ok()) {
-      answer_ = std::move(room).error();
-      return 0;
-    }
-    core::CallInput input = this->input();
-    answer_ = engine_.decide({customer_}, input, /*commit=*/true, rest_);
-    return rest_.group;
-  }
-  void decide() {
-    core::CallInput input = this->input();
-    answer_ = engine_.decide({customer_}, input, /*commit=*/true);
+    const Engine::Deferral deferral(engine_, rests_);
+    calls_();
+    std::uint64_t last = 0;
+    for (const Engine::Rest& rest : rests_) last = std::max(last, rest.group);
+    return last;
   }
   void complete() {
-    if (auto completed = engine_.complete(std::move(rest_)); !completed.ok()) {
-      answer_ = std::move(completed).error();
+    Result<void> safe;
+    for (Engine::Rest& rest : rests_) {
+      auto completed = engine_.complete(std::move(rest));
+      if (safe.ok()) safe = std::move(completed);
     }
-    answer();
+    tell(std::move(safe));
   }
-  void complete(const std::optional<Error>& failure) {
-    if (failure) answer_ = *failure;
-    answer();
+  void tell(Result<void> safe) const {
+    try {
+      then_(std::move(safe));
+    } catch (const std::exception& thrown) {
+      engine_.log(fmt::format("what was to be done after a call threw: {}", thrown.what()));
+    } catch (...) {
+      engine_.log("what was to be done after a call threw");
+    }
   }
 
 private:
-  core::CallInput input() {
-    return {.entitlement = std::string_view(entitlement_),
-            .value = value_,
-            .options = &options_,
-            .now = {},
-            .host_overhead = {},
-            .rates = {}};
-  }
-  void answer() {
-    try {
-      then_(std::move(answer_));
-    } catch (const std::exception& thrown) {
-      engine_.log(fmt::format("what was to be done after a call by `{}` threw: {}", customer_,
-                              thrown.what()));
-    } catch (...) {
-      engine_.log(fmt::format("what was to be done after a call by `{}` threw", customer_));
-    }
-  }
-
   Engine& engine_;
-  const std::string customer_;
-  const std::string entitlement_;
-  const std::string value_text_;
-  const std::string request_;
-  const Value value_;
-  CallOptions options_;
-  const std::function<void(Result<Decision>)> then_;
-  Engine::Rest rest_;
-  Result<Decision> answer_{Decision()};
+  const std::function<void()> calls_;
+  const std::function<void(Result<void>)> then_;
+  std::vector<Engine::Rest> rests_;
+};
+
+// A call with texts of its own, and its answer.
+struct OwnCall {
+  explicit OwnCall(const Call& call)
+      : customer(call.customer),
+        entitlement(call.entitlement),
+        value_text(call.value.is_text() ? call.value.text() : std::string_view()),
+        request(call.options.request),
+        value(call.value.is_text() ? Value(value_text) : call.value),
+        options(call.options) {
+    options.request = request;
+  }
+  OwnCall(const OwnCall&) = delete;
+  OwnCall& operator=(const OwnCall&) = delete;
+
+  const std::string customer;
+  const std::string entitlement;
+  const std::string value_text;
+  const std::string request;
+  const Value value;
+  CallOptions options;
+  Result<Decision> answer{Decision()};
 };
 
 }  // namespace
 
-void Limitr::allow_async(const Call& call, std::function<void(Result<Decision>)> then) {
-  const auto later = std::make_shared<LaterCall>(*engine_, call, std::move(then));
+void Limitr::run_async(std::function<void()> calls, std::function<void(Result<void>)> then) {
+  const auto later = std::make_shared<Later>(*engine_, std::move(calls), std::move(then));
   if (engine_->sharing() != nullptr) {
-    engine_->sharing()->run_later(
-        [later] { later->decide(); },
-        [later](const std::optional<Error>& failure) { later->complete(failure); });
+    engine_->sharing()->run_later([later] { later->make(); },
+                                  [later](const std::optional<Error>& failure) {
+                                    later->tell(failure ? Result<void>(*failure) : Result<void>());
+                                  });
   } else if (engine_->journal() != nullptr) {
     engine_->journal()->run_later([later] { return later->begin(); },
                                   [later] { later->complete(); });
   } else {
-    later->decide();
-    later->complete(std::nullopt);
+    later->make();
+    later->tell({});
   }
+}
+
+void Limitr::allow_async(const Call& call, std::function<void(Result<Decision>)> then) {
+  const auto own = std::make_shared<OwnCall>(call);
+  run_async(
+      // The engine stays where it is when its Limitr moves.
+      [own, engine = engine_.get()] {
+        core::CallInput input{.entitlement = std::string_view(own->entitlement),
+                              .value = own->value,
+                              .options = &own->options,
+                              .now = {},
+                              .host_overhead = {},
+                              .rates = {}};
+        own->answer = engine->decide({own->customer}, input, /*commit=*/true);
+      },
+      [own, then = std::move(then)](const Result<void>& safe) {
+        then(safe.ok() ? std::move(own->answer) : Result<Decision>(safe.error()));
+      });
 }
 
 std::future<Result<Decision>> Limitr::allow_async(const Call& call) {

@@ -177,7 +177,7 @@ TEST_F(Stored, AllThatIsExportedComesBackTheSame) {
     ASSERT_TRUE(report.ok()) << report.error().to_string();
     EXPECT_EQ(report->loaded, 2);
     EXPECT_TRUE(report->refused.empty());
-    EXPECT_TRUE(limitr.audit()->empty());
+    EXPECT_TRUE(limitr.fsck()->empty());
     EXPECT_EQ(Json::parse(*limitr.export_state()), whole) << "an engine writes the same form";
   }
   EXPECT_EQ(exported("memory:other"), text);
@@ -276,11 +276,11 @@ TEST(Audit, OfAnEngineFindsGrantsWhoseBooksDoNotBalance) {
   Limitr limitr = *Limitr::open(policy);
   ASSERT_TRUE(limitr.create_customer("ann").ok());
   ASSERT_TRUE(limitr.allow("ann", "chat", 12, {.request = "r1"})->allowed);
-  EXPECT_TRUE(limitr.audit()->empty());
+  EXPECT_TRUE(limitr.fsck()->empty());
   const auto report = limitr.load_customers(
       R"([{"id":"bob","grants":{"g":{"credit":"tok","starting_value":50,"value":40,"drawn":5}}}])");
   ASSERT_EQ(report->loaded, 1);
-  const auto findings = limitr.audit();
+  const auto findings = limitr.fsck();
   ASSERT_TRUE(findings.ok());
   ASSERT_EQ(findings->size(), 1);
   EXPECT_EQ(findings->front().customer, "bob");

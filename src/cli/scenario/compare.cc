@@ -11,7 +11,7 @@
 
 #include "base/amount.h"
 #include "base/json_writer.h"
-#include "cli/scenario/time_text.h"
+#include "call/time_text.h"
 
 namespace limitr::scenario {
 namespace {
@@ -37,7 +37,7 @@ std::string_view last_field(std::string_view path) { return path.substr(path.rfi
 std::string shown(std::string text, const std::string& path, const double* number) {
   if (!number || !is_moment(last_field(path)) || std::fabs(*number) < 1e9) return text;
   return fmt::format("{} ({})", text,
-                     iso_text(timestamp_from_ms(static_cast<std::int64_t>(*number))));
+                     call::iso_text(timestamp_from_ms(static_cast<std::int64_t>(*number))));
 }
 
 std::string shown(const Node& expected, const std::string& path) {
@@ -70,7 +70,7 @@ bool equal_text(const std::string& expected, const Json& actual, const std::stri
     return name && name->is_string() && name->get_ref<const std::string&>() == expected;
   }
   if (!actual.is_number() || !is_moment(last_field(path))) return false;
-  const auto at = moment(expected, Timestamp{});
+  const auto at = call::moment(expected, Timestamp{});
   return at.ok() && static_cast<double>(to_ms(*at)) == actual.get<double>();
 }
 
@@ -86,13 +86,13 @@ bool equal_leaf(const Node& expected, const Json& actual, const std::string& pat
 }
 
 std::optional<Mismatch> compare_sequence(const Node::Sequence& expected, const Json& actual,
-                                         const Shape* shape, const std::string& path) {
+                                         const call::Shape* shape, const std::string& path) {
   if (expected.size() != actual.size()) {
     return Mismatch{path, fmt::format("a list of {}", expected.size()),
                     fmt::format("a list of {}: {}", actual.size(), to_json_text(actual))};
   }
   for (std::size_t i = 0; i < expected.size(); ++i)
-    if (auto found = compare(expected[i], &actual[i], shape_below(shape, {}),
+    if (auto found = compare(expected[i], &actual[i], call::shape_below(shape, {}),
                              fmt::format("{}[{}]", path, i)))
       return found;
   return std::nullopt;
@@ -115,7 +115,7 @@ std::optional<Mismatch> compare_keys(const Node::Mapping& expected, const Json& 
 /// Each expected grant is one of the actual ones, in any order. The most exacting choose first,
 /// so that one that names few fields does not take the only grant that fits another.
 std::optional<Mismatch> compare_grants(const Node::Sequence& expected, const Json& actual,
-                                       const Shape* shape, const std::string& path) {
+                                       const call::Shape* shape, const std::string& path) {
   if (expected.size() != actual.size()) return compare_sequence(expected, actual, shape, path);
   std::vector<const Node*> wanted;
   for (const Node& grant : expected) wanted.push_back(&grant);
@@ -127,7 +127,7 @@ std::optional<Mismatch> compare_grants(const Node::Sequence& expected, const Jso
   for (const Json& grant : actual) left.push_back(&grant);
   for (const Node* grant : wanted) {
     const auto found = std::find_if(left.begin(), left.end(), [&](const Json* candidate) {
-      return !compare(*grant, candidate, shape_below(shape, {}), path);
+      return !compare(*grant, candidate, call::shape_below(shape, {}), path);
     });
     if (found == left.end())
       return Mismatch{path, "a grant " + node_text(*grant), to_json_text(actual)};
@@ -138,7 +138,7 @@ std::optional<Mismatch> compare_grants(const Node::Sequence& expected, const Jso
 
 std::optional<Mismatch> compare_part(const Node::Member& part, const Json* actual,
                                      const std::string& path) {
-  const Shape* shape = shape_below(&customer_shape, part.key);
+  const call::Shape* shape = call::shape_below(&call::customer_shape, part.key);
   const bool is_object = actual && actual->is_object();
   if (part.key == "grants" && part.value.as_sequence() && actual && actual->is_array())
     return compare_grants(*part.value.as_sequence(), *actual, shape, path);
@@ -184,15 +184,15 @@ bool is_moment(std::string_view field) {
 
 std::string node_text(const Node& node) { return policy::json_text(node); }
 
-std::optional<Mismatch> compare(const Node& expected, const Json* actual, const Shape* shape,
+std::optional<Mismatch> compare(const Node& expected, const Json* actual, const call::Shape* shape,
                                 const std::string& path) {
   if (const auto* mapping = expected.as_mapping(); mapping && actual && actual->is_object()) {
     for (const auto& [key, position, value] : *mapping) {
       const auto field = actual->find(key);
       const Json* got = field == actual->end() ? nullptr : &*field;
-      if (!got && !knows(shape, key))
+      if (!got && !call::knows(shape, key))
         return Mismatch{joined(path, key), node_text(value), "no field of that name"};
-      if (auto found = compare(value, got, shape_below(shape, key), joined(path, key)))
+      if (auto found = compare(value, got, call::shape_below(shape, key), joined(path, key)))
         return found;
     }
     return std::nullopt;

@@ -6,7 +6,7 @@
 #include <string_view>
 
 #include <limitr/json.h>
-#include "cli/scenario/shapes.h"
+#include "call/shapes.h"
 #include "policy/document.h"
 
 // What a scenario expects, held against what happened.
@@ -27,7 +27,7 @@ struct Mismatch {
 /// which may be null, knows of it: any other is misspelled.
 /// `actual` may be null: the field is not there. `path` is where both stand.
 std::optional<Mismatch> compare(const policy::Node& expected, const Json* actual,
-                                const Shape* shape, const std::string& path);
+                                const call::Shape* shape, const std::string& path);
 
 /// Compares the final state: every customer that is expected and no other. The meters, overrides,
 /// grants and caps of each are complete where they are given. `actual` is a snapshot, ID -> record.

@@ -14,7 +14,7 @@ policy::Node node(std::string_view json) {
 
 std::optional<Mismatch> compared(std::string_view expected, std::string_view actual) {
   const Json json = Json::parse(actual);
-  return compare(node(expected), &json, &decision_shape, "");
+  return compare(node(expected), &json, &call::decision_shape, "");
 }
 
 std::optional<Mismatch> compared_state(std::string_view expected, std::string_view actual,
@@ -53,7 +53,8 @@ TEST(Compare, TakesWhatAgrees) {
 TEST(Compare, FindsWhatDiffers) {
   for (const Case& c : {
            Case{"a field that is not there", R"({"a":1})", R"({})"},
-           Case{"nothing expected of a field that nobody knows", R"({"alowed":null})", R"({})"},
+           Case{"nothing expected of a field that nobody call::knows", R"({"alowed":null})",
+                R"({})"},
            Case{"the same inside", R"({"cap":{"idd":null}})", R"({"cap":{"id":"a"}})"},
            Case{"small numbers by more than 1e-9", R"({"value":0.1})", R"({"value":0.100000002})"},
            Case{"large numbers by more than 1e-9 of them", R"({"value":1e12})",

@@ -6,7 +6,7 @@
 
 #include <limitr/event.h>
 #include <limitr/options.h>
-#include "cli/scenario/arguments.h"
+#include "call/arguments.h"
 #include "policy/document.h"
 
 namespace limitr::scenario {
@@ -16,11 +16,11 @@ namespace limitr::scenario {
 /// returns 0. What a name is used for, the policy says, so each serves every use.
 /// REQUIRES: check_host() found nothing.
 HostFunctions host_functions(const policy::Node* host);
-std::optional<FormatProblem> check_host(const policy::Node& host);
+std::optional<call::FormatProblem> check_host(const policy::Node& host);
 
 /// The engine's options from a scenario's `options`, which may be null; `otherwise` are the
 /// bounds where they name none. REQUIRES: check_options() found nothing.
 Options engine_options(const policy::Node* options, const DocumentBounds& otherwise);
-std::optional<FormatProblem> check_options(const policy::Node& options);
+std::optional<call::FormatProblem> check_options(const policy::Node& options);
 
 }  // namespace limitr::scenario

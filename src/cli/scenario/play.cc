@@ -41,24 +41,25 @@ std::optional<Mismatch> compare_events(const Node::Sequence& expected,
   for (std::size_t i = 0; i < expected.size(); ++i) {
     const Json got = event_json(events[i]);
     const std::string path = fmt::format("events[{}] {}", i, events[i].type);
-    if (auto found = compare(expected[i], &got, &event_shape, path)) return found;
+    if (auto found = compare(expected[i], &got, &call::event_shape, path)) return found;
   }
   return std::nullopt;
 }
 
 std::optional<Mismatch> compare_decision(const Node& expected, const Decision& decision) {
   const Json whole = Json::parse(to_json(decision), nullptr, false);
-  if (expected.as_mapping()) return compare(expected, &whole, &decision_shape, "decision");
+  if (expected.as_mapping()) return compare(expected, &whole, &call::decision_shape, "decision");
   if (expected.as_bool() && *expected.as_bool() == decision.allowed) return std::nullopt;
   return Mismatch{"answer", node_text(expected),
-                  answer_text({.form = Answer::Form::decision, .decision = decision})};
+                  answer_text({.form = call::Answer::Form::decision, .decision = decision})};
 }
 
 /// An answer that is an ID: true and false say whether there is one.
-std::optional<Mismatch> compare_id(const Node& expected, const Answer& answer) {
+std::optional<Mismatch> compare_id(const Node& expected, const call::Answer& answer) {
   const bool is_there = !answer.value.is_null();
   if (const bool* wanted = expected.as_bool(); wanted && *wanted == is_there) return std::nullopt;
-  if (answer.form == Answer::Form::hold && expected.as_text() && is_there) return std::nullopt;
+  if (answer.form == call::Answer::Form::hold && expected.as_text() && is_there)
+    return std::nullopt;
   return compare(expected, &answer.value, nullptr, "answer");
 }
 
@@ -66,18 +67,20 @@ bool is_true_or_nothing(const Node& expected) {
   return expected.is_null() || (expected.as_bool() && *expected.as_bool());
 }
 
-std::optional<Mismatch> compare_answer(const Step& step, const Answer& answer) {
+std::optional<Mismatch> compare_answer(const Step& step, const call::Answer& answer) {
   const Node& expected = *step.expect;
   switch (answer.form) {
-    case Answer::Form::decision: return compare_decision(expected, *answer.decision);
-    case Answer::Form::hold:
-    case Answer::Form::created: return compare_id(expected, answer);
-    case Answer::Form::moment: return compare(expected, &answer.value, nullptr, "resets");
-    case Answer::Form::value: return compare(expected, &answer.value, step.call->answers, "answer");
-    case Answer::Form::nothing:
+    case call::Answer::Form::decision: return compare_decision(expected, *answer.decision);
+    case call::Answer::Form::hold:
+    case call::Answer::Form::created: return compare_id(expected, answer);
+    case call::Answer::Form::moment: return compare(expected, &answer.value, nullptr, "resets");
+    case call::Answer::Form::text:  // Session::make() has made a value of it.
+    case call::Answer::Form::value:
+      return compare(expected, &answer.value, step.call->answers, "answer");
+    case call::Answer::Form::nothing:
       if (is_true_or_nothing(expected)) return std::nullopt;
       return Mismatch{"answer", node_text(expected), "true"};
-    case Answer::Form::failed: break;
+    case call::Answer::Form::failed: break;
   }
   // Nobody is on no plan: where a plan is missing, nothing is created.
   const bool* wanted = expected.as_bool();
@@ -85,9 +88,9 @@ std::optional<Mismatch> compare_answer(const Step& step, const Answer& answer) {
   return Mismatch{"answer", node_text(expected), answer_text(answer)};
 }
 
-std::optional<Mismatch> compare_step(const Step& step, const Answer& answer,
+std::optional<Mismatch> compare_step(const Step& step, const call::Answer& answer,
                                      const std::vector<Event>& events) {
-  const bool failed = answer.form == Answer::Form::failed;
+  const bool failed = answer.form == call::Answer::Form::failed;
   if (!step.error.empty()) {
     if (!failed || answer.error->to_string().find(step.error) == std::string::npos)
       return Mismatch{"answer", "error: " + step.error, answer_text(answer)};
@@ -100,7 +103,7 @@ std::optional<Mismatch> compare_step(const Step& step, const Answer& answer,
 }
 
 /// The call that decides the same and commits nothing, where there is one.
-const CallKind* checking(const CallKind& call) {
+const call::CallKind* checking(const call::CallKind& call) {
   if (call.name == "allow") return find_call("check");
   if (call.name == "increment") return find_call("check_increment");
   if (call.name == "decrement") return find_call("check_decrement");
@@ -128,12 +131,12 @@ public:
 private:
   std::optional<Mismatch> play_step(const Step& step) {
     session_.set_time(step.at);
-    const Arguments arguments(step.arguments, step.at);
-    const std::optional<Answer> checked = check_first(step, arguments);
-    const Answer answer = step.call->play(session_, arguments);
+    const call::Arguments arguments(step.arguments, step.at);
+    const std::optional<call::Answer> checked = check_first(step, arguments);
+    const call::Answer answer = session_.make(*step.call, arguments);
     const std::vector<Event> events = session_.take_events();
     const std::vector<std::string> log = session_.take_log();
-    if (answer.form == Answer::Form::hold && step.expect && step.expect->as_text() &&
+    if (answer.form == call::Answer::Form::hold && step.expect && step.expect->as_text() &&
         answer.value.is_string())
       session_.name_hold(*step.expect->as_text(), answer.value.get<std::string>());
     if (observer_) observer_({step, answer, events, log});
@@ -150,19 +153,20 @@ private:
     return Mismatch{"opening again after it", "no error", reopened.error().to_string()};
   }
 
-  /// Forced calls are not checked: check knows no force. Nor is anything where the host answers in
-  /// turn, since check would take a turn of its own.
-  std::optional<Answer> check_first(const Step& step, const Arguments& arguments) {
-    const CallKind* check = checking(*step.call);
+  /// Forced calls are not checked: check call::knows no force. Nor is anything where the host
+  /// answers in turn, since check would take a turn of its own.
+  std::optional<call::Answer> check_first(const Step& step, const call::Arguments& arguments) {
+    const call::CallKind* check = checking(*step.call);
     if (!options_.compare || !options_.check_first || !check) return std::nullopt;
     if (scenario_.host || arguments.flag("force") || !arguments.text("request").empty())
       return std::nullopt;
-    return check->play(session_, arguments);
+    return session_.make(*check, arguments);
   }
 
-  static std::optional<Mismatch> compare_check(const Answer& checked, const Answer& answer) {
+  static std::optional<Mismatch> compare_check(const call::Answer& checked,
+                                               const call::Answer& answer) {
     const bool same =
-        checked.form == answer.form && (checked.form != Answer::Form::decision ||
+        checked.form == answer.form && (checked.form != call::Answer::Form::decision ||
                                         checked.decision->allowed == answer.decision->allowed);
     if (same) return std::nullopt;
     return Mismatch{"check before it", answer_text(answer), answer_text(checked)};
@@ -223,16 +227,16 @@ std::optional<Failure> play(const Scenario& scenario, const PlayOptions& options
   return play(**session, scenario, options, observer);
 }
 
-bool is_unreadable(const Step& step, const Answer& answer) {
+bool is_unreadable(const Step& step, const call::Answer& answer) {
   // The engine itself opens no file.
   return step.error.empty() && answer.error && answer.error->code == ErrorCode::io_failed;
 }
 
-std::string answer_text(const Answer& answer) {
+std::string answer_text(const call::Answer& answer) {
   switch (answer.form) {
-    case Answer::Form::nothing: return "true";
-    case Answer::Form::failed: return "error: " + answer.error->to_string();
-    case Answer::Form::decision: {
+    case call::Answer::Form::nothing: return "true";
+    case call::Answer::Form::failed: return "error: " + answer.error->to_string();
+    case call::Answer::Form::decision: {
       const Decision& decision = *answer.decision;
       std::string text = decision.allowed ? "true" : "false";
       if (decision.reason) text += fmt::format(" ({})", to_string(*decision.reason));

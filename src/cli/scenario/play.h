@@ -8,7 +8,7 @@
 #include <vector>
 
 #include <limitr/event.h>
-#include "cli/scenario/calls.h"
+#include "call/calls.h"
 #include "cli/scenario/compare.h"
 #include "cli/scenario/scenario.h"
 #include "cli/scenario/session.h"
@@ -30,7 +30,7 @@ struct PlayOptions {
 /// A step that was played, for whoever looks on.
 struct Played {
   const Step& step;
-  const Answer& answer;
+  const call::Answer& answer;
   const std::vector<Event>& events;
   const std::vector<std::string>& log;
 };
@@ -55,9 +55,9 @@ std::optional<Failure> play(Session& session, const Scenario& scenario, const Pl
 
 /// Whether a call failed because of a file that the scenario names, and no such failure is
 /// expected.
-bool is_unreadable(const Step& step, const Answer& answer);
+bool is_unreadable(const Step& step, const call::Answer& answer);
 
 /// What a call returned, for people: "true", "false (limit)", "120", "error: ...".
-std::string answer_text(const Answer& answer);
+std::string answer_text(const call::Answer& answer);
 
 }  // namespace limitr::scenario

@@ -6,20 +6,20 @@
 
 #include <fmt/format.h>
 
-#include "cli/scenario/arguments.h"
-#include "cli/scenario/calls.h"
+#include "call/arguments.h"
+#include "call/calls.h"
+#include "call/shapes.h"
+#include "call/time_text.h"
 #include "cli/scenario/compare.h"
 #include "cli/scenario/host.h"
 #include "cli/scenario/scenario.h"
-#include "cli/scenario/shapes.h"
 #include "cli/scenario/text_file.h"
-#include "cli/scenario/time_text.h"
 
 namespace limitr::scenario {
 namespace {
 
 using policy::Node;
-using Found = std::optional<FormatProblem>;
+using Found = std::optional<call::FormatProblem>;
 
 /// The bounds of the files themselves. They are ours or our users': the size is only bounded to
 /// keep a mistake from filling the memory.
@@ -32,8 +32,8 @@ Found unknown_key(const Node& node, const std::string& path,
                   std::initializer_list<std::string_view> known) {
   for (const auto& [key, position, value] : *node.as_mapping()) {
     if (std::find(known.begin(), known.end(), key) != known.end()) continue;
-    return FormatProblem{position, path,
-                         fmt::format("unknown key `{}` (known: {})", key, fmt::join(known, ", "))};
+    return call::FormatProblem{
+        position, path, fmt::format("unknown key `{}` (known: {})", key, fmt::join(known, ", "))};
   }
   return std::nullopt;
 }
@@ -49,8 +49,8 @@ Found read_text(const Node& node, std::string_view key, const std::string& path,
   const Node* found = member(node, key);
   if (!found) return std::nullopt;
   if (!found->as_text())
-    return FormatProblem{found->position, fmt::format("{}.{}", path, key),
-                         fmt::format("expected text, found {}", found->kind_name())};
+    return call::FormatProblem{found->position, fmt::format("{}.{}", path, key),
+                               fmt::format("expected text, found {}", found->kind_name())};
   text = *found->as_text();
   return std::nullopt;
 }
@@ -58,18 +58,19 @@ Found read_text(const Node& node, std::string_view key, const std::string& path,
 Found read_call(const Node& node, const std::string& path, Step& step) {
   std::string name;
   if (auto found = read_text(node, "call", path, name)) return found;
-  if (name.empty()) return FormatProblem{node.position, path, "missing `call`"};
+  if (name.empty()) return call::FormatProblem{node.position, path, "missing `call`"};
   step.call = find_call(name);
   const Node& call = *node.find("call");
   if (!step.call)
-    return FormatProblem{call.position, path + ".call", fmt::format("unknown call `{}`", name)};
+    return call::FormatProblem{call.position, path + ".call",
+                               fmt::format("unknown call `{}`", name)};
   const Node* arguments = member(node, "args");
   if (arguments && !arguments->as_mapping())
-    return FormatProblem{arguments->position, path + ".args",
-                         fmt::format("expected a mapping, found {}", arguments->kind_name())};
+    return call::FormatProblem{arguments->position, path + ".args",
+                               fmt::format("expected a mapping, found {}", arguments->kind_name())};
   step.arguments = arguments ? arguments->as_mapping() : nullptr;
-  return check_arguments(step.arguments, step.call->parameters,
-                         arguments ? arguments->position : node.position, path + ".args");
+  return call::check_arguments(step.arguments, step.call->parameters,
+                               arguments ? arguments->position : node.position, path + ".args");
 }
 
 Found read_expectations(const Node& node, const std::string& path, Step& step) {
@@ -79,23 +80,23 @@ Found read_expectations(const Node& node, const std::string& path, Step& step) {
   if (auto found = read_text(node, "error", path, step.error)) return found;
   if (auto found = read_text(node, "why", path, step.why)) return found;
   if (step.error.empty() && member(node, "error"))
-    return FormatProblem{node.find("error")->position, path + ".error",
-                         "any message has nothing as a part: give some of its words"};
+    return call::FormatProblem{node.find("error")->position, path + ".error",
+                               "any message has nothing as a part: give some of its words"};
   if (step.expect && !step.error.empty())
-    return FormatProblem{
+    return call::FormatProblem{
         step.expect->position, path,
         "`expect` and `error` exclude each other: a call that fails has no answer"};
   if (step.expect)
-    if (auto found = check_expected(*step.expect, step.call->answers, path + ".expect"))
+    if (auto found = call::check_expected(*step.expect, step.call->answers, path + ".expect"))
       return found;
   if (!step.events) return std::nullopt;
   const auto* events = step.events->as_sequence();
   if (!events)
-    return FormatProblem{step.events->position, path + ".events",
-                         fmt::format("expected a list, found {}", step.events->kind_name())};
+    return call::FormatProblem{step.events->position, path + ".events",
+                               fmt::format("expected a list, found {}", step.events->kind_name())};
   for (const Node& event : *events)
     if (!event.as_mapping() || !member(event, "type") || !event.find("type")->as_text())
-      return FormatProblem{event.position, path + ".events", "an event needs a `type`"};
+      return call::FormatProblem{event.position, path + ".events", "an event needs a `type`"};
   return std::nullopt;
 }
 
@@ -103,15 +104,15 @@ Found read_step(const Node& node, Timestamp before, Step& step) {
   const std::string path = fmt::format("steps[{}]", step.number - 1);
   step.position = node.position;
   if (!node.as_mapping())
-    return FormatProblem{node.position, path,
-                         fmt::format("expected a step, found {}", node.kind_name())};
+    return call::FormatProblem{node.position, path,
+                               fmt::format("expected a step, found {}", node.kind_name())};
   if (auto found =
           unknown_key(node, path, {"at", "call", "args", "expect", "error", "events", "why"}))
     return found;
   step.at = before;
   if (const Node* at = member(node, "at")) {
-    const auto read = moment(*at, before);
-    if (!read.ok()) return FormatProblem{at->position, path + ".at", read.error().message};
+    const auto read = call::moment(*at, before);
+    if (!read.ok()) return call::FormatProblem{at->position, path + ".at", read.error().message};
     step.at = *read;
   }
   if (auto found = read_call(node, path, step)) return found;
@@ -121,9 +122,9 @@ Found read_step(const Node& node, Timestamp before, Step& step) {
 Found read_steps(const Node& node, Scenario& scenario) {
   const Node* steps = node.find("steps");
   if (!steps || !steps->as_sequence())
-    return FormatProblem{steps ? steps->position : node.position, "steps",
-                         "a scenario needs a list of `steps`"};
-  Timestamp before = first_moment();
+    return call::FormatProblem{steps ? steps->position : node.position, "steps",
+                               "a scenario needs a list of `steps`"};
+  Timestamp before = call::first_moment();
   for (const Node& step_node : *steps->as_sequence()) {
     Step& step = scenario.steps.emplace_back();
     step.number = scenario.steps.size();
@@ -135,16 +136,18 @@ Found read_steps(const Node& node, Scenario& scenario) {
 
 Found check_state(const Node& state) {
   if (!state.as_mapping())
-    return FormatProblem{state.position, "state",
-                         fmt::format("expected a map of customers, found {}", state.kind_name())};
+    return call::FormatProblem{
+        state.position, "state",
+        fmt::format("expected a map of customers, found {}", state.kind_name())};
   for (const auto& [id, position, customer] : *state.as_mapping()) {
     if (!customer.as_mapping())
-      return FormatProblem{
+      return call::FormatProblem{
           customer.position, "state." + id,
           fmt::format("expected a customer's fields, found {}", customer.kind_name())};
     for (const auto& [key, key_position, value] : *customer.as_mapping())
-      if (!knows(&customer_shape, key))
-        return FormatProblem{key_position, "state." + id, fmt::format("unknown key `{}`", key)};
+      if (!call::knows(&call::customer_shape, key))
+        return call::FormatProblem{key_position, "state." + id,
+                                   fmt::format("unknown key `{}`", key)};
   }
   return std::nullopt;
 }
@@ -152,12 +155,12 @@ Found check_state(const Node& state) {
 Found read_setting(const Node& node, Scenario& scenario) {
   scenario.policy = member(node, "policy");
   if (!scenario.policy || !(scenario.policy->as_mapping() || scenario.policy->as_text()))
-    return FormatProblem{node.position, "policy",
-                         "a scenario needs a `policy`: a document, or the path of one"};
+    return call::FormatProblem{node.position, "policy",
+                               "a scenario needs a `policy`: a document, or the path of one"};
   scenario.customers = member(node, "customers");
   if (scenario.customers && scenario.customers->as_bool())
-    return FormatProblem{scenario.customers->position, "customers",
-                         "expected customer records, or the path of a snapshot"};
+    return call::FormatProblem{scenario.customers->position, "customers",
+                               "expected customer records, or the path of a snapshot"};
   scenario.options = member(node, "options");
   if (scenario.options)
     if (auto found = check_options(*scenario.options)) return found;
@@ -170,8 +173,8 @@ Found read_setting(const Node& node, Scenario& scenario) {
 
 Found read_scenario(const Node& node, Scenario& scenario) {
   if (!node.as_mapping())
-    return FormatProblem{node.position, "",
-                         fmt::format("expected a scenario, found {}", node.kind_name())};
+    return call::FormatProblem{node.position, "",
+                               fmt::format("expected a scenario, found {}", node.kind_name())};
   if (auto found = unknown_key(
           node, "", {"name", "policy", "customers", "options", "host", "steps", "state"}))
     return found;
@@ -182,7 +185,7 @@ Found read_scenario(const Node& node, Scenario& scenario) {
 
 /// Where a problem is: the file, the line and column where the format tells them, the scenario's
 /// name where a file holds many, and the path inside it.
-std::string place(const Scenario& scenario, const FormatProblem& problem) {
+std::string place(const Scenario& scenario, const call::FormatProblem& problem) {
   std::string text = shown_name(scenario.file);
   const std::size_t line = scenario.line != 0 ? scenario.line : problem.position.line;
   if (line != 0) text += fmt::format(":{}", line);

@@ -2,7 +2,7 @@
 #include <gtest/gtest.h>
 
 #include "base/amount.h"
-#include "cli/scenario/calls.h"
+#include "call/calls.h"
 #include "cli/scenario/scenario.h"
 
 namespace limitr::scenario {

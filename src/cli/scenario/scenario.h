@@ -12,18 +12,17 @@
 #include <limitr/policy.h>
 #include <limitr/result.h>
 #include <limitr/time.h>
+#include "call/calls.h"
 #include "policy/document.h"
 
 namespace limitr::scenario {
 
-struct CallKind;
-
 /// One call of a scenario and what it should do.
 struct Step {
-  std::size_t number = 0;     ///< From 1.
-  policy::Position position;  ///< In the file.
-  Timestamp at;               ///< The engine's clock for this call.
-  const CallKind* call = nullptr;
+  std::size_t number = 0;                            ///< From 1.
+  policy::Position position;                         ///< In the file.
+  Timestamp at;                                      ///< The engine's clock for this call.
+  const call::CallKind* call = nullptr;              ///< One of the engine's, or `restart`.
   const policy::Node::Mapping* arguments = nullptr;  ///< Null: none.
   const policy::Node* expect = nullptr;              ///< Null: not compared.
   const policy::Node* events = nullptr;              ///< Likewise.
@@ -67,6 +66,9 @@ ReadFile read_scenarios(std::string_view text, const std::filesystem::path& file
 /// The scenario files that a path stands for: itself, or every one below it, sorted.
 /// Errors: io_failed.
 Result<std::vector<std::filesystem::path>> scenario_files(const std::filesystem::path& path);
+
+/// A call of the engine, or `restart`; null if there is none of that name.
+const call::CallKind* find_call(std::string_view name);
 
 /// "allow(id: ann, entitlement: chat, value: 7)"
 std::string call_text(const Step& step);

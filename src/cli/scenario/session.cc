@@ -1,17 +1,40 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cli/scenario/session.h"
 
+#include <array>
 #include <atomic>
 #include <mutex>
 #include <utility>
 
 #include "base/json_writer.h"
+#include "call/answers.h"
+#include "call/shapes.h"
+#include "call/time_text.h"
 #include "cli/scenario/compare.h"
 #include "cli/scenario/host.h"
 #include "cli/scenario/text_file.h"
-#include "cli/scenario/time_text.h"
 
 namespace limitr::scenario {
+namespace {
+
+constexpr std::array restart_takes = {call::Parameter{"customers_only", call::Kind::flag}};
+// The engine knows no such call: make() is never called.
+constexpr call::CallKind restart_call{"restart", restart_takes, nullptr, &call::load_report_shape};
+
+// The arguments with one of them replaced by another text.
+policy::Node::Mapping with_text(const call::Arguments& arguments, std::string_view name,
+                                std::string_view text) {
+  policy::Node::Mapping all = *arguments.mapping();
+  for (policy::Node::Member& one : all)
+    if (one.key == name) one.value.data = std::string(text);
+  return all;
+}
+
+}  // namespace
+
+const call::CallKind* find_call(std::string_view name) {
+  return name == restart_call.name ? &restart_call : call::find_call(name);
+}
 
 // A snapshot may be large, but not larger than a machine.
 constexpr std::size_t max_snapshot_bytes = std::size_t{4} << 30U;
@@ -23,7 +46,7 @@ public:
   void set(Timestamp now) { now_ms_.store(to_ms(now)); }
 
 private:
-  std::atomic<std::int64_t> now_ms_ = to_ms(first_moment());
+  std::atomic<std::int64_t> now_ms_ = to_ms(call::first_moment());
 };
 
 /// What the engine said, for the step that made it say so.
@@ -131,6 +154,28 @@ void Session::name_hold(std::string_view label, std::string id) {
   holds_.insert_or_assign(std::string(label), std::move(id));
 }
 
+call::Answer Session::make(const call::CallKind& kind, const call::Arguments& arguments) {
+  if (&kind == &restart_call) return call::answer(restart(arguments.flag("customers_only")));
+  if (kind.name == "set_policy") return call::answer(set_policy(*arguments.find("policy")));
+  if (kind.name == "load_customers") {
+    const auto text = records(*arguments.find("records"));
+    return text.ok() ? call::answer(engine_->load_customers(*text)) : call::failed(text.error());
+  }
+  if (kind.name == "settle" || kind.name == "release") {
+    const auto named = with_text(arguments, "hold", hold(arguments.text("hold")));
+    return kind.make(*engine_, call::Arguments(&named, arguments.now()));
+  }
+  call::Answer made = kind.make(*engine_, arguments);
+  const bool changes_policy =
+      kind.name == "set_plan" || kind.name == "delete_plan" || kind.name == "set_notifications";
+  // What runs is no longer what was opened.
+  if (changes_policy && made.form != call::Answer::Form::failed)
+    policy_ = {to_json_text(engine_->policy()), Format::json, {}};
+  if (made.form == call::Answer::Form::text)
+    return {.value = Json::parse(made.text, nullptr, false)};
+  return made;
+}
+
 Result<std::uint64_t> Session::close() {
   auto closed = engine_->close();
   if (!closed.ok()) return closed;
@@ -158,8 +203,6 @@ Result<void> Session::set_policy(const policy::Node& policy) {
   policy_ = std::move(*text);
   return {};
 }
-
-void Session::policy_changed() { policy_ = {to_json_text(engine_->policy()), Format::json, {}}; }
 
 std::vector<Event> Session::take_events() {
   const std::lock_guard lock(recorder_->mutex);

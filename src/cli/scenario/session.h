@@ -37,9 +37,11 @@ public:
   Limitr& engine() { return *engine_; }
   void set_time(Timestamp now);
 
-  /// The hold that a label stands for, or the label itself where no step made it.
-  std::string_view hold(std::string_view label) const;
   void name_hold(std::string_view label, std::string id);
+
+  /// Makes a call of the engine, or `restart`. Here a policy or records may be the path of a file,
+  /// and a hold the label that a step gave it.
+  call::Answer make(const call::CallKind& call, const call::Arguments& arguments);
 
   /// Takes a snapshot, opens a new engine on the same policy, and loads it: all that is exported,
   /// or only what customers() gives. On a store the engine is closed and opened again: it has all
@@ -47,12 +49,6 @@ public:
   Result<LoadReport> restart(bool customers_only);
   /// Lets go of the store: how many records were written to it.
   Result<std::uint64_t> close();
-  /// Puts a policy in place of the running one: a document, or the path of one.
-  Result<void> set_policy(const policy::Node& policy);
-  /// A plan was changed: what runs is no longer what was opened.
-  void policy_changed();
-  /// Customer records: a document, or the path of one. As text for the engine.
-  Result<std::string> records(const policy::Node& node) const;
 
   /// What handlers saw and the log said since the last call of this.
   std::vector<Event> take_events();
@@ -73,6 +69,11 @@ private:
   Error in_policy(Error error, const PolicyText& policy) const;
   Result<void> start();
   Result<void> load(const policy::Node& customers);
+  Result<void> set_policy(const policy::Node& policy);
+  /// Customer records: a document, or the path of one. As text for the engine.
+  Result<std::string> records(const policy::Node& node) const;
+  /// The hold that a label stands for, or the label itself where no step made it.
+  std::string_view hold(std::string_view label) const;
   Options options() const;
 
   const Scenario& scenario_;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "cli/scenario/shapes.h"
+#include "call/shapes.h"
 
 #include <filesystem>
 #include <set>
@@ -12,7 +12,7 @@ namespace limitr::scenario {
 namespace {
 
 // The paths in `json` of fields that `shape` does not know, whatever a key of the owner is.
-void find_unknown(const Json& json, const Shape* shape, const std::string& path,
+void find_unknown(const Json& json, const call::Shape* shape, const std::string& path,
                   std::set<std::string>& unknown) {
   if (shape == nullptr) return;
   if (json.is_array()) {
@@ -21,8 +21,8 @@ void find_unknown(const Json& json, const Shape* shape, const std::string& path,
   if (!json.is_object()) return;
   for (const auto& [key, value] : json.items()) {
     const std::string place = path + "." + key;
-    if (!knows(shape, key)) unknown.insert(place);
-    find_unknown(value, shape_below(shape, key), place, unknown);
+    if (!call::knows(shape, key)) unknown.insert(place);
+    find_unknown(value, call::shape_below(shape, key), place, unknown);
   }
 }
 
@@ -39,18 +39,19 @@ TEST(Shapes, KnowWhateverTheEngineSays) {
       const auto look = [&](const Played& step) {
         const std::string name(step.step.call->name);
         if (step.answer.decision) {
-          find_unknown(Json::parse(to_json(*step.answer.decision)), &decision_shape, name, unknown);
+          find_unknown(Json::parse(to_json(*step.answer.decision)), &call::decision_shape, name,
+                       unknown);
         } else {
           find_unknown(step.answer.value, step.step.call->answers, name, unknown);
         }
         for (const Event& event : step.events)
-          find_unknown(event.json(), &event_shape, event.type, unknown);
+          find_unknown(event.json(), &call::event_shape, event.type, unknown);
         ++played;
       };
       EXPECT_FALSE(play(**session, scenario, {}, look)) << file;
       const auto state = (*session)->engine().export_state();
       ASSERT_TRUE(state.ok());
-      find_unknown(Json::parse(*state), &export_shape, "export", unknown);
+      find_unknown(Json::parse(*state), &call::export_shape, "export", unknown);
     }
   }
   EXPECT_GT(played, 100U);

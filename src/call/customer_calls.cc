@@ -3,13 +3,11 @@
 #include <array>
 
 #include "base/json_writer.h"
-#include "cli/scenario/answers.h"
-#include "cli/scenario/calls.h"
-#include "cli/scenario/compare.h"
-#include "cli/scenario/session.h"
-#include "cli/scenario/shapes.h"
+#include "call/answers.h"
+#include "call/calls.h"
+#include "call/shapes.h"
 
-namespace limitr::scenario {
+namespace limitr::call {
 namespace {
 
 constexpr Parameter id{"id", Kind::text, true};
@@ -52,7 +50,6 @@ constexpr std::array override_takes = {
 constexpr std::array remove_override_takes = {id, entitlement, request};
 constexpr std::array topup_takes = {id, Parameter{"topup", Kind::text, true}, request};
 constexpr std::array load_takes = {Parameter{"records", Kind::records, true}};
-constexpr std::array restart_takes = {Parameter{"customers_only", Kind::flag}};
 
 NewCustomer new_customer(const Arguments& a) {
   NewCustomer customer;
@@ -66,56 +63,56 @@ NewCustomer new_customer(const Arguments& a) {
   return customer;
 }
 
-/// A record as text: text in the file is meant to be JSON already.
-std::string record_text(const Arguments& a) {
-  const policy::Node& record = *a.find("record");
-  return record.as_text() ? *record.as_text() : node_text(record);
+/// Records as text: what is text is meant to be JSON already.
+std::string json_text(const Arguments& a, std::string_view name) {
+  const policy::Node& record = *a.find(name);
+  return record.as_text() ? *record.as_text() : policy::json_text(record);
 }
 
-Answer create_customer(Session& s, const Arguments& a) {
-  return answer(s.engine().create_customer(a.text("id"), new_customer(a)));
+Answer create_customer(Limitr& engine, const Arguments& a) {
+  return answer(engine.create_customer(a.text("id"), new_customer(a)));
 }
 
-Answer ensure_customer(Session& s, const Arguments& a) {
-  return answer(s.engine().ensure_customer(a.text("id"), new_customer(a)));
+Answer ensure_customer(Limitr& engine, const Arguments& a) {
+  return answer(engine.ensure_customer(a.text("id"), new_customer(a)));
 }
 
-Answer set_customer(Session& s, const Arguments& a) {
-  return answer(s.engine().set_customer(record_text(a), a.flag("event", true)));
+Answer set_customer(Limitr& engine, const Arguments& a) {
+  return answer(engine.set_customer(json_text(a, "record"), a.flag("event", true)));
 }
 
-Answer ensure_set_customer(Session& s, const Arguments& a) {
-  return answer(s.engine().ensure_set_customer(record_text(a)));
-}
-
-template <auto method>
-Answer with_id(Session& s, const Arguments& a) {
-  return answer((s.engine().*method)(a.text("id")));
+Answer ensure_set_customer(Limitr& engine, const Arguments& a) {
+  return answer(engine.ensure_set_customer(json_text(a, "record")));
 }
 
 template <auto method>
-Answer ensure(Session& s, const Arguments& a) {
-  return answer((s.engine().*method)(a.text("id"), change_options(a)));
+Answer with_id(Limitr& engine, const Arguments& a) {
+  return answer((engine.*method)(a.text("id")));
 }
 
-Answer set_customer_refs(Session& s, const Arguments& a) {
-  return answer(s.engine().set_customer_refs(a.text("id"), *a.texts("refs"), change_options(a)));
+template <auto method>
+Answer ensure(Limitr& engine, const Arguments& a) {
+  return answer((engine.*method)(a.text("id"), change_options(a)));
 }
 
-Answer set_alt_customer_id(Session& s, const Arguments& a) {
-  return answer(s.engine().set_alt_customer_id(a.text("id"), a.text("alt"), change_options(a)));
+Answer set_customer_refs(Limitr& engine, const Arguments& a) {
+  return answer(engine.set_customer_refs(a.text("id"), *a.texts("refs"), change_options(a)));
 }
 
-Answer delete_alt_customer_id(Session& s, const Arguments& a) {
-  return answer(s.engine().delete_alt_customer_id(a.text("alt")));
+Answer set_alt_customer_id(Limitr& engine, const Arguments& a) {
+  return answer(engine.set_alt_customer_id(a.text("id"), a.text("alt"), change_options(a)));
 }
 
-Answer set_customer_plan(Session& s, const Arguments& a) {
-  return answer(s.engine().set_customer_plan(a.text("id"), a.text("plan"),
-                                             a.flag("overwrite_meters"), change_options(a)));
+Answer delete_alt_customer_id(Limitr& engine, const Arguments& a) {
+  return answer(engine.delete_alt_customer_id(a.text("alt")));
 }
 
-Answer create_customer_override(Session& s, const Arguments& a) {
+Answer set_customer_plan(Limitr& engine, const Arguments& a) {
+  return answer(engine.set_customer_plan(a.text("id"), a.text("plan"), a.flag("overwrite_meters"),
+                                         change_options(a)));
+}
+
+Answer create_customer_override(Limitr& engine, const Arguments& a) {
   OverrideOptions options;
   options.value = a.maybe_quantity("value");
   options.expires = a.moment("expires");
@@ -126,42 +123,24 @@ Answer create_customer_override(Session& s, const Arguments& a) {
   options.reset_inc = a.maybe_quantity("reset_inc");
   options.reset_sch = a.maybe_text("reset_sch");
   options.request = a.text("request");
-  return answer(s.engine().create_customer_override(a.text("id"), a.text("entitlement"), options));
+  return answer(engine.create_customer_override(a.text("id"), a.text("entitlement"), options));
 }
 
-Answer remove_customer_override(Session& s, const Arguments& a) {
+Answer remove_customer_override(Limitr& engine, const Arguments& a) {
   return answer(
-      s.engine().remove_customer_override(a.text("id"), a.text("entitlement"), change_options(a)));
+      engine.remove_customer_override(a.text("id"), a.text("entitlement"), change_options(a)));
 }
 
-Answer apply_customer_topup(Session& s, const Arguments& a) {
-  return answer(s.engine().apply_customer_topup(a.text("id"), a.text("topup"), change_options(a)));
+Answer apply_customer_topup(Limitr& engine, const Arguments& a) {
+  return answer(engine.apply_customer_topup(a.text("id"), a.text("topup"), change_options(a)));
 }
 
-Answer customers(Session& s, const Arguments&) { return answer_json(s.engine().customers()); }
+Answer customers(Limitr& engine, const Arguments&) { return answer_json(engine.customers()); }
 
-Answer export_state(Session& s, const Arguments&) { return answer_json(s.engine().export_state()); }
+Answer export_state(Limitr& engine, const Arguments&) { return answer_json(engine.export_state()); }
 
-Answer report(const Result<LoadReport>& loaded) {
-  if (!loaded.ok()) return failed(loaded.error());
-  Json refused = Json::array();
-  for (const LoadReport::Refused& one : loaded->refused)
-    refused.push_back({{"id", one.id}, {"error", one.error.to_string()}});
-  Json unmapped = Json::array();
-  for (const LoadReport::Unmapped& one : loaded->unmapped)
-    unmapped.push_back({{"customer", one.customer}, {"entitlement", one.entitlement}});
-  return {.value = {{"loaded", loaded->loaded},
-                    {"refused", std::move(refused)},
-                    {"unmapped", std::move(unmapped)}}};
-}
-
-Answer load_customers(Session& s, const Arguments& a) {
-  const auto text = s.records(*a.find("records"));
-  return text.ok() ? report(s.engine().load_customers(*text)) : failed(text.error());
-}
-
-Answer restart(Session& s, const Arguments& a) {
-  return report(s.restart(a.flag("customers_only")));
+Answer load_customers(Limitr& engine, const Arguments& a) {
+  return answer(engine.load_customers(json_text(a, "records")));
 }
 
 constexpr std::array calls = {
@@ -185,11 +164,10 @@ constexpr std::array calls = {
     CallKind{"customers", {}, customers, &customers_shape},
     CallKind{"export_state", {}, export_state, &export_shape},
     CallKind{"load_customers", load_takes, load_customers, &load_report_shape},
-    CallKind{"restart", restart_takes, restart, &load_report_shape},
 };
 
 }  // namespace
 
 std::span<const CallKind> customer_calls() { return calls; }
 
-}  // namespace limitr::scenario
+}  // namespace limitr::call

@@ -9,10 +9,10 @@
 
 #include <limitr/result.h>
 #include "base/amount.h"
-#include "cli/scenario/calls.h"
+#include "call/calls.h"
 
-// How the engine's results become answers of a scenario.
-namespace limitr::scenario {
+// How the engine's results become answers.
+namespace limitr::call {
 
 inline Answer failed(Error error) {
   return {.form = Answer::Form::failed, .error = std::move(error)};
@@ -63,10 +63,23 @@ inline Answer answer(Answer::Form form, Result<std::optional<std::string>> resul
   return made;
 }
 
+inline Answer answer(const Result<LoadReport>& loaded) {
+  if (!loaded.ok()) return failed(loaded.error());
+  Json refused = Json::array();
+  for (const LoadReport::Refused& one : loaded->refused)
+    refused.push_back({{"id", one.id}, {"error", one.error.to_string()}});
+  Json unmapped = Json::array();
+  for (const LoadReport::Unmapped& one : loaded->unmapped)
+    unmapped.push_back({{"customer", one.customer}, {"entitlement", one.entitlement}});
+  return {.value = {{"loaded", loaded->loaded},
+                    {"refused", std::move(refused)},
+                    {"unmapped", std::move(unmapped)}}};
+}
+
 /// JSON text that the engine wrote.
 inline Answer answer_json(Result<std::string> result) {
   if (!result.ok()) return failed(std::move(result).error());
-  return {.value = Json::parse(*result, nullptr, false)};
+  return {.form = Answer::Form::text, .text = std::move(*result)};
 }
 
-}  // namespace limitr::scenario
+}  // namespace limitr::call

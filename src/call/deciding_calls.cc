@@ -2,12 +2,11 @@
 // spec: decision.md, reservations.md
 #include <array>
 
-#include "cli/scenario/answers.h"
-#include "cli/scenario/calls.h"
-#include "cli/scenario/session.h"
-#include "cli/scenario/shapes.h"
+#include "call/answers.h"
+#include "call/calls.h"
+#include "call/shapes.h"
 
-namespace limitr::scenario {
+namespace limitr::call {
 namespace {
 
 constexpr Parameter id{"id", Kind::text, true};
@@ -109,27 +108,27 @@ CallOptions call_options(const Arguments& a) {
   return options;
 }
 
-Answer allow(Session& s, const Arguments& a) {
+Answer allow(Limitr& engine, const Arguments& a) {
   return answer(
-      s.engine().allow(a.text("id"), a.text("entitlement"), a.quantity("value"), call_options(a)));
+      engine.allow(a.text("id"), a.text("entitlement"), a.quantity("value"), call_options(a)));
 }
 
-Answer check(Session& s, const Arguments& a) {
+Answer check(Limitr& engine, const Arguments& a) {
   return answer(
-      s.engine().check(a.text("id"), a.text("entitlement"), a.quantity("value"), call_options(a)));
+      engine.check(a.text("id"), a.text("entitlement"), a.quantity("value"), call_options(a)));
 }
 
-Answer set(Session& s, const Arguments& a) {
+Answer set(Limitr& engine, const Arguments& a) {
   return answer(
-      s.engine().set(a.text("id"), a.text("entitlement"), a.quantity("value"), call_options(a)));
+      engine.set(a.text("id"), a.text("entitlement"), a.quantity("value"), call_options(a)));
 }
 
 template <auto method>
-Answer by_increment(Session& s, const Arguments& a) {
-  return answer((s.engine().*method)(a.text("id"), a.text("entitlement"), call_options(a)));
+Answer by_increment(Limitr& engine, const Arguments& a) {
+  return answer((engine.*method)(a.text("id"), a.text("entitlement"), call_options(a)));
 }
 
-Answer allow_many(Session& s, const Arguments& a) {
+Answer allow_many(Limitr& engine, const Arguments& a) {
   std::vector<Call> calls;
   for (const policy::Node& node : *a.find("calls")->as_sequence()) {
     const Arguments one(node.as_mapping(), a.now());
@@ -139,7 +138,7 @@ Answer allow_many(Session& s, const Arguments& a) {
                      .options = call_options(one)});
   }
   Json answers = Json::array();
-  for (const Result<Decision>& decided : s.engine().allow_many(calls)) {
+  for (const Result<Decision>& decided : engine.allow_many(calls)) {
     if (!decided.ok()) {
       answers.push_back({{"error", decided.error().to_string()}});
     } else {
@@ -149,7 +148,7 @@ Answer allow_many(Session& s, const Arguments& a) {
   return {.value = std::move(answers)};
 }
 
-Answer reserve(Session& s, const Arguments& a) {
+Answer reserve(Limitr& engine, const Arguments& a) {
   ReserveOptions options;
   options.value = a.maybe_quantity("value");
   options.context = a.data("context");
@@ -159,11 +158,10 @@ Answer reserve(Session& s, const Arguments& a) {
   options.quantile = a.number("quantile", options.quantile);
   options.overhead = a.maybe_number("overhead");
   options.request = a.text("request");
-  return answer(Answer::Form::hold,
-                s.engine().reserve(a.text("id"), a.text("entitlement"), options));
+  return answer(Answer::Form::hold, engine.reserve(a.text("id"), a.text("entitlement"), options));
 }
 
-Answer settle(Session& s, const Arguments& a) {
+Answer settle(Limitr& engine, const Arguments& a) {
   SettleOptions options;
   options.event = wants_event(a);
   options.event_data = a.data("event");
@@ -171,17 +169,17 @@ Answer settle(Session& s, const Arguments& a) {
   options.basis = a.maybe_number("basis");
   options.segment = a.maybe_text("segment");
   options.request = a.text("request");
-  return answer(s.engine().settle(a.text("id"), a.text("entitlement"), s.hold(a.text("hold")),
-                                  a.quantity("value"), options));
+  return answer(engine.settle(a.text("id"), a.text("entitlement"), a.text("hold"),
+                              a.quantity("value"), options));
 }
 
-Answer release(Session& s, const Arguments& a) {
-  return answer(s.engine().release(a.text("id"), a.text("entitlement"), s.hold(a.text("hold")),
-                                   change_options(a)));
+Answer release(Limitr& engine, const Arguments& a) {
+  return answer(
+      engine.release(a.text("id"), a.text("entitlement"), a.text("hold"), change_options(a)));
 }
 
-Answer held(Session& s, const Arguments& a) {
-  return answer(s.engine().held(a.text("id"), a.text("entitlement")));
+Answer held(Limitr& engine, const Arguments& a) {
+  return answer(engine.held(a.text("id"), a.text("entitlement")));
 }
 
 EstimateOptions estimate_options(const Arguments& a) {
@@ -195,8 +193,8 @@ EstimateOptions estimate_options(const Arguments& a) {
   return options;
 }
 
-Answer estimate(Session& s, const Arguments& a) {
-  const auto made = s.engine().estimate(a.text("id"), a.text("entitlement"), estimate_options(a));
+Answer estimate(Limitr& engine, const Arguments& a) {
+  const auto made = engine.estimate(a.text("id"), a.text("entitlement"), estimate_options(a));
   if (!made.ok()) return failed(made.error());
   const std::optional<Estimate>& found = *made;
   if (!found) return {};
@@ -207,9 +205,9 @@ Answer estimate(Session& s, const Arguments& a) {
                     {"scope", found->scope}}};
 }
 
-Answer observe(Session& s, const Arguments& a) {
-  return answer(s.engine().observe(a.text("id"), a.text("entitlement"), a.quantity("value"),
-                                   estimate_options(a)));
+Answer observe(Limitr& engine, const Arguments& a) {
+  return answer(engine.observe(a.text("id"), a.text("entitlement"), a.quantity("value"),
+                               estimate_options(a)));
 }
 
 constexpr std::array calls = {
@@ -236,4 +234,4 @@ constexpr std::array calls = {
 std::span<const Parameter> allow_parameters() { return allow_takes; }
 std::span<const CallKind> deciding_calls() { return calls; }
 
-}  // namespace limitr::scenario
+}  // namespace limitr::call

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "cli/scenario/shapes.h"
+#include "call/shapes.h"
 
 #include <algorithm>
 #include <array>
@@ -7,7 +7,7 @@
 
 #include <fmt/format.h>
 
-namespace limitr::scenario {
+namespace limitr::call {
 namespace {
 
 using policy::Node;
@@ -274,4 +274,4 @@ std::optional<FormatProblem> check_expected(const Node& expected, const Shape* s
   return std::nullopt;
 }
 
-}  // namespace limitr::scenario
+}  // namespace limitr::call

@@ -3,12 +3,11 @@
 #include <array>
 #include <vector>
 
-#include "cli/scenario/answers.h"
-#include "cli/scenario/calls.h"
-#include "cli/scenario/session.h"
-#include "cli/scenario/shapes.h"
+#include "call/answers.h"
+#include "call/calls.h"
+#include "call/shapes.h"
 
-namespace limitr::scenario {
+namespace limitr::call {
 namespace {
 
 constexpr Parameter id{"id", Kind::text, true};
@@ -70,18 +69,18 @@ CapOptions cap_options(const Arguments& a) {
   return options;
 }
 
-Answer add_customer_cap(Session& s, const Arguments& a) {
+Answer add_customer_cap(Limitr& engine, const Arguments& a) {
   return answer(Answer::Form::created,
-                s.engine().add_customer_cap(a.text("id"), a.number("value", 0), cap_options(a)));
+                engine.add_customer_cap(a.text("id"), a.number("value", 0), cap_options(a)));
 }
 
-Answer customer_cap(Session& s, const Arguments& a) {
-  return answer(s.engine().customer_cap(a.text("id"), a.text("cap")));
+Answer customer_cap(Limitr& engine, const Arguments& a) {
+  return answer(engine.customer_cap(a.text("id"), a.text("cap")));
 }
 
 template <auto method>
-Answer change_cap(Session& s, const Arguments& a) {
-  return answer((s.engine().*method)(a.text("id"), a.text("cap"), change_options(a)));
+Answer change_cap(Limitr& engine, const Arguments& a) {
+  return answer((engine.*method)(a.text("id"), a.text("cap"), change_options(a)));
 }
 
 Answer margin(const Read<Margin>& made) {
@@ -100,8 +99,8 @@ Answer margin(const Read<Margin>& made) {
                     {"entitlements", std::move(entitlements)}}};
 }
 
-Answer customer_margin(Session& s, const Arguments& a) {
-  return margin(s.engine().customer_margin(a.text("id")));
+Answer customer_margin(Limitr& engine, const Arguments& a) {
+  return margin(engine.customer_margin(a.text("id")));
 }
 
 ImaginedUsage imagined(const std::string& entitlement, const policy::Node& amount) {
@@ -119,24 +118,24 @@ ImaginedUsage imagined(const std::string& entitlement, const policy::Node& amoun
   return usage;
 }
 
-Answer plan_margin(Session& s, const Arguments& a) {
+Answer plan_margin(Limitr& engine, const Arguments& a) {
   std::vector<ImaginedUsage> usage;
   for (const auto& [entitlement, position, amount] : *a.find("usage")->as_mapping())
     usage.push_back(imagined(entitlement, amount));
-  return margin(s.engine().plan_margin(a.text("plan"), usage, a.flag("scaled", true)));
+  return margin(engine.plan_margin(a.text("plan"), usage, a.flag("scaled", true)));
 }
 
-Answer start_margin_measurement(Session& s, const Arguments& a) {
+Answer start_margin_measurement(Limitr& engine, const Arguments& a) {
   MeasurementOptions options;
   options.overage_only = a.flag("overage_only", options.overage_only);
   options.ignore_grants = a.flag("ignore_grants", options.ignore_grants);
   options.request = a.text("request");
-  return answer(s.engine().start_margin_measurement(a.text("customer"), a.text("id"), options));
+  return answer(engine.start_margin_measurement(a.text("customer"), a.text("id"), options));
 }
 
-Answer capture_margin_measurement(Session& s, const Arguments& a) {
+Answer capture_margin_measurement(Limitr& engine, const Arguments& a) {
   const auto made =
-      s.engine().capture_margin_measurement(a.text("customer"), a.text("id"), change_options(a));
+      engine.capture_margin_measurement(a.text("customer"), a.text("id"), change_options(a));
   if (!made.ok()) return failed(made.error());
   const std::optional<MeasuredMargin>& found = *made;
   if (!found) return {};
@@ -163,4 +162,4 @@ constexpr std::array calls = {
 
 std::span<const CallKind> pricing_calls() { return calls; }
 
-}  // namespace limitr::scenario
+}  // namespace limitr::call

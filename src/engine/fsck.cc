@@ -37,7 +37,7 @@ private:
 }  // namespace
 
 // An export is a cut between calls: what contradicts itself in it does so in the state.
-Result<std::vector<AuditFinding>> Limitr::audit() {
+Result<std::vector<AuditFinding>> Limitr::fsck() {
   const Result<std::string> text = export_state();
   if (!text.ok()) return text.error();
   const auto names = engine_->shared_names();

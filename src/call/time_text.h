@@ -9,7 +9,7 @@
 #include "policy/document.h"
 
 // Times as people write them in scenario files.
-namespace limitr::scenario {
+namespace limitr::call {
 
 /// What the clock shows before the first step, where that step names no time of its own.
 Timestamp first_moment();
@@ -24,4 +24,4 @@ Result<Timestamp> moment(std::string_view text, Timestamp before);
 /// "2026-03-01T00:00:00Z", with milliseconds only where there are any.
 std::string iso_text(Timestamp moment);
 
-}  // namespace limitr::scenario
+}  // namespace limitr::call

@@ -2,12 +2,11 @@
 // spec: reads.md
 #include <array>
 
-#include "cli/scenario/answers.h"
-#include "cli/scenario/calls.h"
-#include "cli/scenario/session.h"
-#include "cli/scenario/shapes.h"
+#include "call/answers.h"
+#include "call/calls.h"
+#include "call/shapes.h"
 
-namespace limitr::scenario {
+namespace limitr::call {
 namespace {
 
 constexpr Parameter id{"id", Kind::text, true};
@@ -27,40 +26,40 @@ constexpr std::array credit_remaining_takes = {id, Parameter{"credit", Kind::tex
 constexpr std::array credit_takes = {Parameter{"name", Kind::text, true}};
 
 template <auto method>
-Answer of_id(Session& s, const Arguments& a) {
-  return answer((s.engine().*method)(a.text("id")));
+Answer of_id(Limitr& engine, const Arguments& a) {
+  return answer((engine.*method)(a.text("id")));
 }
 
 template <auto method>
-Answer of_entitlement(Session& s, const Arguments& a) {
-  return answer((s.engine().*method)(a.text("id"), a.text("entitlement")));
+Answer of_entitlement(Limitr& engine, const Arguments& a) {
+  return answer((engine.*method)(a.text("id"), a.text("entitlement")));
 }
 
 template <auto method>
-Answer of_balance(Session& s, const Arguments& a) {
-  return answer((s.engine().*method)(a.text("id"), a.text("entitlement"), a.flag("grants", true)));
+Answer of_balance(Limitr& engine, const Arguments& a) {
+  return answer((engine.*method)(a.text("id"), a.text("entitlement"), a.flag("grants", true)));
 }
 
 template <auto method, const char* choice>
-Answer of_amount(Session& s, const Arguments& a) {
-  return answer((s.engine().*method)(a.text("id"), a.text("entitlement"), a.flag(choice),
-                                     a.flag("grants", true)));
+Answer of_amount(Limitr& engine, const Arguments& a) {
+  return answer((engine.*method)(a.text("id"), a.text("entitlement"), a.flag(choice),
+                                 a.flag("grants", true)));
 }
 
 constexpr char percent[] = "percent";
 constexpr char smoothed[] = "smoothed";
 
-Answer credit_exchange(Session& s, const Arguments& a) {
-  return answer(s.engine().credit_exchange(a.text("from"), a.text("to"), a.number("value", 1)));
+Answer credit_exchange(Limitr& engine, const Arguments& a) {
+  return answer(engine.credit_exchange(a.text("from"), a.text("to"), a.number("value", 1)));
 }
 
-Answer credit_remaining(Session& s, const Arguments& a) {
-  return answer(s.engine().credit_remaining(a.text("id"), a.text("credit")));
+Answer credit_remaining(Limitr& engine, const Arguments& a) {
+  return answer(engine.credit_remaining(a.text("id"), a.text("credit")));
 }
 
-Answer default_plan(Session& s, const Arguments&) { return answer(s.engine().default_plan()); }
+Answer default_plan(Limitr& engine, const Arguments&) { return answer(engine.default_plan()); }
 
-Answer credit(Session& s, const Arguments& a) { return answer(s.engine().credit(a.text("name"))); }
+Answer credit(Limitr& engine, const Arguments& a) { return answer(engine.credit(a.text("name"))); }
 
 constexpr std::array calls = {
     CallKind{"value", amount_takes, of_amount<&Limitr::value, percent>},
@@ -95,4 +94,4 @@ constexpr std::array calls = {
 
 std::span<const CallKind> reading_calls() { return calls; }
 
-}  // namespace limitr::scenario
+}  // namespace limitr::call

@@ -10,12 +10,13 @@
 
 #include <limitr/json.h>
 #include <limitr/options.h>
+#include <limitr/result.h>
 #include <limitr/time.h>
 #include <limitr/value.h>
 #include "policy/document.h"
 
-// The arguments of a step, checked when the file is read, so that playing never meets a wrong one.
-namespace limitr::scenario {
+// The arguments of a call that is made by its name, checked before it is made.
+namespace limitr::call {
 
 /// What an argument may be.
 enum class Kind : std::uint8_t {
@@ -28,8 +29,8 @@ enum class Kind : std::uint8_t {
   data,      ///< A mapping, or JSON text.
   event,     ///< True, false, or data.
   caps,      ///< A cap, a map of credit to ceiling, or a list of either.
-  document,  ///< A mapping, or the path of a file.
-  records,   ///< A mapping, a list, or the path of a file.
+  document,  ///< A mapping, or text that stands for one.
+  records,   ///< A mapping, a list, or text that stands for one.
   usage,     ///< A map of entitlement to imagined usage.
   calls,     ///< A list of allow's arguments.
 };
@@ -40,7 +41,7 @@ struct Parameter {
   bool is_required = false;
 };
 
-/// A place in a file that does not follow the format.
+/// A place in a document that does not follow its format.
 struct FormatProblem {
   policy::Position position;
   std::string path;
@@ -77,11 +78,19 @@ public:
   std::optional<Json> data(std::string_view name) const;
   std::vector<CallCap> caps(std::string_view name) const;
   Timestamp now() const { return now_; }
+  /// All of them; null: none.
+  const policy::Node::Mapping* mapping() const { return given_; }
 
 private:
   const policy::Node::Mapping* given_;
   Timestamp now_;
 };
+
+/// Caps as JSON: a cap, a map of credit to ceiling, or a list. Errors: invalid_argument.
+Result<std::vector<CallCap>> caps_from(std::string_view json);
+
+/// "text", "number", ...: the kind's name in limitr_calls() of the C interface.
+std::string_view kind_name(Kind kind);
 
 /// What a change says besides what it changes.
 ChangeOptions change_options(const Arguments& arguments);
@@ -89,4 +98,4 @@ ChangeOptions change_options(const Arguments& arguments);
 /// A quantity as the engine takes it. REQUIRES: a number or text.
 Value value_of(const policy::Node& node);
 
-}  // namespace limitr::scenario
+}  // namespace limitr::call

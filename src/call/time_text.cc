@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "cli/scenario/time_text.h"
+#include "call/time_text.h"
 
 #include <array>
 #include <charconv>
@@ -12,7 +12,7 @@
 
 #include "base/amount.h"
 
-namespace limitr::scenario {
+namespace limitr::call {
 namespace {
 
 using std::chrono::sys_days;
@@ -191,4 +191,4 @@ std::string iso_text(Timestamp moment) {
   return text + "Z";
 }
 
-}  // namespace limitr::scenario
+}  // namespace limitr::call

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "cli/scenario/time_text.h"
+#include "call/time_text.h"
 
 #include <gtest/gtest.h>
 
 #include "base/amount.h"
 
-namespace limitr::scenario {
+namespace limitr::call {
 namespace {
 
 constexpr std::int64_t march_first_ms = 1'772'323'200'000;  // 2026-03-01T00:00:00Z
@@ -71,4 +71,4 @@ TEST(IsoText, ReadsBackAsTheSameMoment) {
 }
 
 }  // namespace
-}  // namespace limitr::scenario
+}  // namespace limitr::call

@@ -1,15 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "cli/scenario/arguments.h"
+#include "call/arguments.h"
 
 #include <algorithm>
 #include <array>
+#include <utility>
 
 #include <fmt/format.h>
 
-#include "cli/scenario/calls.h"
-#include "cli/scenario/time_text.h"
+#include "call/calls.h"
+#include "call/time_text.h"
 
-namespace limitr::scenario {
+namespace limitr::call {
 namespace {
 
 using policy::Node;
@@ -39,8 +40,8 @@ std::string_view wanted(Kind kind) {
     case Kind::data: return "a mapping, or JSON text";
     case Kind::event: return "true, false, a mapping, or JSON text";
     case Kind::caps: return "a cap, a map of credit to ceiling, or a list of them";
-    case Kind::document: return "a policy document, or the path of one";
-    case Kind::records: return "customer records, or the path of a snapshot";
+    case Kind::document: return "a policy document, as a mapping or text";
+    case Kind::records: return "customer records, as a mapping, a list or text";
     case Kind::usage: return "a map of entitlement to usage";
     case Kind::calls: return "a list of calls";
   }
@@ -230,7 +231,7 @@ std::optional<bool> Arguments::maybe_flag(std::string_view name) const {
 std::optional<Timestamp> Arguments::moment(std::string_view name) const {
   const Node* found = find(name);
   if (!found) return std::nullopt;
-  const auto at = scenario::moment(*found, now_);
+  const auto at = call::moment(*found, now_);
   return at.ok() ? std::optional(*at) : std::nullopt;
 }
 
@@ -258,6 +259,40 @@ std::vector<CallCap> Arguments::caps(std::string_view name) const {
   return caps;
 }
 
+Result<std::vector<CallCap>> caps_from(std::string_view json) {
+  const auto node = policy::parse_document(json, Format::json, {});
+  const auto invalid = [](std::string message, std::string path) {
+    return Error{.code = ErrorCode::invalid_argument,
+                 .message = std::move(message),
+                 .where = std::move(path)};
+  };
+  if (!node.ok()) return invalid(node.error().message, "caps");
+  if (auto problem = check_argument(*node, Kind::caps, "caps"))
+    return invalid(std::move(problem->message), std::move(problem->path));
+  std::vector<CallCap> caps;
+  if (!node->is_null()) add_caps(*node, caps);
+  return caps;
+}
+
+std::string_view kind_name(Kind kind) {
+  switch (kind) {
+    case Kind::text: return "text";
+    case Kind::number: return "number";
+    case Kind::quantity: return "quantity";
+    case Kind::flag: return "flag";
+    case Kind::moment: return "moment";
+    case Kind::texts: return "texts";
+    case Kind::data: return "data";
+    case Kind::event: return "event";
+    case Kind::caps: return "caps";
+    case Kind::document: return "document";
+    case Kind::records: return "records";
+    case Kind::usage: return "usage";
+    case Kind::calls: return "calls";
+  }
+  return "";
+}
+
 ChangeOptions change_options(const Arguments& arguments) {
   return {.request = arguments.text("request")};
 }
@@ -267,4 +302,4 @@ Value value_of(const Node& node) {
   return Value(*node.as_number());
 }
 
-}  // namespace limitr::scenario
+}  // namespace limitr::call

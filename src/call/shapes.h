@@ -6,12 +6,12 @@
 #include <string>
 #include <string_view>
 
-#include "cli/scenario/arguments.h"
+#include "call/arguments.h"
 #include "policy/document.h"
 
 // The fields that answers, events and records are known to have: the one place that lists them, so
 // that a misspelled one is found also where nothing is expected of it.
-namespace limitr::scenario {
+namespace limitr::call {
 
 /// What is known of a value. Of a null Shape nothing is: metadata and event data are their
 /// owner's, and what is expected there must be there.
@@ -58,4 +58,4 @@ extern const Shape policy_shape;  ///< The whole document.
 
 extern const Shape event_shape;  ///< Every field of any payload, and its `type`. spec: events.md
 
-}  // namespace limitr::scenario
+}  // namespace limitr::call
