@@ -17,6 +17,7 @@
 #include <limitr/json.h>
 
 #include "backends.h"
+#include "base/test_seed.h"
 #include "faulty_files.h"
 #include "store/file/file_store.h"
 

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <csignal>
 #include <cstdint>
-#include <cstdio>
 #include <filesystem>
 #include <fstream>
 #include <memory>
@@ -17,6 +16,7 @@
 #include <gtest/gtest.h>
 
 #include "backends.h"
+#include "base/test_seed.h"
 #include "faulty_files.h"
 #include "store/file/file_store.h"
 

@@ -12,7 +12,7 @@
 
 #include <gtest/gtest.h>
 
-#include "backends.h"
+#include "base/test_seed.h"
 #include "child.h"
 #include "site.h"
 
@@ -79,11 +79,11 @@ struct Counts {
 class Crashes : public ::testing::TestWithParam<Setting> {
 protected:
   explicit Crashes(unsigned rounds)
-      : rounds_(static_cast<unsigned>(store::number_from("LIMITR_CRASHES", rounds))),
+      : rounds_(static_cast<unsigned>(number_from("LIMITR_CRASHES", rounds))),
         // Met after most of the rounds, however many there are.
         shared_limit_(40 * rounds_),
         policy_(policy_of(shared_limit_)),
-        seed_(static_cast<unsigned>(store::printed_seed())),
+        seed_(static_cast<unsigned>(printed_seed())),
         random_(seed_) {
     Limitr limitr = open();
     EXPECT_TRUE(limitr.create_customer("acme", {.type = "org"}).ok());
