@@ -512,7 +512,23 @@ TEST_F(FileStoreTest, ANewerSchemaIsNamed) {
               bytes.substr(0, line) + R"("store":{"sum":")" + sum + R"(","body":)" + body + "}}\n");
   const Error error = refusal(path_);
   EXPECT_EQ(error.code, ErrorCode::invalid_argument);
-  EXPECT_THAT(error.message, HasSubstr("newer limitr"));
+  EXPECT_THAT(error.message, HasSubstr("newer limitr (files of version 9; this one knows 1)"));
+}
+
+TEST_F(FileStoreTest, ANewerJournalIsNamed) {
+  const Folder other;
+  const std::string path = other.file("s.json");
+  {
+    const auto store = at(path_);
+    open_own(*store);
+    must_commit(*store, a_group(1, {put("ann", record("ann", 1))}));
+    write_bytes(path, bytes_of(path_));
+    write_bytes(path + ".journal", bytes_of(journal_).replace(0, 8, "limitrJ2"));
+  }
+  const std::string before = bytes_of(path + ".journal");
+  EXPECT_THAT(refusal(path).message,
+              HasSubstr("a journal of version 2 does, and this limitr knows version 1"));
+  EXPECT_EQ(bytes_of(path + ".journal"), before);
 }
 
 TEST_F(FileStoreTest, TheJournalIsForThoseWhoMayReadTheJson) {
