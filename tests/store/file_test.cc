@@ -531,6 +531,33 @@ TEST_F(FileStoreTest, ANewerJournalIsNamed) {
   EXPECT_EQ(bytes_of(path + ".journal"), before);
 }
 
+// spec: state.md, Stores: folded at close, at flush and when it outgrows it.
+TEST_F(FileStoreTest, AfterAFlushTheJsonAloneIsComplete) {
+  constexpr std::size_t empty = 32;
+  for (const Durability durability : {Durability::sync, Durability::manual}) {
+    Options options = kept_at(path_);
+    options.durability = durability;
+    auto limitr = Limitr::open(policy, options);
+    ASSERT_TRUE(limitr.ok()) << limitr.error().to_string();
+    ASSERT_TRUE(limitr->create_customer("ann").ok());
+    ASSERT_TRUE(limitr->allow("ann", "chat", 2).ok());
+    EXPECT_GE(fs::file_size(journal_), durability == Durability::sync ? empty + 1 : empty);
+    ASSERT_TRUE(limitr->flush().ok());
+    EXPECT_EQ(fs::file_size(journal_), empty);
+    const auto written = fs::last_write_time(path_);
+    ASSERT_TRUE(limitr->flush().ok());
+    EXPECT_EQ(fs::last_write_time(path_), written) << "there was nothing to write";
+    const Folder other;
+    fs::copy_file(path_, other.file("copy.json"));
+    ASSERT_TRUE(limitr->allow("ann", "chat", 1).ok());
+    const double used = limitr->value("ann", "chat")->value_or(-1);
+    auto copy = Limitr::open(policy, kept_at(other.file("copy.json")));
+    ASSERT_TRUE(copy.ok()) << copy.error().to_string();
+    EXPECT_EQ(copy->value("ann", "chat")->value_or(-1), used - 1);
+    ASSERT_TRUE(limitr->close().ok());
+  }
+}
+
 TEST_F(FileStoreTest, TheJournalIsForThoseWhoMayReadTheJson) {
   write_some();
   fs::permissions(path_, static_cast<fs::perms>(0640));
