@@ -229,7 +229,10 @@ public:
   /// that nobody has are passed over; without a store there is nothing to read. Errors:
   /// store_unavailable, data_corrupt.
   Result<void> warm(std::span<const std::string> ids);
-  /// Writes all that waits to be written. Errors: store_unavailable, outcome_unknown, store_fenced.
+  /// Writes all that waits to be written. Of a `file:` store it folds the journal into the JSON as
+  /// well, which is complete by itself then; that takes as long as writing all of it. Errors:
+  /// store_unavailable, also where only folding fails: all is safe then; outcome_unknown,
+  /// store_fenced.
   Result<void> flush();
   /// flush(), and lets go of the store; how many records were written since it was opened. From
   /// then on calls that change something fail; with interval and manual durability they are not

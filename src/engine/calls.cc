@@ -134,7 +134,7 @@ Result<void> Limitr::warm(std::span<const std::string> ids) {
   return engine_->read([&] { return engine_->warm(ids); });
 }
 
-Result<void> Limitr::flush() { return engine_->flush(); }
+Result<void> Limitr::flush() { return engine_->fold(); }
 
 Result<std::uint64_t> Limitr::close() { return engine_->close(); }
 

@@ -669,6 +669,8 @@ Result<void> Engine::flush() {
   return journal_ == nullptr ? Result<void>() : journal_->flush();
 }
 
+Result<void> Engine::fold() { return journal_ == nullptr ? flush() : journal_->fold(); }
+
 Result<std::uint64_t> Engine::close() {
   Result<void> closed;
   if (sharing_ != nullptr) closed = sharing_->close();

@@ -507,7 +507,10 @@ public:
   Sharing* sharing() { return sharing_.get(); }
   /// Keeps the document of the policy in force in the store, if there is one.
   void keep_policy(std::string document);
+  /// Writes all that waits.
   Result<void> flush();
+  /// flush(), and Store::fold().
+  Result<void> fold();
   Result<std::uint64_t> close();
 
   // On demand. See on_demand.cc.

@@ -181,11 +181,27 @@ void Journal::set_policy(std::string document) {
 
 Result<void> Journal::flush() {
   std::unique_lock writing(writing_);
+  Result<void> written = write_all();
+  finish_writing(std::move(writing));
+  return written;
+}
+
+Result<void> Journal::write_all() {
   const bool is_behind = again_.has_value();
   Result<void> written = write_group(With::all);
   if (is_behind && written.ok()) written = write_group(With::all);
-  finish_writing(std::move(writing));
   return written;
+}
+
+Result<void> Journal::fold() {
+  std::unique_lock writing(writing_);
+  Result<void> folded = write_all();
+  if (folded.ok()) {
+    folded = store_->fold();
+    if (!folded.ok() && folded.error().code == ErrorCode::store_fenced) folded = fence();
+  }
+  finish_writing(std::move(writing));
+  return folded;
 }
 
 Result<void> Journal::close() {

@@ -111,6 +111,8 @@ public:
 
   /// Writes all that waits. Errors: those of wait().
   Result<void> flush();
+  /// flush(), and Store::fold(). Errors: of both.
+  Result<void> fold();
   /// flush(), and lets go of the store.
   Result<void> close();
   std::uint64_t customers_written() const { return customers_written_; }
@@ -149,6 +151,7 @@ private:
   bool estimates_are_due() const;  // the same
 
   // REQUIRES: writing_ is held.
+  Result<void> write_all();
   Result<void> write_group(With with = With::due);
   Flight gather(With with);
   void gather_shard(std::uint32_t shard, Flight& flight);

@@ -582,7 +582,8 @@ void read_field(Customer& customer, std::string_view key, ondemand::value& value
     customer.own_rest().metadata = read_json(value, place);
   } else if (is(key, "format")) {
     const double format = read_number(value, place);
-    if (format != record_format) bad(place, fmt::format("format {}", record_format));
+    if (format != record_format)
+      bad(place, fmt::format("format {}, not {}", record_format, format));
   } else {
     keep_unknown(customer.own_rest().unknown, key, value, place);
   }

@@ -179,6 +179,12 @@ TEST_F(Record, RefusesNumbersThatAreNone) {
   }
 }
 
+TEST_F(Record, AFormatOfTheFutureIsNamedBesideOurs) {
+  const Result<Customer> customer = read_customer(with("/format", 2).dump(), names_);
+  ASSERT_FALSE(customer.ok());
+  EXPECT_EQ(customer.error().message, "expected format 1, not 2");
+}
+
 // Goal: which of two of the same name counts would be a guess.
 TEST_F(Record, RefusesNamesThatStandTwice) {
   struct Case {

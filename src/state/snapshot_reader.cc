@@ -590,13 +590,16 @@ private:
   bool read_format(const Key& key) {
     const std::size_t end = structure_.value_end(key.value);
     if (end == not_found) return no_value(key.value, "the format");
-    has_format_ = is_this_format(window_.text(key.value, end));
-    if (!has_format_) return no_format();
+    const std::optional<double> format = number_in(window_.text(key.value, end));
+    has_format_ = format && *format == record_format;
+    if (!has_format_) return no_format(format);
     at_ = end;
     return true;
   }
-  bool no_format() {
-    error_ = record_invalid(fmt::format("expected format {}", record_format), "format");
+  bool no_format(std::optional<double> found = {}) {
+    std::string message = fmt::format("expected format {}", record_format);
+    if (found) message += fmt::format(", not {}", *found);
+    error_ = record_invalid(message, "format");
     return false;
   }
 
@@ -634,11 +637,11 @@ private:
     at_ = end;
     return true;
   }
-  static bool is_this_format(std::string_view value) {
+  static std::optional<double> number_in(std::string_view value) {
     constexpr std::size_t longest_number = 40;
-    if (value.size() > longest_number) return false;
-    const Json format = Json::parse(value, nullptr, /*allow_exceptions=*/false);
-    return format.is_number() && format.get<double>() == record_format;
+    if (value.size() > longest_number) return std::nullopt;
+    const Json number = Json::parse(value, nullptr, /*allow_exceptions=*/false);
+    return number.is_number() ? std::optional(number.get<double>()) : std::nullopt;
   }
 
   // Calls `take(key)` for each member of an object, whose values are objects, and leaves at_ behind

@@ -165,6 +165,10 @@ public:
   virtual Result<std::vector<Exchanged>> exchange(std::span<const Transaction> transactions);
   /// Tells the store that its owner, or sharer, is alive. Errors also: store_fenced.
   virtual Result<void> renew() { return {}; }
+  /// Puts what is kept beside its main file into that, which can be copied by itself then; for
+  /// those who own the store. Errors: store_unavailable, where that cannot be: what was committed
+  /// is as safe as before; store_fenced.
+  virtual Result<void> fold() { return {}; }
   /// The number of the last group written, by any owner.
   virtual Result<std::uint64_t> last_group() = 0;
   /// The customers of these IDs or alternate IDs, in any order, each once, those that are

@@ -13,6 +13,7 @@
 #include <gtest/gtest.h>
 #include <limitr/limitr.h>
 
+#include "base/test_seed.h"
 #include "faulty_store.h"
 #include "manual_clock.h"
 #include "open/open_store.h"
@@ -529,8 +530,7 @@ TEST_F(JournalTest, ThreadsUnderFaultsLoseNothingAndTearNothing) {
     ASSERT_TRUE(engine().create_customer(std::to_string(i), {.refs = {{"acme"}}}).ok());
     ASSERT_TRUE((*engine().add_customer_cap(std::to_string(i), 1e6, {.cap = "all"})).has_value());
   }
-  const auto seed = std::random_device()();
-  SCOPED_TRACE("seed " + std::to_string(seed));
+  const auto seed = static_cast<unsigned>(printed_seed());
   std::atomic<int> shared{0};
   std::atomic<bool> done{false};
   std::thread breaking([&] {

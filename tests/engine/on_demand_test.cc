@@ -12,6 +12,7 @@
 #include <gtest/gtest.h>
 #include <limitr/limitr.h>
 
+#include "base/test_seed.h"
 #include "faulty_store.h"
 #include "manual_clock.h"
 #include "open/open_store.h"
@@ -313,8 +314,7 @@ TEST_F(OnDemand, ThreadsLoseNothingThroughReadingAndLettingGo) {
                       .ok());
     }
     ASSERT_TRUE(engine().flush().ok());
-    const unsigned seed = std::random_device()();
-    SCOPED_TRACE("seed " + std::to_string(seed));
+    const auto seed = static_cast<unsigned>(printed_seed());
     std::vector<std::atomic<int>> counted(customers);
     std::vector<std::thread> callers;
     for (int t = 0; t < threads; ++t) {

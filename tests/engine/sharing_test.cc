@@ -12,6 +12,7 @@
 #include <gtest/gtest.h>
 #include <limitr/limitr.h>
 
+#include "base/test_seed.h"
 #include "faulty_store.h"
 #include "manual_clock.h"
 #include "open/open_store.h"
@@ -365,8 +366,7 @@ TEST_F(Shared, EnginesUnderFaultsLoseNothingAndCountOnce) {
   for (int i = 0; i < customers; ++i) {
     ASSERT_TRUE(first.create_customer(std::to_string(i)).ok());
   }
-  const unsigned seed = std::random_device()();
-  SCOPED_TRACE("seed " + std::to_string(seed));
+  const auto seed = static_cast<unsigned>(printed_seed());
   std::vector<Limitr> others;
   for (int i = 0; i < engines; ++i) others.push_back(open(1'000'000));
   std::atomic<int> counted{0};

@@ -1,10 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "backends.h"
 
-#include <cstdio>
 #include <cstdlib>
 #include <filesystem>
-#include <random>
 #include <utility>
 
 #include "store/file/file_store.h"
@@ -231,17 +229,6 @@ std::optional<StoredCustomer> read_one(Store& store, const std::string& id) {
 std::string record_of(Store& store, const std::string& id) {
   const auto found = read_one(store, id);
   return found ? found->record : "-";
-}
-
-std::uint64_t number_from(const char* variable, std::uint64_t otherwise) {
-  const char* text = std::getenv(variable);
-  return text ? std::strtoull(text, nullptr, 10) : otherwise;
-}
-
-std::uint64_t printed_seed() {
-  const std::uint64_t seed = number_from("LIMITR_SEED", std::random_device()());
-  std::printf("LIMITR_SEED=%llu\n", static_cast<unsigned long long>(seed));
-  return seed;
 }
 
 }  // namespace limitr::store

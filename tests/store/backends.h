@@ -82,9 +82,4 @@ std::optional<StoredCustomer> read_one(Store& store, const std::string& id);
 /// The record of the only customer of this ID or alternate ID; "-" where there is none.
 std::string record_of(Store& store, const std::string& id);
 
-/// From the environment variable of this name, for the long form and for replaying.
-std::uint64_t number_from(const char* variable, std::uint64_t otherwise);
-/// A seed that is printed, or the one in LIMITR_SEED.
-std::uint64_t printed_seed();
-
 }  // namespace limitr::store

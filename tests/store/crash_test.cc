@@ -16,6 +16,7 @@
 #include <gtest/gtest.h>
 
 #include "backends.h"
+#include "base/test_seed.h"
 
 // kill -9 at any moment loses no group whose commit was answered, and tears none.
 // LIMITR_CRASH_ROUNDS asks for more rounds, LIMITR_SEED plays one run's choices again.

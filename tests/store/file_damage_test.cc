@@ -17,6 +17,7 @@
 #include <limitr/json.h>
 
 #include "backends.h"
+#include "base/test_seed.h"
 #include "faulty_files.h"
 #include "store/file/file_store.h"
 
@@ -126,7 +127,7 @@ protected:
       ++failed_;
       // With its last member, the format may have become another one.
       EXPECT_TRUE(opened.error().code == ErrorCode::data_corrupt ||
-                  opened.error().message.ends_with("is of another format than 1"))
+                  opened.error().message.ends_with("and this limitr reads format 1"))
           << opened.error().to_string();
       return;
     }

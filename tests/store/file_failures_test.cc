@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <csignal>
 #include <cstdint>
-#include <cstdio>
 #include <filesystem>
 #include <fstream>
 #include <memory>
@@ -17,6 +16,7 @@
 #include <gtest/gtest.h>
 
 #include "backends.h"
+#include "base/test_seed.h"
 #include "faulty_files.h"
 #include "store/file/file_store.h"
 
@@ -83,7 +83,9 @@ TEST_P(FileFaults, WhateverFailsTheStoreComesBackWhole) {
     std::uint64_t answered = 0;
     Result<void> committed;
     const auto opened = store->open(Access::own, an_owner());
-    if (opened.ok()) committed = commit_some(*store, 15, answered);
+    if (opened.ok()) committed = commit_some(*store, 7, answered);
+    if (opened.ok() && committed.ok()) committed = store->fold();
+    if (opened.ok() && committed.ok()) committed = commit_some(*store, 8, answered);
     if (opened.ok() && committed.ok()) {
       EXPECT_TRUE(store->close().ok() || files_.has_failed());
     }
@@ -185,6 +187,23 @@ TEST_F(FileFailures, WhereFoldingFailsTheJournalGoesOn) {
   EXPECT_EQ(failure(store->close()), ErrorCode::store_unavailable);
   files_.disarm();
   EXPECT_EQ(expect_whole(*store, open_own(*store)), answered);
+}
+
+TEST_F(FileFailures, WhoAsksForAFoldThatFailsIsToldAndNothingIsLost) {
+  const auto store = this->store();
+  EXPECT_EQ(failure(store->fold()), ErrorCode::store_unavailable) << "it is not open";
+  open_own(*store);
+  std::uint64_t answered = 0;
+  ASSERT_TRUE(commit_some(*store, 2, answered).ok());
+  files_.arm(Call::replace, 0, /*for_ever=*/true);
+  const auto folded = store->fold();
+  EXPECT_EQ(failure(folded), ErrorCode::store_unavailable);
+  EXPECT_TRUE(commit_some(*store, 2, answered).ok()) << "the journal goes on";
+  files_.disarm();
+  EXPECT_TRUE(store->fold().ok());
+  fs::remove(path_ + ".journal");
+  const auto reader = this->store();
+  EXPECT_EQ(expect_whole(*reader, *reader->open(Access::read, an_owner())), answered);
 }
 
 TEST_F(FileFailures, NoPowerFailureLosesOrTearsAGroup) {

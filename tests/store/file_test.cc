@@ -512,7 +512,50 @@ TEST_F(FileStoreTest, ANewerSchemaIsNamed) {
               bytes.substr(0, line) + R"("store":{"sum":")" + sum + R"(","body":)" + body + "}}\n");
   const Error error = refusal(path_);
   EXPECT_EQ(error.code, ErrorCode::invalid_argument);
-  EXPECT_THAT(error.message, HasSubstr("newer limitr"));
+  EXPECT_THAT(error.message, HasSubstr("newer limitr (files of version 9; this one knows 1)"));
+}
+
+TEST_F(FileStoreTest, ANewerJournalIsNamed) {
+  const Folder other;
+  const std::string path = other.file("s.json");
+  {
+    const auto store = at(path_);
+    open_own(*store);
+    must_commit(*store, a_group(1, {put("ann", record("ann", 1))}));
+    write_bytes(path, bytes_of(path_));
+    write_bytes(path + ".journal", bytes_of(journal_).replace(0, 8, "limitrJ2"));
+  }
+  const std::string before = bytes_of(path + ".journal");
+  EXPECT_THAT(refusal(path).message,
+              HasSubstr("a journal of version 2 does, and this limitr knows version 1"));
+  EXPECT_EQ(bytes_of(path + ".journal"), before);
+}
+
+// spec: state.md, Stores: folded at close, at flush and when it outgrows it.
+TEST_F(FileStoreTest, AfterAFlushTheJsonAloneIsComplete) {
+  constexpr std::size_t empty = 32;
+  for (const Durability durability : {Durability::sync, Durability::manual}) {
+    Options options = kept_at(path_);
+    options.durability = durability;
+    auto limitr = Limitr::open(policy, options);
+    ASSERT_TRUE(limitr.ok()) << limitr.error().to_string();
+    ASSERT_TRUE(limitr->create_customer("ann").ok());
+    ASSERT_TRUE(limitr->allow("ann", "chat", 2).ok());
+    EXPECT_GE(fs::file_size(journal_), durability == Durability::sync ? empty + 1 : empty);
+    ASSERT_TRUE(limitr->flush().ok());
+    EXPECT_EQ(fs::file_size(journal_), empty);
+    const auto written = fs::last_write_time(path_);
+    ASSERT_TRUE(limitr->flush().ok());
+    EXPECT_EQ(fs::last_write_time(path_), written) << "there was nothing to write";
+    const Folder other;
+    fs::copy_file(path_, other.file("copy.json"));
+    ASSERT_TRUE(limitr->allow("ann", "chat", 1).ok());
+    const double used = limitr->value("ann", "chat")->value_or(-1);
+    auto copy = Limitr::open(policy, kept_at(other.file("copy.json")));
+    ASSERT_TRUE(copy.ok()) << copy.error().to_string();
+    EXPECT_EQ(copy->value("ann", "chat")->value_or(-1), used - 1);
+    ASSERT_TRUE(limitr->close().ok());
+  }
 }
 
 TEST_F(FileStoreTest, TheJournalIsForThoseWhoMayReadTheJson) {

@@ -30,6 +30,11 @@ std::string to_text(const redis::Value& value) {
   return text + "]";
 }
 
+void add_texts(const redis::Value& value, std::vector<std::string>& texts) {
+  if (!value.is_list()) texts.emplace_back(value.text());
+  for (std::size_t i = 0; value.is_list() && i < value.size(); ++i) add_texts(value[i], texts);
+}
+
 }  // namespace
 
 RedisServer::RedisServer(std::vector<std::string> settings) : settings_(std::move(settings)) {
@@ -116,6 +121,17 @@ std::string RedisServer::ask(const std::vector<std::string>& command) const {
   for (const std::string& word : command) words.add(word);
   const auto reply = (*connection)->run(words);
   return reply.ok() ? to_text(reply->value()) : reply.error().message;
+}
+
+std::vector<std::string> RedisServer::texts(const std::vector<std::string>& command) const {
+  const auto connection = redis::Connection::open(options());
+  if (!connection.ok()) return {};
+  redis::Command words;
+  for (const std::string& word : command) words.add(word);
+  const auto reply = (*connection)->run(words);
+  std::vector<std::string> texts;
+  if (reply.ok()) add_texts(reply->value(), texts);
+  return texts;
 }
 
 Transaction writes(std::uint64_t number, std::uint64_t version, CustomerWrite write) {

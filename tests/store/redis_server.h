@@ -39,6 +39,8 @@ public:
   std::string folder() const { return folder_.path(); }
   /// What it answers to a command, as text: lists in brackets, nothing as "-".
   std::string ask(const std::vector<std::string>& command) const;
+  /// The texts of what it answers, one after the other.
+  std::vector<std::string> texts(const std::vector<std::string>& command) const;
 
 private:
   const Folder folder_;

@@ -17,6 +17,7 @@
 #include <gtest/gtest.h>
 
 #include "backends.h"
+#include "base/test_seed.h"
 #include "sqlite_file.h"
 #include "store/sqlite/sqlite_store.h"
 

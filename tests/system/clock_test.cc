@@ -11,7 +11,7 @@
 
 #include <gtest/gtest.h>
 
-#include "backends.h"
+#include "base/test_seed.h"
 #include "engine/manual_clock.h"
 #include "site.h"
 
@@ -58,7 +58,7 @@ protected:
 
   const std::unique_ptr<Site> site_ = make_site(GetParam());
   const std::shared_ptr<ManualClock> clock_ = std::make_shared<ManualClock>(in_2026);
-  std::minstd_rand random_{static_cast<unsigned>(store::printed_seed())};
+  std::minstd_rand random_{static_cast<unsigned>(printed_seed())};
 };
 
 TEST_P(JumpingClock, StartsNoPeriodTwice) {
@@ -66,7 +66,7 @@ TEST_P(JumpingClock, StartsNoPeriodTwice) {
   ASSERT_TRUE(limitr->create_customer("ann").ok());
   std::map<std::string, double> last;                        // start of the present period
   std::map<std::pair<std::string, double>, double> used_in;  // by the period's start
-  const auto steps = store::number_from("LIMITR_JUMPS", 400);
+  const auto steps = number_from("LIMITR_JUMPS", 400);
   for (unsigned step = 0; step < steps && !HasFailure(); ++step) {
     if (random_() % 4 == 0) jump(/*is_far=*/step > steps / 2);
     if (random_() % 20 == 0) {

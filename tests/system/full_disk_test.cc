@@ -14,6 +14,7 @@
 #include <gtest/gtest.h>
 
 #include "backends.h"
+#include "base/test_seed.h"
 #include "child.h"
 #include "site.h"
 
@@ -110,7 +111,7 @@ protected:
   }
 
   const store::Folder folder_;
-  std::minstd_rand random_{static_cast<unsigned>(store::printed_seed())};
+  std::minstd_rand random_{static_cast<unsigned>(printed_seed())};
   std::array<double, customers> answered_ = {};
 };
 

@@ -8,7 +8,7 @@
 
 #include <gtest/gtest.h>
 
-#include "backends.h"
+#include "base/test_seed.h"
 #include "child.h"
 #include "site.h"
 
@@ -36,7 +36,7 @@ std::vector<Replay> replays() {
     all.push_back({.name = kind + "_shared", .kind = kind, .options = {"--shared"}});
   }
   // PostgreSQL takes long to make the tables of a store: the short form has a sample there.
-  if (store::number_from("LIMITR_REPLAY_ALL", 0) != 0) return all;
+  if (number_from("LIMITR_REPLAY_ALL", 0) != 0) return all;
   for (Replay& replay : all) {
     if (replay.name == "postgres") replay.files = {"mixed.ndjson"};
     if (replay.name == "postgres_shared") replay.files = {"mixed.ndjson", "scope.ndjson"};

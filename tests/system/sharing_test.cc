@@ -14,6 +14,7 @@
 #include <gtest/gtest.h>
 
 #include "backends.h"
+#include "base/test_seed.h"
 #include "child.h"
 #include "site.h"
 #include "socket_server.h"
@@ -97,9 +98,9 @@ void ask_for_all(const Told<Answer>& told, const Options& options, int limit, in
 class SharedLimit : public ::testing::TestWithParam<std::string> {};
 
 TEST_P(SharedLimit, IsMetExactlyThroughDeathsAndCuts) {
-  const int limit = static_cast<int>(store::number_from("LIMITR_SHARED", 150));
+  const int limit = static_cast<int>(number_from("LIMITR_SHARED", 150));
   const int requests = limit + limit / 3;
-  const auto seed = static_cast<unsigned>(store::printed_seed());
+  const auto seed = static_cast<unsigned>(printed_seed());
   const std::unique_ptr<Site> site = make_site(GetParam());
   const store::Folder folder;
   {

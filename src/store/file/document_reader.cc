@@ -186,8 +186,9 @@ Result<ReadDocument> read_sealed(std::string_view text, const Seal& seal, const 
     const std::uint64_t schema = number_of(body["schema"]);
     if (schema > schema_version) {
       return Error{.code = ErrorCode::invalid_argument,
-                   .message = fmt::format("`{}` is of schema {}: a newer limitr has written it",
-                                          path, schema)};
+                   .message = fmt::format("`{}` was written by a newer limitr (files of version "
+                                          "{}; this one knows {}): open it with that",
+                                          path, schema, schema_version)};
     }
     BodyReader reader(text, seal, kept);
     if (!reader.read(body)) return unproven(path, "has grown or shrunk since it was written");

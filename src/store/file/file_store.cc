@@ -91,8 +91,15 @@ public:
       contents_.apply(group);
       bytes_ = writer_->bytes();
     }
-    if (writer_->wants_fold()) fold();
+    // What was committed is safe whether it is folded or not.
+    if (writer_->wants_fold()) (void)fold_journal();
     return {};
+  }
+
+  Result<void> fold() override {
+    const std::lock_guard writing(writer_mutex_);
+    if (!writer_) return closed();
+    return writer_->has_frames() ? fold_journal() : Result<void>();
   }
 
   Result<std::uint64_t> last_group() override {
@@ -214,15 +221,17 @@ private:
     return {};
   }
 
-  // What was committed is safe whether it is folded or not. REQUIRES: the writer's mutex is held.
-  void fold() {
+  /// REQUIRES: the writer's mutex is held, and there is one.
+  Result<void> fold_journal() {
     const Result<bool> folded = writer_->fold(contents_);
     if (!folded.ok()) {
       give_up(folded.error().code);
-      return;
+      return folded.error();
     }
+    if (!*folded) return writer_->not_folded();
     const std::lock_guard reading(contents_mutex_);
     bytes_ = writer_->bytes();
+    return {};
   }
 
   /// REQUIRES: the writer's mutex is held.

@@ -14,6 +14,7 @@ namespace limitr::store::file {
 namespace {
 
 constexpr std::string_view journal_magic = "limitrJ1";
+static_assert(journal_magic.back() == journal_version);
 constexpr std::string_view frame_magic = "limitrF1";
 constexpr std::size_t number_size = 8;
 constexpr std::size_t header_size = 4 * number_size;
@@ -315,6 +316,13 @@ std::optional<JournalHeader> read_header(std::string_view journal) {
   header.seal = in.number();
   if (in.number() != header_sum(header) || !in.is_good()) return std::nullopt;
   return header;
+}
+
+std::optional<char> later_version(std::string_view journal) {
+  constexpr std::string_view name = journal_magic.substr(0, journal_magic.size() - 1);
+  if (journal.size() < journal_magic.size() || !journal.starts_with(name)) return std::nullopt;
+  const char version = journal[name.size()];
+  return version > journal_version && version <= '9' ? std::optional(version) : std::nullopt;
 }
 
 std::string to_frame(const Group& group, std::uint64_t seal, std::uint64_t at) {

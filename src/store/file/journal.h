@@ -31,9 +31,13 @@ struct JournalHeader {
   friend bool operator==(const JournalHeader&, const JournalHeader&) = default;
 };
 
+constexpr char journal_version = '1';
+
 std::string to_bytes(const JournalHeader& header);
 /// None: it is not what was written.
 std::optional<JournalHeader> read_header(std::string_view journal);
+/// The version that bytes say they are a journal of, where it is a later one.
+std::optional<char> later_version(std::string_view journal);
 
 /// A group as a frame that begins at this place of the journal.
 std::string to_frame(const Group& group, std::uint64_t seal, std::uint64_t at);

@@ -117,10 +117,18 @@ private:
   Result<void> add_journal(const ReadDocument& document, Pair& pair) {
     const std::optional<JournalHeader> header = read_header(journal_.text);
     if (!header) {
+      // The version is not proven by anything: it may be another one by damage.
+      const std::optional<char> version = later_version(journal_.text);
+      const std::string what =
+          version ? fmt::format(
+                        "begins as a journal of version {} does, and this limitr knows "
+                        "version {}: open it with the one that has written it; if that is "
+                        "this one, it is damaged",
+                        *version, journal_version)
+                  : "does not begin as a journal does: it is damaged";
       return corrupt(
-          fmt::format("`{}` does not begin as a journal does: it is damaged; restore a "
-                      "backup, or move it away to go on from group {}",
-                      journal_path_, pair.contents.last_group));
+          fmt::format("`{}` {}; restore a backup, or move it away to go on from group {}",
+                      journal_path_, what, pair.contents.last_group));
     }
     if (!document.is_sealed) {
       return corrupt(

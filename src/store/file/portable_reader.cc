@@ -48,8 +48,11 @@ private:
   Result<void> read_member(const std::string& name, value member) {
     if (name == "format") {
       has_format_ = true;
-      if (double(member) != portable_format) {
-        return refuse(ErrorCode::invalid_argument, "is of another format than 1");
+      const double format = member;
+      if (format != portable_format) {
+        return refuse(ErrorCode::invalid_argument,
+                      fmt::format("is of format {}, and this limitr reads format {}", format,
+                                  portable_format));
       }
     } else if (name == "customers") {
       for (auto field : member.get_object()) {

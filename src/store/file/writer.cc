@@ -247,19 +247,20 @@ Result<bool> Writer::fold(Contents& contents) {
   return true;
 }
 
+Error Writer::not_folded() const {
+  return {.code = ErrorCode::store_unavailable,
+          .message = fmt::format("`{}` could not be written anew: what was committed is in it and "
+                                 "its journal together",
+                                 path_)};
+}
+
 Result<void> Writer::finish(Contents& contents) {
   Turn turn(journal_->number());
   if (!turn.take()) return not_taken(journal_path_);
   if (has_frames_) {
     const Result<bool> rewritten = rewrite_json(contents);
     if (!rewritten.ok()) return rewritten.error();
-    if (!*rewritten) {
-      return Error{
-          .code = ErrorCode::store_unavailable,
-          .message = fmt::format("`{}` could not be written anew: what was committed is in "
-                                 "it and its journal together",
-                                 path_)};
-    }
+    if (!*rewritten) return not_folded();
   } else if (auto ours = check_ours(); !ours.ok()) {
     return ours;
   }

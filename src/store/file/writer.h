@@ -35,11 +35,16 @@ public:
   Result<void> commit(const Group& group);
   /// Whether the journal has outgrown the JSON.
   bool wants_fold() const { return journal_size_ > fold_at_; }
+  /// Whether the journal has what the JSON has not.
+  bool has_frames() const { return has_frames_; }
   /// Writes all of `contents`, which is what was committed, and begins another journal. What was
   /// committed is safe whatever becomes of it. False: it could not, and the journal goes on.
   Result<bool> fold(Contents& contents);
   /// Writes all of `contents`, and takes the journal away: the JSON is all there is.
   Result<void> finish(Contents& contents);
+
+  /// That it could not write all anew, and what was committed is safe.
+  Error not_folded() const;
 
   std::uint64_t bytes() const { return json_size_ + journal_size_; }
 
