@@ -247,9 +247,8 @@ Result<bool> Limitr::ensure_customer(std::string_view id, const NewCustomer& cus
       {
         Locked locked(*engine_);
         if (locked.find(id)) {
-          Result<bool> known = once.answer<bool>(locked, true).value_or(false);
-          if (auto safe = engine_->finish(locked); !safe.ok()) return std::move(safe).error();
-          return known;
+          if (auto first = once.answer<bool>(locked, true)) return *first;
+          return engine_->answer(locked, false);
         }
         if (locked.failure()) return *locked.failure();
       }

@@ -26,6 +26,12 @@ void append(std::string& text, const std::string& elements) {
   text += elements;
 }
 
+Decision unknown_customer() {
+  Decision unknown;
+  unknown.reason = Reason::unknown_customer;
+  return unknown;
+}
+
 bool calls_host_functions(const policy::Policy& policy, const HostFunctions& host) {
   return std::any_of(policy.host_functions.begin(), policy.host_functions.end(),
                      [&](const std::string& name) {
@@ -211,14 +217,12 @@ Result<Decision> Engine::decide(const Who& who, core::CallInput& input, bool com
     }
   }
   if (locked.failure()) return *locked.failure();
-  if (!found || (condition != nullptr && !condition->holds(locked, input.now))) {
-    Decision unknown;
-    unknown.reason = Reason::unknown_customer;
-    return unknown;
-  }
-  if (rates) input.rates = rates->of(locked.policy());
   std::vector<Event> events;
-  Result<Decision> answer = decide_locked(locked, input, commit, once ? &*once : nullptr, events);
+  const bool counts = found && (condition == nullptr || condition->holds(locked, input.now));
+  if (counts && rates) input.rates = rates->of(locked.policy());
+  Result<Decision> answer =
+      counts ? decide_locked(locked, input, commit, once ? &*once : nullptr, events)
+             : Result<Decision>(unknown_customer());
   if (journal_ == nullptr && events.empty() && rest == nullptr) return answer;
   Rest left = let_go(locked, std::move(events));
   if (rest != nullptr) {
@@ -317,7 +321,7 @@ Result<void> Engine::complete(Rest rest) {
 // The last group that the call's answer rests on and that is not safe yet.
 std::uint64_t Engine::unsafe_group(const Locked& locked) const {
   if (journal_ == nullptr || !journal_->is_sync()) return 0;
-  std::uint64_t last = 0;
+  std::uint64_t last = journal_->is_safe(locked.rests_on()) ? 0 : locked.rests_on();
   const auto look_at = [&](const Slot* slot) {
     if (slot != nullptr && slot->group != 0) last = std::max(last, journal_->group_of(*slot));
   };
@@ -401,7 +405,9 @@ void Engine::replace(Slot& slot, Customer customer) {
     return std::find(alts.begin(), alts.end(), alt) != alts.end();
   };
   for (const std::string& alt : slot.customer.more().alt_ids) {
-    if (!contains(customer, alt)) shards_[shard_of(alt)].alts.erase(alt);
+    if (contains(customer, alt)) continue;
+    shards_[shard_of(alt)].alts.erase(alt);
+    note_left(slot, alt);
   }
   for (const std::string& alt : customer.more().alt_ids) {
     if (!contains(slot.customer, alt)) shards_[shard_of(alt)].alts[alt] = customer.id;
@@ -411,8 +417,15 @@ void Engine::replace(Slot& slot, Customer customer) {
 
 void Engine::erase(Slot& slot) {
   before_change(&slot);
+  note_left(slot, slot.customer.id);
+  for (const std::string& alt : slot.customer.more().alt_ids) note_left(slot, alt);
   unlist(slot);
   if (is_on_demand_) note_leaving(slot);
+}
+
+// An ID is nobody's from the group on that the slot is marked for.
+void Engine::note_left(const Slot& slot, std::string_view id) {
+  if (journal_ != nullptr) shards_[shard_of(id)].left_in = journal_->group_of(slot);
 }
 
 void Engine::note_leaving(Slot& slot) {

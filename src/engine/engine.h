@@ -91,6 +91,7 @@ struct alignas(64) Shard {
   SnapshotText snapshot;       ///< What the running snapshot got ahead of its turn.
   std::vector<Slot*> removed;  ///< Kept until the running snapshot ends.
   Journal::Queue queue;        ///< What is on its way to the store.
+  std::uint64_t left_in = 0;   ///< The journal's last group that took away an ID listed here.
   // On demand only.
   std::vector<Slot*> leaving;  ///< Removed, while the store may have them still. Retained.
   std::vector<Slot*> loaded;   ///< Those that can be let go.
@@ -211,12 +212,17 @@ public:
   const Error* failure() const {
     return fetching_ != nullptr && fetching_->failure ? &*fetching_->failure : nullptr;
   }
-  /// The answer of a call whose customer was not found.
+  /// The answer of a call whose customer was not found; ends as Engine::finish() does.
   template <typename T>
-  Result<T> none(T answer) const {
+  Result<T> none(T answer) {
     if (failure() != nullptr) return *failure();
+    if (auto finished = finish(); !finished.ok()) return std::move(finished).error();
     return answer;
   }
+  /// Engine::finish(), without events.
+  Result<void> finish();
+  /// The last group that somebody was found in, or had left in, besides the family; 0: none.
+  std::uint64_t rests_on() const { return rests_on_; }
 
   const policy::Policy& policy() const { return **policy_; }
   PolicyPointer policy_pointer() const;
@@ -238,6 +244,7 @@ private:
   bool list(std::string_view id);
   bool follow_refs();
   bool is_nobodys(std::string_view id) const;
+  void note_nobody(std::string_view id);
   bool fetch(std::string_view id);
   bool lock(std::uint32_t shard);
   void note_found(Slot& slot);
@@ -258,6 +265,7 @@ private:
   Engine& engine_;
   ShardLocks locks_;
   std::uint32_t times_let_go_ = 0;
+  std::uint64_t rests_on_ = 0;
   std::unique_ptr<Fetching> fetching_;
   const PolicyPointer* policy_ = nullptr;
   Slot* slot_ = nullptr;          // of the family's caller; null for a draft
@@ -532,6 +540,7 @@ private:
   };
 
   void note_change(Slot* caller, std::span<Slot* const> relatives, std::uint32_t running);
+  void note_left(const Slot& slot, std::string_view id);
   void write_ahead(Slot* slot, std::uint32_t running);
   std::uint64_t unsafe_group(const Locked& locked) const;
   void append_record(SnapshotText& text, Slot& slot, std::uint32_t running);

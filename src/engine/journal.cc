@@ -147,7 +147,7 @@ void Journal::mark(Slot& slot, std::uint64_t group, bool is_new) {
 Result<void> Journal::wait(std::uint64_t group) {
   for (;;) {
     // In this order: a group that failed is known to have before one after it is safe.
-    const bool is_past = group <= safe_.load(std::memory_order_acquire);
+    const bool is_past = is_safe(group);
     std::uint64_t seen = 0;
     {
       const std::lock_guard lock(mutex_);
@@ -156,7 +156,7 @@ Result<void> Journal::wait(std::uint64_t group) {
     }
     if (is_past) return {};
     if (std::unique_lock writing(writing_, std::try_to_lock); writing) {
-      if (group > safe_.load(std::memory_order_acquire)) (void)write_group();
+      if (!is_safe(group)) (void)write_group();
       finish_writing(std::move(writing));
       continue;
     }
@@ -465,6 +465,7 @@ void Journal::take_back() {
   for (Shard& shard : engine_.shards()) locks.emplace_back(shard.mutex);
   const std::uint64_t next = number_.fetch_add(1, std::memory_order_seq_cst) + 1;
   for (Shard& shard : engine_.shards()) {
+    shard.left_in = 0;
     for (const Queue::Safe& kept : shard.queue.safe) engine_.unlist(*kept.slot);
     while (!shard.leaving.empty()) engine_.forget_leaving(*shard.leaving.back());
   }

@@ -95,6 +95,7 @@ public:
   bool is_fenced() const { return is_fenced_.load(std::memory_order_acquire); }
   static Error fenced();
   bool is_sync() const { return durability_ == Durability::sync; }
+  bool is_safe(std::uint64_t group) const { return group <= safe_.load(std::memory_order_acquire); }
   /// With interval durability, and as many customers waiting to be written as may: writes them.
   /// Errors: those of flush(); nothing has changed then.
   Result<void> make_room();

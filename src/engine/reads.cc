@@ -62,7 +62,7 @@ auto read_terms(Engine& engine, std::string_view id, std::string_view entitlemen
     return read(policy, terms);
   }
   if (locked.failure()) return *locked.failure();
-  locked.unlock();
+  if (auto safe = engine.finish(locked); !safe.ok()) return std::move(safe).error();
   const engine::PolicyPointer policy = engine.policy();
   terms.plan = policy->plan(id);
   if (terms.plan == nullptr) terms.plan = policy->default_plan();
@@ -79,7 +79,8 @@ auto read_plan(Engine& engine, std::string_view id, const Reader& read)
   if (const policy::Plan* plan = policy->plan(id)) return read(*policy, plan);
   Locked locked(engine);
   if (!locked.find_family(id)) return locked.none(read(*policy, nullptr));
-  return read(locked.policy(), core::plan_of(locked.policy(), locked.family()));
+  return engine.answer(locked,
+                       read(locked.policy(), core::plan_of(locked.policy(), locked.family())));
 }
 
 // A part of the document under its name.

@@ -50,6 +50,7 @@ protected:
     Options options;
     options.clock = clock_;
     options.durability = durability_;
+    options.load_all = load_all_;
     options.write_interval = interval_;
     options.max_unwritten = max_unwritten_;
     options.store_timeout = timeout_;
@@ -78,6 +79,23 @@ protected:
     const std::lock_guard lock(log_mutex_);
     return log_;
   }
+  // Whether a call is answered that comes while the store is about to refuse the group of `change`.
+  template <typename Change, typename Ask>
+  bool is_answered_too_early(const Change& change, const Ask& ask) {
+    std::future<void> asked;
+    bool is_early = false;
+    faults_->before_commit = [&] {
+      asked = std::async(std::launch::async, [&] { (void)ask(); });
+      // Enough for one that does not wait.
+      is_early = asked.wait_for(std::chrono::milliseconds(50)) == std::future_status::ready;
+    };
+    faults_->refuse = 1;
+    EXPECT_FALSE(change().ok());
+    asked.wait();
+    while (!engine().flush().ok()) {
+    }
+    return is_early;
+  }
   double value(std::string_view id, std::string_view entitlement = "chat") {
     const Read<double> value = engine().value(id, entitlement);
     EXPECT_TRUE(value.ok()) << value.error().to_string();
@@ -101,6 +119,7 @@ protected:
   std::shared_ptr<Faults> faults_ = std::make_shared<Faults>();
   std::shared_ptr<ManualClock> clock_ = std::make_shared<ManualClock>(start_ms);
   Durability durability_ = Durability::sync;
+  bool load_all_ = false;
   Millis interval_{100};
   std::size_t max_unwritten_ = 1000;
   Millis timeout_{0};
@@ -246,6 +265,41 @@ TEST_F(JournalTest, TheFormerCustomerOfAnIdComesBack) {
   ASSERT_TRUE(*engine().allow("ann", "chat", 1));
   crash();
   EXPECT_EQ(value("ann"), 5);
+}
+
+// Goal: nobody is told that an ID is nobody's before that is safe: it may be somebody's again.
+TEST_F(JournalTest, WhoIsUnknownIsToldWhenTheDeletionIsSafe) {
+  for (const bool load_all : {false, true}) {
+    SCOPED_TRACE(load_all);
+    load_all_ = load_all;
+    open();
+    ASSERT_TRUE(engine().create_customer("acme", {.type = "org"}).ok());
+    ASSERT_TRUE(engine().create_customer("ann", {.refs = {{"acme"}}, .alts = {"a1"}}).ok());
+    const Handle handle = **engine().handle("ann", "chat");
+    const auto remove = [&] { return engine().delete_customer("ann"); };
+    const auto remove_acme = [&] { return engine().delete_customer("acme"); };
+    const auto remove_a1 = [&] { return engine().delete_alt_customer_id("a1"); };
+    EXPECT_FALSE(is_answered_too_early(remove, [&] { return engine().allow("ann", "chat", 1); }));
+    EXPECT_FALSE(is_answered_too_early(remove, [&] { return engine().check("a1", "chat", 1); }));
+    EXPECT_FALSE(is_answered_too_early(remove, [&] { return engine().allow(handle, 1); }));
+    EXPECT_FALSE(is_answered_too_early(remove, [&] { return engine().customer("ann"); }));
+    EXPECT_FALSE(is_answered_too_early(remove, [&] { return engine().value("a1", "chat"); }));
+    EXPECT_FALSE(is_answered_too_early(remove, [&] { return engine().limit("ann", "chat"); }));
+    EXPECT_FALSE(is_answered_too_early(remove, [&] { return engine().plan("ann"); }));
+    EXPECT_FALSE(is_answered_too_early(remove, remove));
+    EXPECT_FALSE(
+        is_answered_too_early(remove, [&] { return engine().set_customer_plan("ann", "pro"); }));
+    EXPECT_FALSE(is_answered_too_early(remove, [&] {
+      return engine().allow_async({.customer = "ann", .entitlement = "chat", .value = 1}).get();
+    }));
+    EXPECT_FALSE(is_answered_too_early(remove_a1, [&] { return engine().allow("a1", "chat", 1); }));
+    EXPECT_FALSE(
+        is_answered_too_early(remove_acme, [&] { return engine().allow("ann", "shared", 1); }));
+    EXPECT_EQ(value("a1"), value("ann")) << "she was never gone";
+    ASSERT_TRUE(*remove());
+    EXPECT_EQ(engine().allow("ann", "chat", 1)->reason, Reason::unknown_customer);
+    ASSERT_TRUE(*engine().delete_customer("acme"));
+  }
 }
 
 // Goal: a change that the store has taken is never reported as undone, nor made twice.
