@@ -302,6 +302,35 @@ TEST_F(JournalTest, WhoIsUnknownIsToldWhenTheDeletionIsSafe) {
   }
 }
 
+// Goal: no answer rests on what may still be taken back.
+TEST_F(JournalTest, WhatRestsOnAChangeIsToldWhenThatIsSafe) {
+  ASSERT_TRUE(engine().create_customer("ann").ok());
+  ASSERT_TRUE(engine().create_customer("bob", {.alts = {"b1"}}).ok());
+  const auto use = [&] { return engine().allow("ann", "chat", 1); };
+  const auto observe = [&] { return engine().observe("ann", "soft", 7, {.request = "o"}); };
+  const auto set_refs = [&] { return engine().set_customer_refs("ann", {"x"}, {.request = "r"}); };
+  const auto remove_b1 = [&] { return engine().delete_alt_customer_id("b1"); };
+  const auto take_b1 = [&] { return engine().set_alt_customer_id("ann", "b1"); };
+  EXPECT_FALSE(is_answered_too_early(use, [&] { return engine().meter("ann", "chat"); }));
+  EXPECT_FALSE(is_answered_too_early(use, [&] { return engine().customer_margin("ann"); }));
+  EXPECT_FALSE(is_answered_too_early(use, [&] { return engine().handle("ann", "chat"); }));
+  EXPECT_FALSE(is_answered_too_early(use, [&] { return engine().value("ann", "none"); }));
+  EXPECT_FALSE(is_answered_too_early(use, [&] { return engine().limit("ann", "chat"); }));
+  EXPECT_FALSE(is_answered_too_early(use, [&] { return engine().plan("ann"); }));
+  EXPECT_FALSE(is_answered_too_early(use, [&] { return engine().estimate("ann", "soft"); }));
+  EXPECT_FALSE(is_answered_too_early(use, [&] { return engine().held("ann", "none"); }));
+  EXPECT_FALSE(is_answered_too_early(use, [&] { return engine().release("ann", "chat", "none"); }));
+  EXPECT_FALSE(is_answered_too_early(use, [&] { return engine().customer_cap("ann", "none"); }));
+  EXPECT_FALSE(
+      is_answered_too_early(use, [&] { return engine().remove_customer_cap("ann", "x"); }));
+  EXPECT_FALSE(is_answered_too_early(use, [&] { return engine().set_customer_plan("ann", "x"); }));
+  EXPECT_FALSE(is_answered_too_early(observe, observe)) << "the first answer is not safe yet";
+  EXPECT_FALSE(is_answered_too_early(set_refs, set_refs)) << "the first answer is not safe yet";
+  EXPECT_FALSE(
+      is_answered_too_early([&] { return engine().set_alt_customer_id("bob", "b2"); }, take_b1));
+  EXPECT_FALSE(is_answered_too_early(remove_b1, remove_b1));
+}
+
 // Goal: a change that the store has taken is never reported as undone, nor made twice.
 TEST_F(JournalTest, AnAnswerThatWasLostIsLookedUp) {
   timeout_ = Millis(5000);
