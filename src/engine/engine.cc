@@ -469,7 +469,13 @@ void Engine::mark_all() {
   const std::uint64_t group = journal_->current();
   for (Shard& shard : shards_) {
     const std::lock_guard lock(shard.mutex);
-    for (Slot* slot : shard.customers) journal_->mark(*slot, group);
+    for (Slot* slot : shard.customers) {
+      journal_->mark(*slot, group);
+      state::CustomerRest* rest = slot->customer.rest.get();
+      if (rest == nullptr || rest->requests.empty()) continue;
+      const std::uint64_t before_all = rest->requests.front().number - 1;
+      rest->requests_written = std::min(rest->requests_written, before_all);
+    }
   }
 }
 

@@ -444,7 +444,7 @@ public:
   /// shards are locked, or the customer's and those of its alternate IDs.
   void unlist(Slot& slot);
   void list(Slot& slot);
-  /// Queues every customer to be written.
+  /// Queues every customer to be written, with all requests that are remembered.
   void mark_all();
   /// The customer whose ID or alternate ID that is, or none.
   std::optional<std::string> owner_of(std::string_view id);

@@ -31,6 +31,7 @@ struct Faults {
   std::atomic<std::size_t> requests{0};      // new ones, in all commits
   std::atomic<std::uint64_t> last_group{0};  // What it says of itself when it is opened, if not 0.
   std::atomic<bool> damages{false};          // What exchange() finds is damaged.
+  std::unique_ptr<store::Store> failover;    // Takes the store's place when it is opened next.
   std::function<void()> before_commit;       // Once.
   std::function<void()> before_close;        // Once.
   std::function<void()> expire;              // Ends the ownership of the store opened last.
@@ -53,6 +54,7 @@ public:
 
   Result<store::Opened> open(store::Access access, const store::Owner& owner) override {
     if (faults_->gone) return unavailable();
+    if (faults_->failover) under_ = std::move(faults_->failover);
     auto opened = under_->open(access, owner);
     if (opened.ok() && faults_->last_group != 0) opened->last_group = faults_->last_group;
     return opened;
@@ -128,7 +130,7 @@ private:
   static Error unavailable() {
     return {.code = ErrorCode::store_unavailable, .message = "the disk is full"};
   }
-  const std::unique_ptr<Store> under_;
+  std::unique_ptr<Store> under_;
   const std::shared_ptr<Faults> faults_;
 };
 

@@ -546,6 +546,36 @@ TEST_F(JournalTest, WhatAStoreHasLostIsWrittenAgainAlsoAfterAnUnknownOutcome) {
   EXPECT_GE(faults_->customers, 2U) << "ann is not in the store any more";
 }
 
+// Goal: a failover to a store that has nothing costs nothing that is in memory: no change, and no
+// request that would count twice. Also where the store refuses it at first.
+TEST_F(JournalTest, WhatAStoreHasLostIsWrittenAgainWithItsRequests) {
+  for (const Durability durability : {Durability::sync, Durability::manual}) {
+    for (const int refused : {0, 1}) {
+      SCOPED_TRACE(refused);
+      durability_ = durability;
+      open();
+      const std::string id = "ann" + std::to_string(refused);
+      ASSERT_TRUE(engine().create_customer(id).ok());
+      ASSERT_TRUE(*engine().allow(id, "chat", 1, {.request = "r1"}));
+      ASSERT_TRUE(*engine().allow(id, "chat", 1, {.request = "r2"}));
+      ASSERT_TRUE(engine().flush().ok());
+      faults_->refuse = 1;
+      ASSERT_TRUE(engine().observe(id, "soft", 1).ok() == (durability == Durability::manual));
+      (void)engine().flush();
+      name_ += "+";
+      faults_->failover = store::memory_store(name_);
+      auto keeper = store::memory_store(name_);
+      faults_->refuse = refused;
+      while (faults_->failover != nullptr || !engine().flush().ok()) (void)engine().flush();
+      crash();
+      EXPECT_EQ(value(id), 2);
+      EXPECT_TRUE(engine().allow(id, "chat", 1, {.request = "r1"})->repeated);
+      EXPECT_TRUE(engine().allow(id, "chat", 1, {.request = "r2"})->repeated);
+      keeper_ = std::move(keeper);
+    }
+  }
+}
+
 // Goal: an engine that slept while another owned the store answers nothing and writes nothing.
 TEST_F(JournalTest, AnEngineThatWasFencedOffAnswersNothing) {
   for (const Durability durability : {Durability::sync, Durability::interval, Durability::manual}) {
