@@ -115,8 +115,8 @@ public:
   /// allow() by as much as takes the meter to `value`.
   Result<Decision> set(std::string_view customer, std::string_view entitlement, Value value,
                        const CallOptions& options = default_call_options);
-  /// Decides each call in order and on its own. Where the store is shared, all that changes is
-  /// written as one: when it fails, each call has.
+  /// Decides each call in order and on its own; so are its errors. Where the store is shared, all
+  /// that changes is written as one: when it fails, each call has.
   std::vector<Result<Decision>> allow_many(std::span<const Call> calls);
   /// allow() without waiting for the store: `then` is given the answer once it is safe, on a thread
   /// of the engine's own, so one thread can have thousands of calls on their way. They are decided
@@ -204,7 +204,9 @@ public:
   /// Loads such an object, `{format, customers, ...}`, or an array of records. No event fires. A
   /// bad record never keeps the good ones out, and neither does a text that breaks off. Has no
   /// request: a second time puts the same records in place. Errors: record_invalid, when nothing in
-  /// the text could be read; nothing is loaded then.
+  /// the text could be read; nothing is loaded then; store_unavailable and outcome_unknown, when
+  /// the store did not take the records: the message says how many are loaded; load the text again.
+  /// With interval durability what does not fit in max_unwritten is refused by name instead.
   Result<LoadReport> load_customers(std::string_view json);
   /// The same from a stream, which is read to its end, piece by piece: takes memory for a few times
   /// the largest record, not for the text. Errors also: io_failed, when the stream fails before

@@ -353,9 +353,11 @@ public:
     const auto body = [&] { return decide(who, input, commit, condition, nullptr); };
     return commit ? change(body) : read(body);
   }
-  /// The same without the end: what complete() has to do is left in `rest`.
+  /// The same without the end: what complete() has to do is left in `rest`. REQUIRES: nobody else
+  /// has these customers.
   Result<Decision> decide(const Who& who, core::CallInput& input, bool commit, Rest& rest) {
-    return decide(who, input, commit, nullptr, &rest);
+    const auto body = [&] { return decide(who, input, commit, nullptr, &rest); };
+    return commit ? change(body) : body();
   }
   /// Whether a call by this customer can touch others, so that its refs must be followed.
   bool reaches_others(const policy::Policy& policy, const Customer& customer,

@@ -203,7 +203,9 @@ Result<void> Journal::close() {
 }
 
 Result<void> Journal::make_room() {
-  const bool is_full = queued_.load(std::memory_order_relaxed) >= max_unwritten_;
+  const std::size_t unwritten =
+      queued_.load(std::memory_order_relaxed) + again_size_.load(std::memory_order_relaxed);
+  const bool is_full = unwritten >= max_unwritten_;
   if (durability_ != Durability::interval || !is_full) return {};
   Result<void> written = flush();
   if (written.ok()) return written;
@@ -385,6 +387,7 @@ void Journal::settle(Flight& flight) {
   const std::uint64_t group = flight.group.number - base_;
   if (!flight.group.empty()) last_taken_ = flight.group.number;
   customers_written_ += flight.group.customers.size();
+  again_size_.store(0, std::memory_order_relaxed);
   for (Slot* slot : flight.slots) {
     Shard& shard = engine_.shard(slot->shard);
     const std::lock_guard lock(shard.mutex);
@@ -440,6 +443,7 @@ void Journal::fail(Flight flight, const Error& error) {
     const std::uint64_t group = flight.group.number - base_;
     add_failure(safe_.load(std::memory_order_relaxed) + 1, group, error);
   }
+  again_size_.store(flight.group.customers.size(), std::memory_order_relaxed);
   again_ = std::move(flight);
 }
 

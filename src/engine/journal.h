@@ -179,9 +179,10 @@ private:
   const std::size_t max_unwritten_;
   const store::Owner owner_;
 
-  std::atomic<std::uint64_t> number_{1};  // of the group that is being marked for
-  std::atomic<std::uint64_t> safe_{0};    // the last group that is
-  std::atomic<std::size_t> queued_{0};    // customers
+  std::atomic<std::uint64_t> number_{1};    // of the group that is being marked for
+  std::atomic<std::uint64_t> safe_{0};      // the last group that is
+  std::atomic<std::size_t> queued_{0};      // customers
+  std::atomic<std::size_t> again_size_{0};  // customers of `again_`, or while it is being written
   std::atomic<bool> estimates_changed_{false};
   std::uint64_t customers_written_ = 0;
 

@@ -33,10 +33,6 @@ public:
 
   // Decides, and leaves open what its group in the journal is to become.
   std::uint64_t begin() {
-    if (auto room = engine_.journal()->make_room(); !room.ok()) {
-      answer_ = std::move(room).error();
-      return 0;
-    }
     core::CallInput input = this->input();
     answer_ = engine_.decide({customer_}, input, /*commit=*/true, rest_);
     return rest_.group;

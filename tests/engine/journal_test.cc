@@ -501,6 +501,77 @@ TEST_F(JournalTest, WhatIsOverTheBoundOfTheQueueIsAnError) {
   for (int i = 0; i < taken; ++i) EXPECT_EQ(value(std::to_string(i)), 1);
 }
 
+// Goal: many at once are bound like one, and what does not fit is named; the rest is kept.
+TEST_F(JournalTest, BatchesAndLoadsKeepToTheBoundOfTheQueue) {
+  durability_ = Durability::interval;
+  interval_ = Millis(3'600'000);
+  max_unwritten_ = 10;
+  open();
+  std::vector<std::string> ids;
+  for (int i = 0; i < 30; ++i) {
+    ids.push_back(std::to_string(i));
+    ASSERT_TRUE(engine().create_customer(ids.back()).ok());
+  }
+  ASSERT_TRUE(engine().flush().ok());
+  faults_->gone = true;
+  std::vector<Call> calls;
+  for (const std::string& id : ids) {
+    calls.push_back({.customer = id, .entitlement = "chat", .value = 1});
+  }
+  const auto decisions = engine().allow_many(calls);
+  ASSERT_EQ(decisions.size(), calls.size());
+  for (std::size_t i = 0; i < calls.size(); ++i) {
+    ASSERT_EQ(decisions[i].ok(), i < max_unwritten_) << i;
+    EXPECT_EQ(value(ids[i]), i < max_unwritten_ ? 1 : 0);
+    if (i < max_unwritten_) continue;
+    EXPECT_EQ(decisions[i].error().code, ErrorCode::store_unavailable);
+  }
+  faults_->gone = false;
+  while (!engine().flush().ok()) {
+  }
+  faults_->gone = true;
+  Json text{{"format", 1}, {"customers", Json::object()}, {"requests", Json::array()}};
+  for (int i = 0; i < 30; ++i) {
+    const std::string id = "c" + std::to_string(100 + i);
+    text["customers"][id] = {{"id", id}, {"plan", "pro"}};
+  }
+  for (const char* id : {"c100", "0"}) {
+    text["requests"].push_back(
+        {{"customer", id}, {"request", "r"}, {"fingerprint", "1"}, {"answer", true}, {"at", 1}});
+  }
+  const Result<LoadReport> report = engine().load_customers(text.dump());
+  ASSERT_TRUE(report.ok());
+  EXPECT_EQ(report->loaded, max_unwritten_);
+  ASSERT_EQ(report->refused.size(), 20U + 2U);
+  for (std::size_t i = 0; i < 20; ++i) {
+    EXPECT_EQ(report->refused[i].id, "c" + std::to_string(110 + i));
+    EXPECT_EQ(report->refused[i].error.code, ErrorCode::store_unavailable);
+  }
+  EXPECT_EQ(report->refused[21].id, "0");
+  EXPECT_EQ(report->refused[21].error.where, "request `r`");
+  EXPECT_EQ(value("c109"), 0);
+  EXPECT_EQ(value("c110"), -1);
+  faults_->gone = false;
+}
+
+TEST_F(JournalTest, ALoadThatTheStoreRefusesSaysHowFarItCame) {
+  constexpr int records_a_group = 4096;
+  std::string text = "{";
+  for (int i = 0; i < 2 * records_a_group + 5; ++i) {
+    const std::string id = std::to_string(100'000 + i);
+    text += R"(")" + id + R"(":{"id":")" + id + R"("},)";
+  }
+  text.back() = '}';
+  faults_->before_commit = [&] { faults_->before_commit = [&] { faults_->refuse = 1; }; };
+  const Result<LoadReport> report = engine().load_customers(text);
+  ASSERT_FALSE(report.ok());
+  EXPECT_EQ(report.error().code, ErrorCode::store_unavailable);
+  EXPECT_THAT(report.error().message, HasSubstr("4096 records were loaded, and no more"));
+  while (!engine().flush().ok()) {
+  }
+  EXPECT_EQ(Json::parse(*engine().customers()).size(), std::size_t{records_a_group});
+}
+
 TEST_F(JournalTest, CallsThatNobodyWaitsForAreAnsweredBeforeTheEngineIsGone) {
   constexpr int calls = 2000;
   ASSERT_TRUE(engine().create_customer("ann").ok());
