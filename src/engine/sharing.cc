@@ -146,10 +146,14 @@ void Sharing::lead() {
   if (auto up = be_up(); !up.ok()) {
     for (Task* task : tasks) task->failure = up.error();
     answer(tasks);
+    tasks.clear();
   } else {
-    while (!tasks.empty()) tasks = run_round(std::move(tasks));
+    tasks = run_round(std::move(tasks));
   }
   leader_ = std::thread::id();
+  // Before all that have come since.
+  const std::lock_guard lock(mutex_);
+  queue_.insert(queue_.begin(), tasks.begin(), tasks.end());
 }
 
 // Runs calls once, and returns those that are not answered yet.
@@ -170,8 +174,14 @@ std::vector<Sharing::Task*> Sharing::run_round(std::vector<Task*> tasks) {
 
   std::vector<Component> components = components_of(round);
   const auto run_again = [&](Component& component) {
-    for (Task* task : component.tasks) clear(*task);
-    left.insert(left.end(), component.tasks.begin(), component.tasks.end());
+    for (Task* task : component.tasks) {
+      clear(*task);
+      if (is_given_up(*task)) {
+        answer({&task, 1});
+      } else {
+        left.push_back(task);
+      }
+    }
   };
   std::vector<Component*> asked;
   std::vector<Transaction> transactions;
@@ -423,6 +433,20 @@ void Sharing::answer(std::span<Task* const> tasks) {
     answered_.emplace_back(task);
     --later_;
   }
+}
+
+// Whether a call that has fallen is not run again: then it has its answer.
+bool Sharing::is_given_up(Task& task) const {
+  const auto now = steady_clock::now();
+  if (!task.deadline) task.deadline = now + timeout_;
+  // However short the time is, it is run a second time.
+  else if (now >= *task.deadline) {
+    task.failure = Error{.code = ErrorCode::store_unavailable,
+                         .message =
+                             "other engines kept changing what the call rests on: nothing "
+                             "has changed"};
+  }
+  return task.failure.has_value();
 }
 
 void Sharing::clear(Task& task) {

@@ -33,9 +33,10 @@ struct Faults {
   std::atomic<bool> damages{false};          // What exchange() finds is damaged.
   std::unique_ptr<store::Store> failover;    // Takes the store's place when it is opened next.
   std::function<void()> before_commit;       // Once.
-  std::function<void()> before_close;        // Once.
-  std::function<void()> expire;              // Ends the ownership of the store opened last.
-  std::function<void()> after_read;          // What comes between the next read() and its answer.
+  std::function<void(std::size_t transactions)> before_exchange;  // Each time.
+  std::function<void()> before_close;                             // Once.
+  std::function<void()> expire;      // Ends the ownership of the store opened last.
+  std::function<void()> after_read;  // What comes between the next read() and its answer.
 };
 
 inline bool take(std::atomic<int>& count) {
@@ -82,6 +83,8 @@ public:
       std::span<const store::Transaction> transactions) override {
     wait_while_held();
     ++faults_->commits;
+    // Copied: it may end itself.
+    if (const auto before = faults_->before_exchange) before(transactions.size());
     if (faults_->gone || take(faults_->refuse)) return unavailable();
     const Error unknown{.code = ErrorCode::outcome_unknown, .message = "the connection broke off"};
     if (take(faults_->lose_question)) {

@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
 #include <atomic>
+#include <chrono>
+#include <future>
 #include <memory>
 #include <optional>
 #include <random>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include <gmock/gmock.h>
@@ -216,6 +219,60 @@ TEST_F(Shared, LimitsOfOneAndOfManyAreMetExactly) {
   EXPECT_EQ(allowed, limit);
   EXPECT_EQ(value(first, "acme", "shared"), limit);
   EXPECT_EQ(capped, limit / 2);
+}
+
+// Goal: a call that others are always faster than ends, and has changed nothing.
+TEST_F(Shared, ACallWhoseCustomerKeepsChangingIsGivenUpInTime) {
+  constexpr int changes = 5000;  // Then the test has failed.
+  timeout_ = Millis(20);
+  Limitr one = open(1'000'000);
+  ASSERT_TRUE(one.create_customer("ann").ok());
+  const auto faults_of_one = std::exchange(faults_, std::make_shared<Faults>());
+  Limitr two = open(1'000'000);
+  int changed = 0;
+  faults_of_one->before_exchange = [&](std::size_t) {
+    if (changed < changes && *two.allow("ann", "chat", 1)) ++changed;
+  };
+  const Result<Decision> given_up = one.allow("ann", "chat", 1000);
+  faults_of_one->before_exchange = nullptr;
+  ASSERT_FALSE(given_up.ok());
+  EXPECT_EQ(given_up.error().code, ErrorCode::store_unavailable);
+  EXPECT_THAT(given_up.error().message, HasSubstr("kept changing"));
+  EXPECT_GE(changed, 2) << "it is tried more than once";
+  EXPECT_EQ(value(one, "ann"), changed);
+}
+
+// Goal: whoever's round is over is not kept waiting by those who must try again.
+TEST_F(Shared, ThoseThatStandAreAnsweredBeforeTheOthersRunAgain) {
+  Limitr one = open();
+  ASSERT_TRUE(one.create_customer("ann").ok());
+  ASSERT_TRUE(one.create_customer("bob").ok());
+  const auto faults_of_one = std::exchange(faults_, std::make_shared<Faults>());
+  Limitr two = open();
+  std::promise<void> bob_is_answered;
+  std::future<Result<Decision>> ann;
+  bool is_in_time = false;
+  int exchanges = 0;
+  faults_of_one->before_exchange = [&](std::size_t transactions) {
+    switch (++exchanges) {
+      case 1:
+        ann = one.allow_async({.customer = "ann", .entitlement = "chat", .value = 1});
+        one.allow_async({.customer = "bob", .entitlement = "chat", .value = 1},
+                        [&](const Result<Decision>&) { bob_is_answered.set_value(); });
+        break;
+      case 2:
+        EXPECT_EQ(transactions, 2U);
+        EXPECT_TRUE(*two.allow("ann", "chat", 1));
+        break;
+      default:
+        is_in_time = bob_is_answered.get_future().wait_for(std::chrono::seconds(5)) ==
+                     std::future_status::ready;
+        faults_of_one->before_exchange = nullptr;
+    }
+  };
+  EXPECT_TRUE(*one.allow("ann", "chat", 1));
+  EXPECT_EQ(ann.get()->value, 3);
+  EXPECT_TRUE(is_in_time);
 }
 
 TEST_F(Shared, OneOfTwoThatCreateACustomerIsTold) {
