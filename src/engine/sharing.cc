@@ -32,6 +32,13 @@ private:
   std::vector<std::size_t> parents_;
 };
 
+Error torn() {
+  return {.code = ErrorCode::invalid_argument,
+          .message =
+              "within one call, a host function cannot remove a customer and make another one "
+              "of its ID: nothing has changed"};
+}
+
 }  // namespace
 
 Sharing::Sharing(Engine& engine, std::unique_ptr<store::Store> store, const Options& options)
@@ -186,7 +193,9 @@ std::vector<Sharing::Task*> Sharing::run_round(std::vector<Task*> tasks) {
   std::vector<Component*> asked;
   std::vector<Transaction> transactions;
   for (Component& component : components) {
-    if (component.is_torn) {
+    if (component.is_torn && is_single) {
+      fail(component, torn());
+    } else if (component.is_torn) {
       for (Task* task : component.tasks) task->runs_alone = true;
       undo(component);
       run_again(component);
@@ -538,6 +547,7 @@ Result<void> Sharing::write_texts() {
 }
 
 Result<void> Sharing::flush() {
+  if (is_leading()) return write_all();
   std::unique_lock leading(leading_);
   Result<void> written = write_all();
   finish_leading(std::move(leading));
@@ -568,6 +578,10 @@ void Sharing::finish_leading(std::unique_lock<std::mutex> leading) {
 }
 
 Result<void> Sharing::close() {
+  if (is_leading()) {
+    return Error{.code = ErrorCode::invalid_argument,
+                 .message = "a host function cannot close the engine: a call waits for its answer"};
+  }
   if (worker_.get_id() != std::this_thread::get_id()) {
     // Those that were made before are answered first.
     std::unique_lock lock(mutex_);

@@ -99,6 +99,7 @@ public:
   void set_policy(std::string document);
   void note_estimates() { estimates_changed_.store(true, std::memory_order_relaxed); }
   Result<void> flush();
+  /// Errors also: invalid_argument, for a call that is a part of another.
   Result<void> close();
   std::uint64_t customers_written() const { return customers_written_; }
 

@@ -160,6 +160,62 @@ TEST_F(Shared, ACallWithinACallIsAPartOfIt) {
   EXPECT_TRUE(*one.allow("ann", "chat", 1));
 }
 
+// Goal: whatever a host function or a handler calls is served, or refused by name; none waits for
+// itself.
+TEST_F(Shared, HostFunctionsAndHandlersMayCallAnything) {
+  Limitr* inner = nullptr;
+  std::optional<Error> refused;
+  int events = 0;
+  const auto call_all = [&] {
+    EXPECT_TRUE(inner->flush().ok());
+    EXPECT_TRUE(inner->customers().ok());
+    EXPECT_TRUE(inner->export_state().ok());
+    EXPECT_TRUE(inner->audit().ok());
+    EXPECT_TRUE(inner->warm(std::vector<std::string>{"bob"}).ok());
+    EXPECT_TRUE(inner->load_customers(R"({"bob":{"id":"bob"}})").ok());
+  };
+  host_.overhead["ask"] = [&](double, const Json&) {
+    call_all();
+    if (auto closed = inner->close(); !closed.ok()) refused = closed.error();
+    return 0;
+  };
+  Limitr one = open();
+  inner = &one;
+  ASSERT_TRUE(one.create_customer("ann").ok());
+  one.add_handler("all", [&](const Event&) {
+    if (++events == 1) call_all();
+  });
+  EXPECT_TRUE(*one.allow("ann", "chat", 1));
+  ASSERT_TRUE(refused);
+  EXPECT_EQ(refused->code, ErrorCode::invalid_argument);
+  EXPECT_GT(events, 0);
+  one.add_handler("all", [&](const Event&) { EXPECT_TRUE(inner->close().ok()); });
+  EXPECT_TRUE(*one.allow("ann", "chat", 1));
+  EXPECT_FALSE(one.allow("ann", "chat", 1).ok()) << "it is closed";
+}
+
+TEST_F(Shared, AHostFunctionThatPutsAnotherInACustomersPlaceEndsItsCall) {
+  Limitr* inner = nullptr;
+  int asked = 0;
+  host_.overhead["ask"] = [&](double, const Json&) {
+    if (++asked < 1000) {  // Then the test has failed.
+      EXPECT_TRUE(*inner->delete_customer("bob"));
+      EXPECT_TRUE(inner->create_customer("bob").ok());
+    }
+    return 0;
+  };
+  Limitr one = open();
+  inner = &one;
+  ASSERT_TRUE(one.create_customer("ann").ok());
+  ASSERT_TRUE(one.create_customer("bob", {.alts = {"b1"}}).ok());
+  const Result<Decision> ended = one.allow("ann", "chat", 1);
+  ASSERT_FALSE(ended.ok());
+  EXPECT_EQ(ended.error().code, ErrorCode::invalid_argument);
+  asked = 1000;
+  EXPECT_EQ(value(one, "ann"), 0);
+  EXPECT_EQ(one.customer("b1").value()->at("id"), "bob") << "nothing has changed";
+}
+
 TEST_F(Shared, ABatchAndASnapshot) {
   Limitr one = open();
   Limitr two = open();
