@@ -229,8 +229,10 @@ public:
   Result<void> flush();
   /// flush(), and lets go of the store; how many records were written since it was opened. From
   /// then on calls that change something fail; with interval and manual durability they are not
-  /// kept. Errors: as flush(); the store is let go of all the same. Also invalid_argument, where a
-  /// host function calls it and the store is shared: nothing is closed.
+  /// kept. Calls of allow_async() are answered first; but when a handler calls it, or what follows
+  /// such a call, those that are not safe yet fail with store_unavailable. Errors: as flush(); the
+  /// store is let go of all the same. Also invalid_argument, where a host function calls it and the
+  /// store is shared: nothing is closed.
   Result<std::uint64_t> close();
 
   // Spend caps and margins. See docs/calls.md, Spend caps, and docs/reads.md, Margins.

@@ -189,7 +189,9 @@ Result<void> Journal::flush() {
 }
 
 Result<void> Journal::close() {
-  if (writer_.get_id() != std::this_thread::get_id()) {
+  const bool is_waited_for =
+      writer_.get_id() == std::this_thread::get_id() || engine_.dispatcher().is_running_here();
+  if (!is_waited_for) {
     // Those that were made before are answered first.
     std::unique_lock lock(mutex_);
     changed_.wait(lock, [this, made = later_made_] { return later_done_ >= made; });

@@ -112,7 +112,8 @@ public:
 
   /// Writes all that waits. Errors: those of wait().
   Result<void> flush();
-  /// flush(), and lets go of the store.
+  /// flush(), and lets go of the store. Waits for the calls of run_later(), but where they may be
+  /// waiting for this thread: in a handler, and in what `complete` does.
   Result<void> close();
   std::uint64_t customers_written() const { return customers_written_; }
 

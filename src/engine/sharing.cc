@@ -582,7 +582,9 @@ Result<void> Sharing::close() {
     return Error{.code = ErrorCode::invalid_argument,
                  .message = "a host function cannot close the engine: a call waits for its answer"};
   }
-  if (worker_.get_id() != std::this_thread::get_id()) {
+  const bool is_waited_for =
+      worker_.get_id() == std::this_thread::get_id() || engine_.dispatcher().is_running_here();
+  if (!is_waited_for) {
     // Those that were made before are answered first.
     std::unique_lock lock(mutex_);
     changed_.wait(lock, [this, made = later_made_] { return later_done_ >= made; });

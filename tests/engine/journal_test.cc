@@ -587,6 +587,24 @@ TEST_F(JournalTest, CallsThatNobodyWaitsForAreAnsweredBeforeTheEngineIsGone) {
   EXPECT_EQ(value("ann", "soft"), calls);
 }
 
+// Goal: close() does not wait for calls that wait for the handler that called it.
+TEST_F(JournalTest, AHandlerMayCloseTheEngineWhileCallsAreOnTheirWay) {
+  ASSERT_TRUE(engine().create_customer("ann").ok());
+  std::future<Result<Decision>> later;
+  engine().add_handler("close", [&](const Event&) {
+    if (later.valid()) return;
+    later = engine().allow_async({.customer = "ann", .entitlement = "chat", .value = 1});
+    EXPECT_TRUE(engine().close().ok());
+  });
+  EXPECT_TRUE(*engine().allow("ann", "chat", 1));
+  const Result<Decision> answer = later.get();
+  if (!answer.ok()) {
+    EXPECT_EQ(answer.error().code, ErrorCode::store_unavailable);
+  }
+  open();
+  EXPECT_EQ(value("ann"), answer.ok() ? 2 : 1);
+}
+
 TEST_F(JournalTest, ACallThatMeetsTheEngineWhileItClosesIsAnswered) {
   ASSERT_TRUE(engine().create_customer("ann").ok());
   std::future<Result<Decision>> met;

@@ -430,6 +430,21 @@ TEST_F(Shared, CallsThatNobodyWaitsForShareRoundTrips) {
   EXPECT_LT(faults_->commits, 10);
 }
 
+TEST_F(Shared, AHandlerMayCloseTheEngineWhileCallsAreOnTheirWay) {
+  Limitr one = open();
+  ASSERT_TRUE(one.create_customer("ann").ok());
+  std::future<Result<Decision>> later;
+  one.add_handler("close", [&](const Event&) {
+    if (later.valid()) return;
+    later = one.allow_async({.customer = "ann", .entitlement = "chat", .value = 1});
+    EXPECT_TRUE(one.close().ok());
+  });
+  EXPECT_TRUE(*one.allow("ann", "chat", 1));
+  const Result<Decision> answer = later.get();
+  Limitr two = open();
+  EXPECT_EQ(value(two, "ann"), answer.ok() ? 2 : 1);
+}
+
 TEST_F(Shared, CallsThatNobodyWaitsForAreAnsweredBeforeTheEngineIsGone) {
   constexpr int calls = 1000;
   std::atomic<int> allowed{0};
