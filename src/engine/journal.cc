@@ -565,6 +565,12 @@ Result<bool> Journal::look_up(std::uint64_t group) {
 void Journal::add_failure(std::uint64_t first, std::uint64_t last, const Error& error) {
   if (first > last) return;
   const std::lock_guard lock(mutex_);
+  // While the store is away every call fails, and all of them since the last group that is safe.
+  if (!failures_.empty() && failures_.back().first == first &&
+      failures_.back().error.code == error.code) {
+    failures_.back().last = std::max(failures_.back().last, last);
+    return;
+  }
   failures_.push_back({first, last, error});
   if (failures_.size() > failures_kept) failures_.pop_front();
 }

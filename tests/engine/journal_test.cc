@@ -28,12 +28,13 @@ constexpr std::int64_t start_ms = 1'767'225'600'000;  // 2026-01-01
 
 constexpr std::string_view policy = R"(
 policy:
-  credits: { tok: { price: { amount: 1 } }, gold: {} }
+  credits: { tok: { price: { amount: 1 } }, priced: { overhead_fn: ask }, gold: {} }
   plans:
     pro:
       default: true
       entitlements:
         chat: { limit: { credit: tok, value: 10 } }
+        asked: { limit: { credit: priced, value: 10 } }
         soft: { limit: { credit: tok, value: 10, mode: soft } }
         shared: { scope: org, limit: { credit: tok, value: 100 } }
       topups: { extra: { credit: tok, value: 5 } }
@@ -51,6 +52,7 @@ protected:
     options.clock = clock_;
     options.durability = durability_;
     options.load_all = load_all_;
+    options.host = host_;
     options.write_interval = interval_;
     options.max_unwritten = max_unwritten_;
     options.store_timeout = timeout_;
@@ -120,6 +122,7 @@ protected:
   std::shared_ptr<ManualClock> clock_ = std::make_shared<ManualClock>(start_ms);
   Durability durability_ = Durability::sync;
   bool load_all_ = false;
+  HostFunctions host_;
   Millis interval_{100};
   std::size_t max_unwritten_ = 1000;
   Millis timeout_{0};
@@ -401,6 +404,31 @@ TEST_F(JournalTest, IntervalAndManualWriteLaterAndLoseNothingToAFailure) {
   EXPECT_EQ(*written, 1U);
   open();
   EXPECT_EQ(value("ann"), 7);
+}
+
+// Goal: whoever comes to ask late, after any number of failures, is told that it failed.
+TEST_F(JournalTest, ACallThatFailedIsToldSoHoweverManyFailedSince) {
+  constexpr int failures = 1500;
+  host_.overhead["ask"] = [this](double, const Json&) {
+    for (const int count : {1, failures}) {
+      faults_->gone = true;
+      for (int i = 0; i < count; ++i) EXPECT_FALSE(engine().allow("bob", "chat", 1).ok());
+      faults_->gone = false;
+      while (!engine().flush().ok()) {
+      }
+      EXPECT_TRUE(engine().allow("bob", "chat", 1).ok());
+    }
+    return 0;
+  };
+  open();
+  for (const char* id : {"ann", "bob"}) ASSERT_TRUE(engine().create_customer(id).ok());
+  // The first is decided, and then the second asks what it costs.
+  const auto decisions = engine().allow_many(
+      std::vector<Call>{{.customer = "ann", .entitlement = "chat", .value = 1},
+                        {.customer = "bob", .entitlement = "asked", .value = 1}});
+  EXPECT_FALSE(decisions[0].ok());
+  EXPECT_TRUE(decisions[1].ok());
+  EXPECT_EQ(value("ann"), 0);
 }
 
 TEST_F(JournalTest, ABatchIsOneGroup) {
