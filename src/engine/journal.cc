@@ -120,14 +120,13 @@ Result<void> Journal::scan(const std::function<void(const store::StoredCustomer&
 
 std::uint64_t Journal::group_of(const Slot& slot) const {
   // Marked groups lie at most a few behind the current one.
-  const std::uint64_t now = current();
-  return now - static_cast<std::uint32_t>(low(now) - slot.group);
+  return marked_group(slot.group, current());
 }
 
 void Journal::mark(Slot& slot, std::uint64_t group, bool is_new) {
   Queue& queue = engine_.shard(slot.shard).queue;
   if (slot.queued) {
-    if (slot.group == low(group)) return;
+    if (slot.group == mark_of(group)) return;
     // INVARIANT 2: the group before is being gathered, and gets what it was cut for.
     queue.written.push_back({&slot, write_of(slot, engine_.names())});
   } else {
@@ -139,7 +138,7 @@ void Journal::mark(Slot& slot, std::uint64_t group, bool is_new) {
     slot.retain();
   }
   slot.queued = true;
-  slot.group = low(group);
+  slot.group = mark_of(group);
   slot.retain();
   queue.slots[group & 1].push_back(&slot);
 }
@@ -368,7 +367,7 @@ void Journal::gather_shard(std::uint32_t shard, Flight& flight) {
   if (slots.empty()) return;
   std::vector<store::CustomerWrite>& customers = flight.group.customers;
   for (Slot* slot : slots) {
-    if (slot->queued && slot->group == low(group)) {
+    if (slot->queued && slot->group == mark_of(group)) {
       customers.push_back(write_of(*slot, engine_.names()));
       slot->queued = false;
       queued_.fetch_sub(1, std::memory_order_relaxed);
@@ -395,7 +394,7 @@ void Journal::settle(Flight& flight) {
     const std::lock_guard lock(shard.mutex);
     const auto safe = std::find_if(shard.queue.safe.begin(), shard.queue.safe.end(),
                                    [&](const Queue::Safe& kept) { return kept.slot == slot; });
-    if (slot->group == low(group)) {
+    if (slot->group == mark_of(group)) {
       slot->group = 0;
       if (slot->removed) engine_.forget_leaving(*slot);
       if (safe != shard.queue.safe.end()) {

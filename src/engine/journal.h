@@ -136,8 +136,6 @@ private:
     Error error;
   };
 
-  static std::uint32_t low(std::uint64_t group) { return static_cast<std::uint32_t>(group); }
-
   // A call that nobody waits for.
   struct Later {
     std::function<std::uint64_t()> begin;

@@ -13,6 +13,7 @@
 #include <gtest/gtest.h>
 #include <limitr/limitr.h>
 
+#include "engine/slot.h"
 #include "faulty_store.h"
 #include "manual_clock.h"
 #include "open/open_store.h"
@@ -130,6 +131,25 @@ protected:
   std::string log_;
   std::optional<Limitr> engine_;
 };
+
+// Goal: a customer that waits to be written is never taken for one that does not, whatever the
+// number of its group.
+TEST(GroupMark, NoGroupLooksLikeNone) {
+  using engine::mark_of;
+  using engine::marked_group;
+  for (const int power : {0, 16, 30, 31, 32, 33, 40, 63}) {
+    const std::uint64_t around = std::uint64_t{1} << static_cast<unsigned>(power);
+    for (std::uint64_t group = around - std::min<std::uint64_t>(around, 3); group < around + 3;
+         ++group) {
+      SCOPED_TRACE(group);
+      EXPECT_NE(mark_of(group), 0U);
+      EXPECT_NE(mark_of(group), mark_of(group + 1));
+      for (std::uint64_t later = 0; later < 4; ++later) {
+        EXPECT_EQ(marked_group(mark_of(group), group + later), group);
+      }
+    }
+  }
+}
 
 TEST_F(JournalTest, WhatWasAnsweredIsThereAfterACrash) {
   ASSERT_TRUE(engine().create_customer("ann", {.alts = {"a1"}}).ok());
