@@ -121,8 +121,9 @@ public:
   /// allow() without waiting for the store: `then` is given the answer once it is safe, on a thread
   /// of the engine's own, so one thread can have thousands of calls on their way. They are decided
   /// in the order in which they are made; those that wait share one write. Other answers wait while
-  /// `then` runs; what it throws is logged. Without a store it runs before this returns. All are
-  /// answered before the engine is gone.
+  /// `then` runs; what it throws is logged. Without a store it runs before this returns; so it
+  /// does, with store_unavailable, where Options::max_unwritten calls wait their turn already. All
+  /// are answered before the engine is gone.
   void allow_async(const Call& call, std::function<void(Result<Decision>)> then);
   std::future<Result<Decision>> allow_async(const Call& call);
 

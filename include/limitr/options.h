@@ -39,7 +39,8 @@ struct Options {
   Durability durability = Durability::sync;
   Millis write_interval{100};  ///< For Durability::interval.
   /// For Durability::interval: how many changed customers may wait while the store takes none.
-  /// Calls that would change more fail with store_unavailable.
+  /// Calls that would change more fail with store_unavailable. With every durability, and where the
+  /// store is shared: how many calls of allow_async() may wait their turn; more fail likewise.
   std::size_t max_unwritten = 100'000;
   /// How long a call may wait to learn what a store has done; where it is shared, also how long it
   /// is decided again because others were first.

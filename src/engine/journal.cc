@@ -237,14 +237,16 @@ void Journal::run() {
   }
 }
 
-void Journal::run_later(std::function<std::uint64_t()> begin, std::function<void()> complete) {
+bool Journal::run_later(std::function<std::uint64_t()> begin, std::function<void()> complete) {
   {
     const std::lock_guard lock(mutex_);
+    if (later_.size() >= max_unwritten_) return false;
     later_.push_back({std::move(begin), std::move(complete)});
     ++later_made_;
-    if (later_.size() != 1 && later_.size() != later_pace_.wanted()) return;
+    if (later_.size() != 1 && later_.size() != later_pace_.wanted()) return true;
   }
   later_came_.notify_one();
+  return true;
 }
 
 // All that there are, after `pause` at the latest.

@@ -105,8 +105,9 @@ public:
 
   void set_policy(std::string document);
   /// Calls that nobody waits for: `begin` decides one and returns its group, `complete` is called
-  /// when that is settled. Both by the journal's own thread, in this order over all calls.
-  void run_later(std::function<std::uint64_t()> begin, std::function<void()> complete);
+  /// when that is settled. Both by the journal's own thread, in this order over all calls. False,
+  /// and neither is kept: as many wait already as may.
+  bool run_later(std::function<std::uint64_t()> begin, std::function<void()> complete);
   /// Notes that the statistics over all customers have changed.
   void note_estimates() { estimates_changed_.store(true, std::memory_order_relaxed); }
 

@@ -84,21 +84,31 @@ private:
   Result<Decision> answer_{Decision()};
 };
 
+Error too_many(std::size_t most) {
+  return {
+      .code = ErrorCode::store_unavailable,
+      .message = fmt::format("{} calls wait for the store, which is as many as may: nothing has "
+                             "changed",
+                             most)};
+}
+
 }  // namespace
 
 void Limitr::allow_async(const Call& call, std::function<void(Result<Decision>)> then) {
   const auto later = std::make_shared<LaterCall>(*engine_, call, std::move(then));
+  bool is_taken = true;
   if (engine_->sharing() != nullptr) {
-    engine_->sharing()->run_later(
+    is_taken = engine_->sharing()->run_later(
         [later] { later->decide(); },
         [later](const std::optional<Error>& failure) { later->complete(failure); });
   } else if (engine_->journal() != nullptr) {
-    engine_->journal()->run_later([later] { return later->begin(); },
-                                  [later] { later->complete(); });
+    is_taken = engine_->journal()->run_later([later] { return later->begin(); },
+                                             [later] { later->complete(); });
   } else {
     later->decide();
     later->complete(std::nullopt);
   }
+  if (!is_taken) later->complete(too_many(engine_->options().max_unwritten));
 }
 
 std::future<Result<Decision>> Limitr::allow_async(const Call& call) {

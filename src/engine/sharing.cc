@@ -45,6 +45,7 @@ Sharing::Sharing(Engine& engine, std::unique_ptr<store::Store> store, const Opti
     : engine_(engine),
       store_(std::move(store)),
       timeout_(options.store_timeout),
+      max_waiting_(options.max_unwritten),
       owner_(this_process(engine.now())) {}
 
 Sharing::~Sharing() { stop(); }
@@ -97,16 +98,18 @@ void Sharing::execute(Task& task) {
   for (Dispatcher::Batch& batch : task.batches) engine_.dispatcher().run(std::move(batch));
 }
 
-void Sharing::run_later(std::function<void()> body,
+bool Sharing::run_later(std::function<void()> body,
                         std::function<void(const std::optional<Error>&)> then) {
   auto task = std::make_unique<Task>(Task{.body = std::move(body), .then = std::move(then)});
   {
     const std::lock_guard lock(mutex_);
+    if (later_ >= max_waiting_) return false;
     queue_.push_back(task.release());
     ++later_;
     ++later_made_;
   }
   changed_.notify_all();
+  return true;
 }
 
 // Leads for those who do not wait, tells them, and keeps the lease.

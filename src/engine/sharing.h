@@ -77,8 +77,8 @@ public:
     return *std::move(answer);
   }
   /// The same without waiting: `then` is given what went wrong with the store, if anything, on a
-  /// thread of the engine's own.
-  void run_later(std::function<void()> body, std::function<void(const std::optional<Error>&)> then);
+  /// thread of the engine's own. False, and neither is kept: as many wait already as may.
+  bool run_later(std::function<void()> body, std::function<void(const std::optional<Error>&)> then);
 
   // What the running call does. REQUIRES: this thread leads.
 
@@ -170,6 +170,7 @@ private:
   Engine& engine_;
   const std::unique_ptr<store::Store> store_;
   const Millis timeout_;
+  const std::size_t max_waiting_;
   const store::Owner owner_;
 
   std::mutex leading_;  // held by whoever leads

@@ -125,7 +125,7 @@ protected:
   bool load_all_ = false;
   HostFunctions host_;
   Millis interval_{100};
-  std::size_t max_unwritten_ = 1000;
+  std::size_t max_unwritten_ = 100'000;
   Millis timeout_{0};
   std::mutex log_mutex_;
   std::string log_;
@@ -636,6 +636,36 @@ TEST_F(JournalTest, CallsThatNobodyWaitsForAreAnsweredBeforeTheEngineIsGone) {
 }
 
 // Goal: close() does not wait for calls that wait for the handler that called it.
+// Goal: a store that stalls fills no memory with calls; what is over the bound is told at once.
+TEST_F(JournalTest, CallsThatNobodyWaitsForAreBoundWhileTheStoreStalls) {
+  max_unwritten_ = 10;
+  open();
+  ASSERT_TRUE(engine().create_customer("ann").ok());
+  faults_->holds = true;
+  const auto this_thread = std::this_thread::get_id();
+  std::atomic<int> allowed{0};
+  int refused = 0;
+  for (int i = 0; i < 40; ++i) {
+    engine().allow_async({.customer = "ann", .entitlement = "soft", .value = 1},
+                         [&](const Result<Decision>& decision) {
+                           if (decision.ok()) {
+                             ++allowed;
+                             return;
+                           }
+                           EXPECT_EQ(decision.error().code, ErrorCode::store_unavailable);
+                           EXPECT_EQ(std::this_thread::get_id(), this_thread) << "at once";
+                           ++refused;
+                         });
+  }
+  EXPECT_GE(refused, 40 - 2 * 10) << "as many are on their way as wait, at most";
+  EXPECT_LE(refused, 40 - 10);
+  faults_->holds = false;
+  ASSERT_TRUE(engine().close().ok());
+  EXPECT_EQ(allowed, 40 - refused);
+  open();
+  EXPECT_EQ(value("ann", "soft"), allowed);
+}
+
 TEST_F(JournalTest, AHandlerMayCloseTheEngineWhileCallsAreOnTheirWay) {
   ASSERT_TRUE(engine().create_customer("ann").ok());
   std::future<Result<Decision>> later;

@@ -52,6 +52,7 @@ protected:
     options.clock = clock_;
     options.shared = true;
     options.store_timeout = timeout_;
+    options.max_unwritten = max_unwritten_;
     options.host = host_;
     options.log = [this](std::string_view message) {
       const std::lock_guard lock(log_mutex_);
@@ -74,6 +75,7 @@ protected:
   std::shared_ptr<Faults> faults_ = std::make_shared<Faults>();
   std::shared_ptr<ManualClock> clock_ = std::make_shared<ManualClock>(1'767'225'600'000);
   Millis timeout_{5000};
+  std::size_t max_unwritten_ = 100'000;
   HostFunctions host_;
   std::mutex log_mutex_;
   std::string log_;
@@ -428,6 +430,29 @@ TEST_F(Shared, CallsThatNobodyWaitsForShareRoundTrips) {
   ASSERT_TRUE(one.close().ok());
   EXPECT_EQ(allowed, customers * 10);
   EXPECT_LT(faults_->commits, 10);
+}
+
+TEST_F(Shared, CallsThatNobodyWaitsForAreBoundWhileTheStoreStalls) {
+  max_unwritten_ = 10;
+  Limitr one = open(1000);
+  ASSERT_TRUE(one.create_customer("ann").ok());
+  faults_->holds = true;
+  std::atomic<int> allowed{0};
+  int refused = 0;
+  for (int i = 0; i < 40; ++i) {
+    one.allow_async({.customer = "ann", .entitlement = "chat", .value = 1},
+                    [&](const Result<Decision>& decision) {
+                      if (decision.ok()) {
+                        ++allowed;
+                      } else {
+                        ++refused;
+                      }
+                    });
+  }
+  EXPECT_EQ(refused, 40 - 10);
+  faults_->holds = false;
+  ASSERT_TRUE(one.close().ok());
+  EXPECT_EQ(allowed, 10);
 }
 
 TEST_F(Shared, AHandlerMayCloseTheEngineWhileCallsAreOnTheirWay) {
