@@ -291,6 +291,9 @@ void Engine::log_unlearned(std::string_view customer, const policy::Entitlement&
 
 Engine::Rest Engine::let_go(Locked& locked, std::vector<Event> events) {
   Rest rest{.group = unsafe_group(locked), .batch = {}};
+  if (!locked.pushed_out().empty()) {
+    journal_->note_pushed_out(locked.slot(), std::move(locked.pushed_out()));
+  }
   if (!events.empty()) {
     Dispatcher::Batch batch{.events = std::move(events), .tickets = {}, .policy = {}};
     batch.policy = locked.policy_pointer();

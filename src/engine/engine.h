@@ -223,6 +223,10 @@ public:
   Result<void> finish();
   /// The last group that somebody was found in, or had left in, besides the family; 0: none.
   std::uint64_t rests_on() const { return rests_on_; }
+  /// Requests that the call is about to push out of those that the caller remembers. They are moved
+  /// from where the journal may want them back.
+  void note_pushed_out(std::span<state::RememberedRequest> requests);
+  std::vector<state::RememberedRequest>& pushed_out() { return pushed_out_; }
 
   const policy::Policy& policy() const { return **policy_; }
   PolicyPointer policy_pointer() const;
@@ -266,6 +270,7 @@ private:
   ShardLocks locks_;
   std::uint32_t times_let_go_ = 0;
   std::uint64_t rests_on_ = 0;
+  std::vector<state::RememberedRequest> pushed_out_;
   std::unique_ptr<Fetching> fetching_;
   const PolicyPointer* policy_ = nullptr;
   Slot* slot_ = nullptr;          // of the family's caller; null for a draft

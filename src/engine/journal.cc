@@ -2,6 +2,7 @@
 #include "engine/journal.h"
 
 #include <algorithm>
+#include <iterator>
 #include <utility>
 
 #include <fmt/format.h>
@@ -33,10 +34,14 @@ Customer copy_without_requests(Customer& customer) {
   return copy;
 }
 
-// Puts a customer back to what it was; requests that came since are forgotten.
-void restore(Customer& customer, Customer safe) {
-  std::vector<RememberedRequest> requests;
-  if (customer.rest) requests = std::move(customer.rest->requests);
+// Puts a customer back to what it was; requests that came since are forgotten, and those that were
+// pushed out since are remembered again: they are the oldest.
+void restore(Customer& customer, Customer safe, std::vector<RememberedRequest> pushed_out) {
+  std::vector<RememberedRequest> requests = std::move(pushed_out);
+  if (customer.rest) {
+    std::move(customer.rest->requests.begin(), customer.rest->requests.end(),
+              std::back_inserter(requests));
+  }
   const std::uint64_t written = safe.rest ? safe.rest->requests_written : 0;
   std::erase_if(requests,
                 [&](const RememberedRequest& request) { return request.number > written; });
@@ -141,6 +146,14 @@ void Journal::mark(Slot& slot, std::uint64_t group, bool is_new) {
   slot.group = mark_of(group);
   slot.retain();
   queue.slots[group & 1].push_back(&slot);
+}
+
+void Journal::note_pushed_out(const Slot& slot, std::vector<RememberedRequest> requests) {
+  std::vector<Queue::Safe>& safe = engine_.shard(slot.shard).queue.safe;
+  const auto kept = std::find_if(safe.begin(), safe.end(),
+                                 [&](const Queue::Safe& one) { return one.slot == &slot; });
+  if (kept == safe.end()) return;
+  std::move(requests.begin(), requests.end(), std::back_inserter(kept->pushed_out));
 }
 
 Result<void> Journal::wait(std::uint64_t group) {
@@ -413,6 +426,9 @@ void Journal::settle(Flight& flight) {
         safe->customer = *state::read_customer(*write->record, engine_.names());
         const std::uint64_t requests = slot->customer.more().requests_written;
         if (requests != 0) safe->customer->own_rest().requests_written = requests;
+        std::erase_if(safe->pushed_out, [&](const RememberedRequest& request) {
+          return request.number < write->first_request;
+        });
       }
     }
     slot->release();
@@ -489,7 +505,7 @@ void Journal::take_back() {
       kept.slot->queued = false;
       kept.slot->group = 0;
       if (!kept.customer) continue;
-      restore(kept.slot->customer, *std::move(kept.customer));
+      restore(kept.slot->customer, *std::move(kept.customer), std::move(kept.pushed_out));
       engine_.list(*kept.slot);
     }
     for (const Queue::Safe& kept : safe) {

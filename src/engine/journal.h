@@ -64,6 +64,8 @@ public:
     struct Safe {
       Slot* slot;
       std::optional<state::Customer> customer;
+      /// Requests that were remembered when it was last safe, and have been pushed out since.
+      std::vector<state::RememberedRequest> pushed_out = {};
     };
     std::vector<Safe> safe;  // each retained
   };
@@ -89,6 +91,9 @@ public:
   /// REQUIRES: the slot's shard is locked, and the customer is as it was before the call or, with
   /// `is_new`, was just listed.
   void mark(Slot& slot, std::uint64_t group, bool is_new = false);
+  /// A marked customer remembers these requests no longer: they come back with what it was.
+  /// REQUIRES: the slot's shard is locked.
+  void note_pushed_out(const Slot& slot, std::vector<state::RememberedRequest> requests);
   /// The group that a marked slot's changes are in. REQUIRES: slot.group != 0, its shard is locked.
   std::uint64_t group_of(const Slot& slot) const;
   /// Another engine has taken the store over: nothing that is in memory counts any more.

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
+#include <iterator>
+#include <utility>
 
 #include "engine/engine.h"
 
@@ -77,6 +79,11 @@ void Locked::note_found(Slot& slot) {
 }
 
 Result<void> Locked::finish() { return engine_.finish(*this); }
+
+void Locked::note_pushed_out(std::span<state::RememberedRequest> requests) {
+  if (engine_.journal() == nullptr || !engine_.journal()->is_sync()) return;
+  std::move(requests.begin(), requests.end(), std::back_inserter(pushed_out_));
+}
 
 // Whoever had the ID may have lost it in a group that is not safe yet.
 void Locked::note_nobody(std::string_view id) {

@@ -151,6 +151,7 @@ void Once::keep(Locked& locked, std::string answer) const {
                       .at = now_});
   if (requests.size() <= policy.request_limit) return;
   const auto too_many = static_cast<std::ptrdiff_t>(requests.size() - policy.request_limit);
+  locked.note_pushed_out({requests.begin(), requests.begin() + too_many});
   requests.erase(requests.begin(), requests.begin() + too_many);
 }
 

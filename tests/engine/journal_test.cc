@@ -253,6 +253,41 @@ TEST_F(JournalTest, ARefusedGroupIsTakenBack) {
   EXPECT_EQ(value("ann"), 9);
 }
 
+// Goal: what a refused call pushed out of the remembered requests still counts once.
+TEST_F(JournalTest, RequestsThatARefusedGroupPushedOutComeBack) {
+  const auto with_limit = std::string(policy) + "  request_limit: 1\n";
+  ASSERT_TRUE(engine().set_policy(with_limit, Format::yaml).ok());
+  ASSERT_TRUE(engine().create_customer("ann").ok());
+  ASSERT_TRUE(*engine().allow("ann", "chat", 1, {.request = "r1"}));
+  const auto refuse = [&](const auto& call) {
+    faults_->refuse = 1;
+    EXPECT_FALSE(call().ok());
+    while (!engine().flush().ok()) {
+    }
+  };
+  refuse([&] { return engine().allow("ann", "chat", 1, {.request = "r2"}); });
+  EXPECT_TRUE(engine().allow("ann", "chat", 1, {.request = "r1"})->repeated);
+  refuse([&] { return engine().apply_customer_topup("ann", "extra", {.request = "r2"}); });
+  EXPECT_TRUE(engine().allow("ann", "chat", 1, {.request = "r1"})->repeated);
+  EXPECT_EQ(value("ann"), 1);
+  // One group is taken, and the one that was built on it meanwhile is not.
+  std::future<Result<Decision>> next;
+  faults_->before_commit = [&] {
+    next = std::async(std::launch::async,
+                      [&] { return engine().allow("ann", "chat", 1, {.request = "r3"}); });
+    next.wait_for(std::chrono::milliseconds(50));
+    faults_->before_commit = [&] { faults_->refuse = 1; };
+  };
+  EXPECT_TRUE(*engine().allow("ann", "chat", 1, {.request = "r2"}));
+  EXPECT_FALSE(next.get().ok());
+  while (!engine().flush().ok()) {
+  }
+  EXPECT_TRUE(engine().allow("ann", "chat", 1, {.request = "r2"})->repeated);
+  crash();
+  EXPECT_TRUE(engine().allow("ann", "chat", 1, {.request = "r2"})->repeated);
+  EXPECT_EQ(value("ann"), 2);
+}
+
 TEST_F(JournalTest, CreationsDeletionsAndAlternateIdsAreTakenBackToo) {
   ASSERT_TRUE(engine().create_customer("ann", {.alts = {"a1"}}).ok());
   ASSERT_TRUE(*engine().allow("ann", "chat", 4, {.request = "r"}));
