@@ -115,14 +115,15 @@ public:
   /// allow() by as much as takes the meter to `value`.
   Result<Decision> set(std::string_view customer, std::string_view entitlement, Value value,
                        const CallOptions& options = default_call_options);
-  /// Decides each call in order and on its own. Where the store is shared, all that changes is
-  /// written as one: when it fails, each call has.
+  /// Decides each call in order and on its own; so are its errors. Where the store is shared, all
+  /// that changes is written as one: when it fails, each call has.
   std::vector<Result<Decision>> allow_many(std::span<const Call> calls);
   /// allow() without waiting for the store: `then` is given the answer once it is safe, on a thread
   /// of the engine's own, so one thread can have thousands of calls on their way. They are decided
   /// in the order in which they are made; those that wait share one write. Other answers wait while
-  /// `then` runs; what it throws is logged. Without a store it runs before this returns. All are
-  /// answered before the engine is gone.
+  /// `then` runs; what it throws is logged. Without a store it runs before this returns; so it
+  /// does, with store_unavailable, where Options::max_unwritten calls wait their turn already. All
+  /// are answered before the engine is gone.
   void allow_async(const Call& call, std::function<void(Result<Decision>)> then);
   std::future<Result<Decision>> allow_async(const Call& call);
   /// The same for any calls: `calls` makes them, on a thread of the engine's own and in one order
@@ -210,7 +211,9 @@ public:
   /// Loads such an object, `{format, customers, ...}`, or an array of records. No event fires. A
   /// bad record never keeps the good ones out, and neither does a text that breaks off. Has no
   /// request: a second time puts the same records in place. Errors: record_invalid, when nothing in
-  /// the text could be read; nothing is loaded then.
+  /// the text could be read; nothing is loaded then; store_unavailable and outcome_unknown, when
+  /// the store did not take the records: the message says how many are loaded; load the text again.
+  /// With interval durability what does not fit in max_unwritten is refused by name instead.
   Result<LoadReport> load_customers(std::string_view json);
   /// The same from a stream, which is read to its end, piece by piece: takes memory for a few times
   /// the largest record, not for the text. Errors also: io_failed, when the stream fails before
@@ -236,7 +239,10 @@ public:
   Result<void> flush();
   /// flush(), and lets go of the store; how many records were written since it was opened. From
   /// then on calls that change something fail; with interval and manual durability they are not
-  /// kept. Errors: as flush(); the store is let go of all the same.
+  /// kept. Calls of allow_async() are answered first; but when a handler calls it, or what follows
+  /// such a call, those that are not safe yet fail with store_unavailable. Errors: as flush(); the
+  /// store is let go of all the same. Also invalid_argument, where a host function calls it and the
+  /// store is shared: nothing is closed.
   Result<std::uint64_t> close();
 
   // Spend caps and margins. See docs/calls.md, Spend caps, and docs/reads.md, Margins.

@@ -39,9 +39,12 @@ struct Options {
   Durability durability = Durability::sync;
   Millis write_interval{100};  ///< For Durability::interval.
   /// For Durability::interval: how many changed customers may wait while the store takes none.
-  /// Calls that would change more fail with store_unavailable.
+  /// Calls that would change more fail with store_unavailable. With every durability, and where the
+  /// store is shared: how many calls of allow_async() may wait their turn; more fail likewise.
   std::size_t max_unwritten = 100'000;
-  Millis store_timeout{5000};  ///< How long a call may wait to learn what a store has done.
+  /// How long a call may wait to learn what a store has done; where it is shared, also how long it
+  /// is decided again because others were first.
+  Millis store_timeout{5000};
   bool accept_weaker = false;  ///< Take a store that keeps less than `durability` asks; logged.
   /// How many customers a store's engine keeps in memory, about; 0: all that were used. Those that
   /// are in use, or not written yet, stay beyond it. Others are read when they are used.

@@ -125,8 +125,8 @@ Read<Handle> Limitr::handle(std::string_view customer, std::string_view entitlem
     if (!locked.find_family(customer)) return locked.none(std::optional<Handle>());
     const policy::Plan* plan = core::plan_of(locked.policy(), locked.family());
     const policy::Entitlement* found = plan == nullptr ? nullptr : plan->find(entitlement);
-    if (found == nullptr) return std::optional<Handle>();
-    return std::optional(Engine::make_handle(locked.slot(), found->name));
+    if (found == nullptr) return engine_->answer(locked, std::optional<Handle>());
+    return engine_->answer(locked, std::optional(Engine::make_handle(locked.slot(), found->name)));
   });
 }
 

@@ -44,7 +44,7 @@ Read<std::string> Limitr::add_customer_cap(std::string_view id, double value,
     Result<const state::Cap*> added =
         core::add_cap(locked.policy(), draft, value, options, now, engine_->ids());
     if (!added.ok()) return std::move(added).error();
-    if (*added == nullptr) return std::optional<std::string>();
+    if (*added == nullptr) return engine_->answer(locked, std::optional<std::string>());
     const state::Cap cap = **added;
     once.remember(locked, cap.id);
     auto kept = engine_->put(
@@ -70,7 +70,7 @@ Read<Json> Limitr::customer_cap(std::string_view id, std::string_view cap_id) {
     if (!upkeep.empty()) locked.before_change();
     state::apply(upkeep, locked.family());
     const state::Cap* cap = locked.slot().customer.cap(cap_id);
-    if (cap == nullptr) return std::optional<Json>();
+    if (cap == nullptr) return engine_->answer(locked, std::optional<Json>());
     std::string text;
     JsonWriter json(text);
     state::write_cap(json, *cap, engine_->names());
@@ -87,7 +87,7 @@ Result<bool> Limitr::reset_customer_cap(std::string_view id, std::string_view ca
     Customer draft;
     if (auto answer = once.answer<bool>(locked, locked.find_draft(id, draft))) return *answer;
     state::Cap* cap = draft.cap(cap_id);
-    if (cap == nullptr) return false;
+    if (cap == nullptr) return engine_->answer(locked, false);
     core::reset_cap(*cap, now);
     const state::Cap changed = *cap;
     once.remember(locked, true);
@@ -113,7 +113,7 @@ Result<bool> Limitr::remove_customer_cap(std::string_view id, std::string_view c
     if (auto answer = once.answer<bool>(locked, locked.find_draft(id, draft))) return *answer;
     const std::size_t removed = std::erase_if(
         draft.own_rest().caps, [&](const state::Cap& cap) { return cap.id == cap_id; });
-    if (removed == 0) return false;
+    if (removed == 0) return engine_->answer(locked, false);
     once.remember(locked, true);
     auto kept = engine_->put(locked, std::move(draft),
                              [&](const Customer& customer, std::vector<Event>& events) {
@@ -147,11 +147,11 @@ Result<bool> Limitr::start_margin_measurement(std::string_view customer,
     Result<const state::Cap*> added =
         core::add_cap(locked.policy(), draft, never, cap, now, engine_->ids());
     if (!added.ok()) return std::move(added).error();
-    if (*added == nullptr) return false;
+    if (*added == nullptr) return engine_->answer(locked, false);
     cap = {.cap = costs, .observe_only = true, .overhead_cost = true};
     added = core::add_cap(locked.policy(), draft, never, cap, now, engine_->ids());
     if (!added.ok()) return std::move(added).error();
-    if (*added == nullptr) return false;
+    if (*added == nullptr) return engine_->answer(locked, false);
     once.remember(locked, true);
     auto kept = engine_->put(locked, std::move(draft), [](const Customer&, std::vector<Event>&) {});
     if (!kept.ok()) return std::move(kept).error();
@@ -172,7 +172,9 @@ Read<MeasuredMargin> Limitr::capture_margin_measurement(std::string_view custome
     }
     const state::Cap* charged = draft.cap(charged_id(measurement));
     const state::Cap* costs = draft.cap(costs_id(measurement));
-    if (charged == nullptr || costs == nullptr) return std::optional<MeasuredMargin>();
+    if (charged == nullptr || costs == nullptr) {
+      return engine_->answer(locked, std::optional<MeasuredMargin>());
+    }
     MeasuredMargin margin;
     margin.charged = amount::rounded(charged->meter_value);
     margin.costs = amount::rounded(costs->meter_value);

@@ -247,9 +247,8 @@ Result<bool> Limitr::ensure_customer(std::string_view id, const NewCustomer& cus
       {
         Locked locked(*engine_);
         if (locked.find(id)) {
-          Result<bool> known = once.answer<bool>(locked, true).value_or(false);
-          if (auto safe = engine_->finish(locked); !safe.ok()) return std::move(safe).error();
-          return known;
+          if (auto first = once.answer<bool>(locked, true)) return *first;
+          return engine_->answer(locked, false);
         }
         if (locked.failure()) return *locked.failure();
       }
@@ -350,7 +349,7 @@ Result<bool> Limitr::set_alt_customer_id(std::string_view id, std::string_view a
     } while (!locked.failure() && before != locked.times_let_go());
     if (auto answer = once.answer<bool>(locked, found)) return *answer;
     const auto owner = engine_->owner_of(alt);
-    if (owner && *owner != draft.id) return false;
+    if (owner && *owner != draft.id) return engine_->answer(locked, false);
     if (!owner) draft.own_rest().alt_ids.emplace_back(alt);
     once.remember(locked, true);
     return put_draft(*engine_, locked, std::move(draft), now);
@@ -363,7 +362,7 @@ Result<bool> Limitr::delete_alt_customer_id(std::string_view alt) {
     Locked locked(*engine_);
     Customer draft;
     if (!locked.find_draft(alt, draft)) return locked.none(false);
-    if (std::erase(draft.own_rest().alt_ids, alt) == 0) return false;
+    if (std::erase(draft.own_rest().alt_ids, alt) == 0) return engine_->answer(locked, false);
     return put_draft(*engine_, locked, std::move(draft), now);
   });
 }
@@ -378,7 +377,7 @@ Result<bool> Limitr::set_customer_plan(std::string_view id, std::string_view pla
     if (auto answer = once.answer<bool>(locked, locked.find_draft(id, draft))) return *answer;
     const auto change =
         core::change_plan(locked.policy(), locked.family(), draft, plan, overwrite_meters, now);
-    if (!change) return false;
+    if (!change) return engine_->answer(locked, false);
     const policy::Plan& put_on = *locked.policy().plan(plan);
     once.remember(locked, true);
     auto kept = engine_->put(
@@ -402,7 +401,8 @@ Result<bool> Limitr::create_customer_override(std::string_view id, std::string_v
     if (auto answer = once.answer<bool>(locked, locked.find_draft(id, draft))) return *answer;
     Result<bool> made =
         core::override_limit(locked.policy(), locked.family(), draft, entitlement, options);
-    if (!made.ok() || !*made) return made;
+    if (!made.ok()) return made;
+    if (!*made) return engine_->answer(locked, false);
     once.remember(locked, true);
     return put_draft(*engine_, locked, std::move(draft), now);
   });
@@ -420,7 +420,7 @@ Result<bool> Limitr::remove_customer_override(std::string_view id, std::string_v
     const std::size_t removed =
         std::erase_if(draft.own_rest().overrides,
                       [&](const state::Override& own) { return own.entitlement == name; });
-    if (removed == 0) return false;
+    if (removed == 0) return engine_->answer(locked, false);
     once.remember(locked, true);
     return put_draft(*engine_, locked, std::move(draft), now);
   });
@@ -438,7 +438,7 @@ Result<bool> Limitr::apply_customer_topup(std::string_view id, std::string_view 
     const policy::Policy& policy = locked.policy();
     const policy::Plan* plan = core::plan_of(policy, locked.family());
     const policy::Topup* granted = plan == nullptr ? nullptr : plan->find_topup(name);
-    if (granted == nullptr) return false;
+    if (granted == nullptr) return engine_->answer(locked, false);
     core::append(draft.own_rest().grants, core::new_grant(*granted, now, engine_->ids()));
     once.remember(locked, true);
     auto kept = engine_->put(
@@ -459,9 +459,11 @@ Result<void> Limitr::ensure_included_topups(std::string_view id, const ChangeOpt
     Customer draft;
     if (auto answer = once.answer<void>(locked, locked.find_draft(id, draft))) return *answer;
     const policy::Plan* plan = core::plan_of(locked.policy(), locked.family());
-    if (plan == nullptr) return {};
+    if (plan == nullptr) return engine_->finish(locked);
     core::Grants& grants = draft.own_rest().grants;
-    if (!core::follow_topups(grants, *plan, draft.type, now, engine_->ids())) return {};
+    if (!core::follow_topups(grants, *plan, draft.type, now, engine_->ids())) {
+      return engine_->finish(locked);
+    }
     once.remember(locked, true);
     auto put = put_draft(*engine_, locked, std::move(draft), now);
     if (!put.ok()) return std::move(put).error();
@@ -480,7 +482,9 @@ Result<bool> Limitr::ensure_plan_subscription(std::string_view id, const ChangeO
         return (*answer)->allowed;
       }
       const policy::Plan* plan = locked.policy().plan(locked.slot().customer.plan);
-      if (plan == nullptr || plan->find(plan->subscription) == nullptr) return false;
+      if (plan == nullptr || plan->find(plan->subscription) == nullptr) {
+        return engine_->answer(locked, false);
+      }
       subscription = engine_->names().text(plan->subscription);
     }
     // Looked at again under the locks of the call: of two that come at once, one increments.

@@ -70,10 +70,14 @@ void Dispatcher::take_ticket(Batch& batch, std::uint32_t line) {
   batch.tickets.push_back({line, lines_[line].next++});
 }
 
-void Dispatcher::run(Batch batch) {
+Dispatcher::Frame* Dispatcher::frame_here() const {
   Frame* frame = Frame::innermost();
   while (frame != nullptr && frame->dispatcher != this) frame = frame->outer;
-  if (frame != nullptr) {
+  return frame;
+}
+
+void Dispatcher::run(Batch batch) {
+  if (Frame* frame = frame_here()) {
     frame->waiting.push_back(std::move(batch));
     return;
   }

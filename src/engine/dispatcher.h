@@ -53,6 +53,8 @@ public:
   /// Runs the batch when its turn has come, or leaves it to the call that this thread is in the
   /// middle of. REQUIRES: no lock of the engine is held.
   void run(Batch batch);
+  /// Whether this thread is in the middle of a handler: nobody behind it in line goes on before.
+  bool is_running_here() const { return frame_here() != nullptr; }
 
 private:
   struct Line {
@@ -66,6 +68,7 @@ private:
   using Handlers = std::vector<Named>;
   struct Frame;  // a thread that is running batches of some dispatcher
 
+  Frame* frame_here() const;
   std::shared_ptr<const Handlers> handlers() const;
   void set(Handlers handlers);
   void run_now(const Batch& batch);

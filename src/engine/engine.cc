@@ -26,6 +26,12 @@ void append(std::string& text, const std::string& elements) {
   text += elements;
 }
 
+Decision unknown_customer() {
+  Decision unknown;
+  unknown.reason = Reason::unknown_customer;
+  return unknown;
+}
+
 bool calls_host_functions(const policy::Policy& policy, const HostFunctions& host) {
   return std::any_of(policy.host_functions.begin(), policy.host_functions.end(),
                      [&](const std::string& name) {
@@ -211,17 +217,21 @@ Result<Decision> Engine::decide_once(const Who& who, core::CallInput& input, boo
     }
   }
   if (locked.failure()) return *locked.failure();
-  if (!found || (condition != nullptr && !condition->holds(locked, input.now))) {
-    Decision unknown;
-    unknown.reason = Reason::unknown_customer;
-    return unknown;
-  }
-  if (rates) input.rates = rates->of(locked.policy());
+  const bool counts = found && (condition == nullptr || condition->holds(locked, input.now));
+  if (counts && rates) input.rates = rates->of(locked.policy());
+  return decide_and_finish(locked, counts, input, commit, once ? &*once : nullptr);
+}
+
+// Has one answer, which is made where the caller wants it: moving it costs as much as a look-up.
+Result<Decision> Engine::decide_and_finish(Locked& locked, bool counts, core::CallInput& input,
+                                           bool commit, const Once* once) {
   std::vector<Event> events;
-  Result<Decision> answer = decide_locked(locked, input, commit, once ? &*once : nullptr, events);
-  if (journal_ == nullptr && events.empty()) return answer;
-  if (auto finished = finish(locked, std::move(events)); !finished.ok())
-    return std::move(finished).error();
+  Result<Decision> answer = counts ? decide_locked(locked, input, commit, once, events)
+                                   : Result<Decision>(unknown_customer());
+  if (journal_ != nullptr || !events.empty()) {
+    if (auto finished = finish(locked, std::move(events)); !finished.ok())
+      answer = std::move(finished).error();
+  }
   return answer;
 }
 
@@ -283,6 +293,9 @@ void Engine::log_unlearned(std::string_view customer, const policy::Entitlement&
 
 Engine::Rest Engine::let_go(Locked& locked, std::vector<Event> events) {
   Rest rest{.group = unsafe_group(locked), .batch = {}};
+  if (!locked.pushed_out().empty()) {
+    journal_->note_pushed_out(locked.slot(), std::move(locked.pushed_out()));
+  }
   if (!events.empty()) {
     Dispatcher::Batch batch{.events = std::move(events), .tickets = {}, .policy = {}};
     batch.policy = locked.policy_pointer();
@@ -327,7 +340,7 @@ Result<void> Engine::complete(Rest rest) {
 // The last group that the call's answer rests on and that is not safe yet.
 std::uint64_t Engine::unsafe_group(const Locked& locked) const {
   if (journal_ == nullptr || !journal_->is_sync()) return 0;
-  std::uint64_t last = 0;
+  std::uint64_t last = journal_->is_safe(locked.rests_on()) ? 0 : locked.rests_on();
   const auto look_at = [&](const Slot* slot) {
     if (slot != nullptr && slot->group != 0) last = std::max(last, journal_->group_of(*slot));
   };
@@ -411,7 +424,9 @@ void Engine::replace(Slot& slot, Customer customer) {
     return std::find(alts.begin(), alts.end(), alt) != alts.end();
   };
   for (const std::string& alt : slot.customer.more().alt_ids) {
-    if (!contains(customer, alt)) shards_[shard_of(alt)].alts.erase(alt);
+    if (contains(customer, alt)) continue;
+    shards_[shard_of(alt)].alts.erase(alt);
+    note_left(slot, alt);
   }
   for (const std::string& alt : customer.more().alt_ids) {
     if (!contains(slot.customer, alt)) shards_[shard_of(alt)].alts[alt] = customer.id;
@@ -421,8 +436,15 @@ void Engine::replace(Slot& slot, Customer customer) {
 
 void Engine::erase(Slot& slot) {
   before_change(&slot);
+  note_left(slot, slot.customer.id);
+  for (const std::string& alt : slot.customer.more().alt_ids) note_left(slot, alt);
   unlist(slot);
   if (is_on_demand_) note_leaving(slot);
+}
+
+// An ID is nobody's from the group on that the slot is marked for.
+void Engine::note_left(const Slot& slot, std::string_view id) {
+  if (journal_ != nullptr) shards_[shard_of(id)].left_in = journal_->group_of(slot);
 }
 
 void Engine::note_leaving(Slot& slot) {
@@ -466,7 +488,13 @@ void Engine::mark_all() {
   const std::uint64_t group = journal_->current();
   for (Shard& shard : shards_) {
     const std::lock_guard lock(shard.mutex);
-    for (Slot* slot : shard.customers) journal_->mark(*slot, group);
+    for (Slot* slot : shard.customers) {
+      journal_->mark(*slot, group);
+      state::CustomerRest* rest = slot->customer.rest.get();
+      if (rest == nullptr || rest->requests.empty()) continue;
+      const std::uint64_t before_all = rest->requests.front().number - 1;
+      rest->requests_written = std::min(rest->requests_written, before_all);
+    }
   }
 }
 

@@ -91,6 +91,7 @@ struct alignas(64) Shard {
   SnapshotText snapshot;       ///< What the running snapshot got ahead of its turn.
   std::vector<Slot*> removed;  ///< Kept until the running snapshot ends.
   Journal::Queue queue;        ///< What is on its way to the store.
+  std::uint64_t left_in = 0;   ///< The journal's last group that took away an ID listed here.
   // On demand only.
   std::vector<Slot*> leaving;  ///< Removed, while the store may have them still. Retained.
   std::vector<Slot*> loaded;   ///< Those that can be let go.
@@ -211,12 +212,21 @@ public:
   const Error* failure() const {
     return fetching_ != nullptr && fetching_->failure ? &*fetching_->failure : nullptr;
   }
-  /// The answer of a call whose customer was not found.
+  /// The answer of a call whose customer was not found; ends as Engine::finish() does.
   template <typename T>
-  Result<T> none(T answer) const {
+  Result<T> none(T answer) {
     if (failure() != nullptr) return *failure();
+    if (auto finished = finish(); !finished.ok()) return std::move(finished).error();
     return answer;
   }
+  /// Engine::finish(), without events.
+  Result<void> finish();
+  /// The last group that somebody was found in, or had left in, besides the family; 0: none.
+  std::uint64_t rests_on() const { return rests_on_; }
+  /// Requests that the call is about to push out of those that the caller remembers. They are moved
+  /// from where the journal may want them back.
+  void note_pushed_out(std::span<state::RememberedRequest> requests);
+  std::vector<state::RememberedRequest>& pushed_out() { return pushed_out_; }
 
   const policy::Policy& policy() const { return **policy_; }
   PolicyPointer policy_pointer() const;
@@ -238,6 +248,7 @@ private:
   bool list(std::string_view id);
   bool follow_refs();
   bool is_nobodys(std::string_view id) const;
+  void note_nobody(std::string_view id);
   bool fetch(std::string_view id);
   bool lock(std::uint32_t shard);
   void note_found(Slot& slot);
@@ -258,6 +269,8 @@ private:
   Engine& engine_;
   ShardLocks locks_;
   std::uint32_t times_let_go_ = 0;
+  std::uint64_t rests_on_ = 0;
+  std::vector<state::RememberedRequest> pushed_out_;
   std::unique_ptr<Fetching> fetching_;
   const PolicyPointer* policy_ = nullptr;
   Slot* slot_ = nullptr;          // of the family's caller; null for a draft
@@ -450,7 +463,7 @@ public:
   /// shards are locked, or the customer's and those of its alternate IDs.
   void unlist(Slot& slot);
   void list(Slot& slot);
-  /// Queues every customer to be written.
+  /// Queues every customer to be written, with all requests that are remembered.
   void mark_all();
   /// The customer whose ID or alternate ID that is, or none.
   std::optional<std::string> owner_of(std::string_view id);
@@ -549,6 +562,7 @@ private:
   };
 
   void note_change(Slot* caller, std::span<Slot* const> relatives, std::uint32_t running);
+  void note_left(const Slot& slot, std::string_view id);
   void write_ahead(Slot* slot, std::uint32_t running);
   std::uint64_t unsafe_group(const Locked& locked) const;
   void append_record(SnapshotText& text, Slot& slot, std::uint32_t running);
@@ -561,6 +575,8 @@ private:
   void note_loaded(Slot& slot);
   void make_room(ShardLocks& locks);
   bool let_go_of(Slot& slot, ShardLocks& locks);
+  Result<Decision> decide_and_finish(Locked& locked, bool counts, core::CallInput& input,
+                                     bool commit, const Once* once);
   Result<Decision> decide_locked(Locked& locked, core::CallInput& input, bool commit,
                                  const Once* once, std::vector<Event>& events);
   void teach(Locked& locked, const core::Outcome& outcome, Timestamp now);

@@ -153,10 +153,12 @@ Read<std::string> Limitr::reserve(std::string_view customer, std::string_view en
       return *std::move(answer);
     }
     const core::Target target = engine_->resolve(locked, entitlement, now);
-    if (target.denied || target.limit == nullptr) return std::optional<std::string>();
+    if (target.denied || target.limit == nullptr) {
+      return engine_->answer(locked, std::optional<std::string>());
+    }
     Result<state::Hold> hold = wanted_hold(*engine_, locked, target, options, host_overhead, now);
     if (!hold.ok()) return std::move(hold).error();
-    if (!(hold->value > 0)) return std::optional<std::string>();
+    if (!(hold->value > 0)) return engine_->answer(locked, std::optional<std::string>());
 
     call_options.overhead = hold->overhead;
     input.value = hold->value;
@@ -204,10 +206,10 @@ Result<bool> Limitr::release(std::string_view customer, std::string_view entitle
     Locked locked(*engine_);
     if (auto answer = once.answer<bool>(locked, locked.find_family(customer))) return *answer;
     const core::Target target = engine_->resolve(locked, entitlement, now);
-    if (target.denied) return false;
+    if (target.denied) return engine_->answer(locked, false);
     const Symbol name = target.entitlement->name;
     const state::MeterExtra* extra = locked.family()[target.owner].extra(name);
-    if (extra == nullptr) return false;
+    if (extra == nullptr) return engine_->answer(locked, false);
     for (const state::Hold& held : extra->holds) {
       if (held.id != hold) continue;
       locked.before_change();
@@ -225,7 +227,7 @@ Result<double> Limitr::held(std::string_view customer, std::string_view entitlem
     Locked locked(*engine_);
     if (!locked.find_family(customer)) return locked.none(0.0);
     const core::Target target = engine_->resolve(locked, entitlement, now);
-    if (target.denied) return 0.0;
+    if (target.denied) return engine_->answer(locked, 0.0);
     const state::MeterExtra* extra = locked.family()[target.owner].extra(target.entitlement->name);
     return engine_->answer(
         locked, amount::rounded(amount::within_range(core::held_room(extra, now).value)));
@@ -239,10 +241,11 @@ Read<Estimate> Limitr::estimate(std::string_view customer, std::string_view enti
     Locked locked(*engine_);
     if (!locked.find_family(customer)) return locked.none(std::optional<Estimate>());
     const core::Target target = engine_->resolve(locked, entitlement, now);
-    if (target.denied) return std::optional<Estimate>();
+    if (target.denied) return engine_->answer(locked, std::optional<Estimate>());
     const core::Sample sample = core::sample_of(*target.entitlement, context_of(options.context),
                                                 options.basis, options.segment);
-    return estimate_for(*engine_, locked, target, sample, options.quantile);
+    return engine_->answer(locked,
+                           estimate_for(*engine_, locked, target, sample, options.quantile));
   });
 }
 
@@ -256,7 +259,7 @@ Result<bool> Limitr::observe(std::string_view customer, std::string_view entitle
     Locked locked(*engine_);
     if (auto answer = once.answer<bool>(locked, locked.find_family(customer))) return *answer;
     const core::Target target = engine_->resolve(locked, entitlement, now);
-    if (target.denied) return false;
+    if (target.denied) return engine_->answer(locked, false);
     const policy::Credit* credit =
         target.limit == nullptr ? nullptr : locked.policy().credit(target.limit->credit);
     const Result<double> units = quantity(value, credit == nullptr ? Unit() : credit->stof_units);
@@ -265,9 +268,9 @@ Result<bool> Limitr::observe(std::string_view customer, std::string_view entitle
     const core::Sample sample = core::sample_of(*target.entitlement, context_of(options.context),
                                                 options.basis, options.segment);
     const double overhead = options.overhead.value_or(*units * rate);
-    if (!learn(*engine_, locked, target, sample, *units, overhead, now)) return false;
-    once.remember(locked, true);
-    return true;
+    const bool has_learned = learn(*engine_, locked, target, sample, *units, overhead, now);
+    if (has_learned) once.remember(locked, true);
+    return engine_->answer(locked, has_learned);
   });
 }
 

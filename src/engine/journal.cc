@@ -2,6 +2,7 @@
 #include "engine/journal.h"
 
 #include <algorithm>
+#include <iterator>
 #include <utility>
 
 #include <fmt/format.h>
@@ -33,10 +34,14 @@ Customer copy_without_requests(Customer& customer) {
   return copy;
 }
 
-// Puts a customer back to what it was; requests that came since are forgotten.
-void restore(Customer& customer, Customer safe) {
-  std::vector<RememberedRequest> requests;
-  if (customer.rest) requests = std::move(customer.rest->requests);
+// Puts a customer back to what it was; requests that came since are forgotten, and those that were
+// pushed out since are remembered again: they are the oldest.
+void restore(Customer& customer, Customer safe, std::vector<RememberedRequest> pushed_out) {
+  std::vector<RememberedRequest> requests = std::move(pushed_out);
+  if (customer.rest) {
+    std::move(customer.rest->requests.begin(), customer.rest->requests.end(),
+              std::back_inserter(requests));
+  }
   const std::uint64_t written = safe.rest ? safe.rest->requests_written : 0;
   std::erase_if(requests,
                 [&](const RememberedRequest& request) { return request.number > written; });
@@ -120,14 +125,13 @@ Result<void> Journal::scan(const std::function<void(const store::StoredCustomer&
 
 std::uint64_t Journal::group_of(const Slot& slot) const {
   // Marked groups lie at most a few behind the current one.
-  const std::uint64_t now = current();
-  return now - static_cast<std::uint32_t>(low(now) - slot.group);
+  return marked_group(slot.group, current());
 }
 
 void Journal::mark(Slot& slot, std::uint64_t group, bool is_new) {
   Queue& queue = engine_.shard(slot.shard).queue;
   if (slot.queued) {
-    if (slot.group == low(group)) return;
+    if (slot.group == mark_of(group)) return;
     // INVARIANT 2: the group before is being gathered, and gets what it was cut for.
     queue.written.push_back({&slot, write_of(slot, engine_.names())});
   } else {
@@ -139,15 +143,23 @@ void Journal::mark(Slot& slot, std::uint64_t group, bool is_new) {
     slot.retain();
   }
   slot.queued = true;
-  slot.group = low(group);
+  slot.group = mark_of(group);
   slot.retain();
   queue.slots[group & 1].push_back(&slot);
+}
+
+void Journal::note_pushed_out(const Slot& slot, std::vector<RememberedRequest> requests) {
+  std::vector<Queue::Safe>& safe = engine_.shard(slot.shard).queue.safe;
+  const auto kept = std::find_if(safe.begin(), safe.end(),
+                                 [&](const Queue::Safe& one) { return one.slot == &slot; });
+  if (kept == safe.end()) return;
+  std::move(requests.begin(), requests.end(), std::back_inserter(kept->pushed_out));
 }
 
 Result<void> Journal::wait(std::uint64_t group) {
   for (;;) {
     // In this order: a group that failed is known to have before one after it is safe.
-    const bool is_past = group <= safe_.load(std::memory_order_acquire);
+    const bool is_past = is_safe(group);
     std::uint64_t seen = 0;
     {
       const std::lock_guard lock(mutex_);
@@ -156,7 +168,7 @@ Result<void> Journal::wait(std::uint64_t group) {
     }
     if (is_past) return {};
     if (std::unique_lock writing(writing_, std::try_to_lock); writing) {
-      if (group > safe_.load(std::memory_order_acquire)) (void)write_group();
+      if (!is_safe(group)) (void)write_group();
       finish_writing(std::move(writing));
       continue;
     }
@@ -205,7 +217,9 @@ Result<void> Journal::fold() {
 }
 
 Result<void> Journal::close() {
-  if (writer_.get_id() != std::this_thread::get_id()) {
+  const bool is_waited_for =
+      writer_.get_id() == std::this_thread::get_id() || engine_.dispatcher().is_running_here();
+  if (!is_waited_for) {
     // Those that were made before are answered first.
     std::unique_lock lock(mutex_);
     changed_.wait(lock, [this, made = later_made_] { return later_done_ >= made; });
@@ -219,7 +233,9 @@ Result<void> Journal::close() {
 }
 
 Result<void> Journal::make_room() {
-  const bool is_full = queued_.load(std::memory_order_relaxed) >= max_unwritten_;
+  const std::size_t unwritten =
+      queued_.load(std::memory_order_relaxed) + again_size_.load(std::memory_order_relaxed);
+  const bool is_full = unwritten >= max_unwritten_;
   if (durability_ != Durability::interval || !is_full) return {};
   Result<void> written = flush();
   if (written.ok()) return written;
@@ -250,14 +266,16 @@ void Journal::run() {
   }
 }
 
-void Journal::run_later(std::function<std::uint64_t()> begin, std::function<void()> complete) {
+bool Journal::run_later(std::function<std::uint64_t()> begin, std::function<void()> complete) {
   {
     const std::lock_guard lock(mutex_);
+    if (later_.size() >= max_unwritten_) return false;
     later_.push_back({std::move(begin), std::move(complete)});
     ++later_made_;
-    if (later_.size() != 1 && later_.size() != later_pace_.wanted()) return;
+    if (later_.size() != 1 && later_.size() != later_pace_.wanted()) return true;
   }
   later_came_.notify_one();
+  return true;
 }
 
 // All that there are, after `pause` at the latest.
@@ -380,7 +398,7 @@ void Journal::gather_shard(std::uint32_t shard, Flight& flight) {
   if (slots.empty()) return;
   std::vector<store::CustomerWrite>& customers = flight.group.customers;
   for (Slot* slot : slots) {
-    if (slot->queued && slot->group == low(group)) {
+    if (slot->queued && slot->group == mark_of(group)) {
       customers.push_back(write_of(*slot, engine_.names()));
       slot->queued = false;
       queued_.fetch_sub(1, std::memory_order_relaxed);
@@ -401,12 +419,13 @@ void Journal::settle(Flight& flight) {
   const std::uint64_t group = flight.group.number - base_;
   if (!flight.group.empty()) last_taken_ = flight.group.number;
   customers_written_ += flight.group.customers.size();
+  again_size_.store(0, std::memory_order_relaxed);
   for (Slot* slot : flight.slots) {
     Shard& shard = engine_.shard(slot->shard);
     const std::lock_guard lock(shard.mutex);
     const auto safe = std::find_if(shard.queue.safe.begin(), shard.queue.safe.end(),
                                    [&](const Queue::Safe& kept) { return kept.slot == slot; });
-    if (slot->group == low(group)) {
+    if (slot->group == mark_of(group)) {
       slot->group = 0;
       if (slot->removed) engine_.forget_leaving(*slot);
       if (safe != shard.queue.safe.end()) {
@@ -423,6 +442,9 @@ void Journal::settle(Flight& flight) {
         safe->customer = *state::read_customer(*write->record, engine_.names());
         const std::uint64_t requests = slot->customer.more().requests_written;
         if (requests != 0) safe->customer->own_rest().requests_written = requests;
+        std::erase_if(safe->pushed_out, [&](const RememberedRequest& request) {
+          return request.number < write->first_request;
+        });
       }
     }
     slot->release();
@@ -456,6 +478,7 @@ void Journal::fail(Flight flight, const Error& error) {
     const std::uint64_t group = flight.group.number - base_;
     add_failure(safe_.load(std::memory_order_relaxed) + 1, group, error);
   }
+  again_size_.store(flight.group.customers.size(), std::memory_order_relaxed);
   again_ = std::move(flight);
 }
 
@@ -481,6 +504,7 @@ void Journal::take_back() {
   for (Shard& shard : engine_.shards()) locks.emplace_back(shard.mutex);
   const std::uint64_t next = number_.fetch_add(1, std::memory_order_seq_cst) + 1;
   for (Shard& shard : engine_.shards()) {
+    shard.left_in = 0;
     for (const Queue::Safe& kept : shard.queue.safe) engine_.unlist(*kept.slot);
     while (!shard.leaving.empty()) engine_.forget_leaving(*shard.leaving.back());
   }
@@ -497,7 +521,7 @@ void Journal::take_back() {
       kept.slot->queued = false;
       kept.slot->group = 0;
       if (!kept.customer) continue;
-      restore(kept.slot->customer, *std::move(kept.customer));
+      restore(kept.slot->customer, *std::move(kept.customer), std::move(kept.pushed_out));
       engine_.list(*kept.slot);
     }
     for (const Queue::Safe& kept : safe) {
@@ -574,6 +598,12 @@ Result<bool> Journal::look_up(std::uint64_t group) {
 void Journal::add_failure(std::uint64_t first, std::uint64_t last, const Error& error) {
   if (first > last) return;
   const std::lock_guard lock(mutex_);
+  // While the store is away every call fails, and all of them since the last group that is safe.
+  if (!failures_.empty() && failures_.back().first == first &&
+      failures_.back().error.code == error.code) {
+    failures_.back().last = std::max(failures_.back().last, last);
+    return;
+  }
   failures_.push_back({first, last, error});
   if (failures_.size() > failures_kept) failures_.pop_front();
 }

@@ -64,6 +64,8 @@ public:
     struct Safe {
       Slot* slot;
       std::optional<state::Customer> customer;
+      /// Requests that were remembered when it was last safe, and have been pushed out since.
+      std::vector<state::RememberedRequest> pushed_out = {};
     };
     std::vector<Safe> safe;  // each retained
   };
@@ -89,12 +91,16 @@ public:
   /// REQUIRES: the slot's shard is locked, and the customer is as it was before the call or, with
   /// `is_new`, was just listed.
   void mark(Slot& slot, std::uint64_t group, bool is_new = false);
+  /// A marked customer remembers these requests no longer: they come back with what it was.
+  /// REQUIRES: the slot's shard is locked.
+  void note_pushed_out(const Slot& slot, std::vector<state::RememberedRequest> requests);
   /// The group that a marked slot's changes are in. REQUIRES: slot.group != 0, its shard is locked.
   std::uint64_t group_of(const Slot& slot) const;
   /// Another engine has taken the store over: nothing that is in memory counts any more.
   bool is_fenced() const { return is_fenced_.load(std::memory_order_acquire); }
   static Error fenced();
   bool is_sync() const { return durability_ == Durability::sync; }
+  bool is_safe(std::uint64_t group) const { return group <= safe_.load(std::memory_order_acquire); }
   /// With interval durability, and as many customers waiting to be written as may: writes them.
   /// Errors: those of flush(); nothing has changed then.
   Result<void> make_room();
@@ -104,8 +110,9 @@ public:
 
   void set_policy(std::string document);
   /// Calls that nobody waits for: `begin` decides one and returns its group, `complete` is called
-  /// when that is settled. Both by the journal's own thread, in this order over all calls.
-  void run_later(std::function<std::uint64_t()> begin, std::function<void()> complete);
+  /// when that is settled. Both by the journal's own thread, in this order over all calls. False,
+  /// and neither is kept: as many wait already as may.
+  bool run_later(std::function<std::uint64_t()> begin, std::function<void()> complete);
   /// Notes that the statistics over all customers have changed.
   void note_estimates() { estimates_changed_.store(true, std::memory_order_relaxed); }
 
@@ -113,7 +120,8 @@ public:
   Result<void> flush();
   /// flush(), and Store::fold(). Errors: of both.
   Result<void> fold();
-  /// flush(), and lets go of the store.
+  /// flush(), and lets go of the store. Waits for the calls of run_later(), but where they may be
+  /// waiting for this thread: in a handler, and in what `complete` does.
   Result<void> close();
   std::uint64_t customers_written() const { return customers_written_; }
 
@@ -135,8 +143,6 @@ private:
     std::uint64_t last;
     Error error;
   };
-
-  static std::uint32_t low(std::uint64_t group) { return static_cast<std::uint32_t>(group); }
 
   // A call that nobody waits for.
   struct Later {
@@ -181,9 +187,10 @@ private:
   const std::size_t max_unwritten_;
   const store::Owner owner_;
 
-  std::atomic<std::uint64_t> number_{1};  // of the group that is being marked for
-  std::atomic<std::uint64_t> safe_{0};    // the last group that is
-  std::atomic<std::size_t> queued_{0};    // customers
+  std::atomic<std::uint64_t> number_{1};    // of the group that is being marked for
+  std::atomic<std::uint64_t> safe_{0};      // the last group that is
+  std::atomic<std::size_t> queued_{0};      // customers
+  std::atomic<std::size_t> again_size_{0};  // customers of `again_`, or while it is being written
   std::atomic<bool> estimates_changed_{false};
   std::uint64_t customers_written_ = 0;
 

@@ -79,22 +79,33 @@ struct OwnCall {
   Result<Decision> answer{Decision()};
 };
 
+Error too_many(std::size_t most) {
+  return {
+      .code = ErrorCode::store_unavailable,
+      .message = fmt::format("{} calls wait for the store, which is as many as may: nothing has "
+                             "changed",
+                             most)};
+}
+
 }  // namespace
 
 void Limitr::run_async(std::function<void()> calls, std::function<void(Result<void>)> then) {
   const auto later = std::make_shared<Later>(*engine_, std::move(calls), std::move(then));
+  bool is_taken = true;
   if (engine_->sharing() != nullptr) {
-    engine_->sharing()->run_later([later] { later->make(); },
-                                  [later](const std::optional<Error>& failure) {
-                                    later->tell(failure ? Result<void>(*failure) : Result<void>());
-                                  });
+    is_taken = engine_->sharing()->run_later(
+        [later] { later->make(); },
+        [later](const std::optional<Error>& failure) {
+          later->tell(failure ? Result<void>(*failure) : Result<void>());
+        });
   } else if (engine_->journal() != nullptr) {
-    engine_->journal()->run_later([later] { return later->begin(); },
-                                  [later] { later->complete(); });
+    is_taken = engine_->journal()->run_later([later] { return later->begin(); },
+                                             [later] { later->complete(); });
   } else {
     later->make();
     later->tell({});
   }
+  if (!is_taken) later->tell(too_many(engine_->options().max_unwritten));
 }
 
 void Limitr::allow_async(const Call& call, std::function<void(Result<Decision>)> then) {

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
+#include <iterator>
+#include <utility>
 
 #include "engine/engine.h"
 
@@ -76,6 +78,18 @@ void Locked::note_found(Slot& slot) {
   if (engine_.sharing() != nullptr) engine_.sharing()->note_found(slot);
 }
 
+Result<void> Locked::finish() { return engine_.finish(*this); }
+
+void Locked::note_pushed_out(std::span<state::RememberedRequest> requests) {
+  if (engine_.journal() == nullptr || !engine_.journal()->is_sync()) return;
+  std::move(requests.begin(), requests.end(), std::back_inserter(pushed_out_));
+}
+
+// Whoever had the ID may have lost it in a group that is not safe yet.
+void Locked::note_nobody(std::string_view id) {
+  rests_on_ = std::max(rests_on_, engine_.shard(Engine::shard_of(id)).left_in);
+}
+
 bool Locked::lock(std::uint32_t shard) {
   if (locks_.add(shard)) return true;
   ++times_let_go_;
@@ -128,7 +142,9 @@ bool Locked::know(std::span<const std::string> ids) {
     for (const std::string& id : ids) {
       if (const auto owner = engine_.owner_of(id)) {
         if (!lock(Engine::shard_of(*owner))) break;
-        note_found(engine_.listed(*owner));
+        Slot& slot = engine_.listed(*owner);
+        note_found(slot);
+        if (slot.group != 0) rests_on_ = std::max(rests_on_, engine_.journal()->group_of(slot));
       } else if (!is_nobodys(id) && !fetch(id)) {
         return false;
       }
@@ -155,7 +171,12 @@ bool Locked::list(std::string_view id) {
     }
     const auto alt = shard.alts.find(id);
     if (alt == shard.alts.end()) {
-      if (is_nobodys(id) || !fetch(id)) return false;
+      if (is_nobodys(id)) {
+        note_nobody(id);
+        slot_ = nullptr;
+        return false;
+      }
+      if (!fetch(id)) return false;
       continue;
     }
     const std::uint32_t home = Engine::shard_of(alt->second);
@@ -184,9 +205,9 @@ bool Locked::find(Slot* slot) {
 bool Locked::find_refs_of(Customer& draft) {
   const std::uint32_t home = Engine::shard_of(draft.id);
   do {
-    if (!know({&draft.id, 1}) || engine_.owner_of(draft.id)) return false;
     slot_ = nullptr;
     relatives_.clear();
+    if (!know({&draft.id, 1}) || engine_.owner_of(draft.id)) return false;
     policy_ = &engine_.shard(home).policy;
     family_.emplace(draft);
   } while (!follow_refs());
@@ -205,8 +226,9 @@ bool Locked::follow_refs() {
       if (!lock(index)) return false;
       const auto owner = engine_.owner_of(ref);
       if (!owner) {
-        if (is_nobodys(ref)) continue;
-        return !fetch(ref);
+        if (!is_nobodys(ref)) return !fetch(ref);
+        note_nobody(ref);
+        continue;
       }
       const std::uint32_t home = Engine::shard_of(*owner);
       if (!lock(home)) return false;

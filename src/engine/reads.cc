@@ -25,7 +25,7 @@ Result<T> read_meter(Engine& engine, std::string_view customer, std::string_view
   Locked locked(engine);
   if (!locked.find_family(customer)) return locked.none(otherwise);
   const Target target = engine.resolve(locked, entitlement, now);
-  if (target.denied || target.limit == nullptr) return otherwise;
+  if (target.denied || target.limit == nullptr) return engine.answer(locked, otherwise);
   MeterReading reading(locked.policy(), locked.family(), target, rates.of(locked.policy()), now);
   T answer = read(reading);
   if (!reading.upkeep().empty()) {
@@ -59,10 +59,10 @@ auto read_terms(Engine& engine, std::string_view id, std::string_view entitlemen
     terms.plan = core::plan_of(policy, locked.family());
     if (terms.plan != nullptr) terms.entitlement = terms.plan->find(entitlement);
     terms.limit = target.denied ? core::plan_limit(terms.plan, entitlement) : target.limit;
-    return read(policy, terms);
+    return engine.answer(locked, read(policy, terms));
   }
   if (locked.failure()) return *locked.failure();
-  locked.unlock();
+  if (auto safe = engine.finish(locked); !safe.ok()) return std::move(safe).error();
   const engine::PolicyPointer policy = engine.policy();
   terms.plan = policy->plan(id);
   if (terms.plan == nullptr) terms.plan = policy->default_plan();
@@ -79,7 +79,8 @@ auto read_plan(Engine& engine, std::string_view id, const Reader& read)
   if (const policy::Plan* plan = policy->plan(id)) return read(*policy, plan);
   Locked locked(engine);
   if (!locked.find_family(id)) return locked.none(read(*policy, nullptr));
-  return read(locked.policy(), core::plan_of(locked.policy(), locked.family()));
+  return engine.answer(locked,
+                       read(locked.policy(), core::plan_of(locked.policy(), locked.family())));
 }
 
 // A part of the document under its name.
@@ -155,7 +156,7 @@ Read<double> Limitr::value(std::string_view customer, std::string_view entitleme
     Locked locked(*engine_);
     if (!locked.find_family(customer)) return locked.none(Answer());
     const bool is_feature = !engine_->resolve(locked, entitlement, now).denied;
-    return is_feature ? Answer(0) : Answer();
+    return engine_->answer(locked, is_feature ? Answer(0) : Answer());
   });
 }
 
@@ -268,14 +269,16 @@ Read<Json> Limitr::meter(std::string_view customer, std::string_view entitlement
     Locked locked(*engine_);
     if (!locked.find_family(customer)) return locked.none(std::optional<Json>());
     const Target target = engine_->resolve(locked, entitlement, now);
-    if (target.denied || target.limit == nullptr) return std::optional<Json>();
+    if (target.denied || target.limit == nullptr) {
+      return engine_->answer(locked, std::optional<Json>());
+    }
     const state::Customer& owner = locked.family()[target.owner];
     const auto meter = core::meter_now(owner, *target.limit, target.entitlement->name, now);
-    if (!meter) return std::optional<Json>();
+    if (!meter) return engine_->answer(locked, std::optional<Json>());
     std::string text;
     JsonWriter json(text);
     state::write_meter(json, *meter, owner.extra(target.entitlement->name), engine_->names());
-    return std::optional(Json::parse(text));
+    return engine_->answer(locked, std::optional(Json::parse(text)));
   });
 }
 
@@ -364,7 +367,9 @@ Read<Margin> Limitr::customer_margin(std::string_view id) {
     const Timestamp now = engine_->now();
     Locked locked(*engine_);
     if (!locked.find_family(id)) return locked.none(std::optional<Margin>());
-    return core::customer_margin(locked.policy(), locked.family(), rates.of(locked.policy()), now);
+    return engine_->answer(locked,
+                           std::optional(core::customer_margin(locked.policy(), locked.family(),
+                                                               rates.of(locked.policy()), now)));
   });
 }
 

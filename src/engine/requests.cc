@@ -105,15 +105,22 @@ void Once::begin(const Engine& engine, std::string_view call) {
 }
 
 template <typename T>
-std::optional<Result<T>> Once::answer(const Locked& locked, bool found) const {
+std::optional<Result<T>> Once::answer(Locked& locked, bool found) const {
   if (auto wrong = wrong_request(request_)) return Result<T>(*std::move(wrong));
-  if (found) return repeated<T>(locked);
   if (locked.failure()) return Result<T>(*locked.failure());
-  if constexpr (std::is_void_v<T>) {
-    return Result<void>();
+  std::optional<Result<T>> answer;
+  if (found) {
+    answer = repeated<T>(locked);
+  } else if constexpr (std::is_void_v<T>) {
+    answer.emplace();
   } else {
-    return Result<T>(T{});
+    answer.emplace(T{});
   }
+  if (!answer) return answer;
+  if (auto finished = locked.finish(); !finished.ok()) {
+    return Result<T>(std::move(finished).error());
+  }
+  return answer;
 }
 
 template <typename T>
@@ -144,6 +151,7 @@ void Once::keep(Locked& locked, std::string answer) const {
                       .at = now_});
   if (requests.size() <= policy.request_limit) return;
   const auto too_many = static_cast<std::ptrdiff_t>(requests.size() - policy.request_limit);
+  locked.note_pushed_out({requests.begin(), requests.begin() + too_many});
   requests.erase(requests.begin(), requests.begin() + too_many);
 }
 
@@ -161,11 +169,11 @@ void Once::remember(Locked& locked, const MeasuredMargin& first) const {
 }
 
 // What calls answer.
-template std::optional<Result<void>> Once::answer(const Locked&, bool) const;
-template std::optional<Result<bool>> Once::answer(const Locked&, bool) const;
-template std::optional<Result<Decision>> Once::answer(const Locked&, bool) const;
-template std::optional<Read<std::string>> Once::answer(const Locked&, bool) const;
-template std::optional<Read<MeasuredMargin>> Once::answer(const Locked&, bool) const;
+template std::optional<Result<void>> Once::answer(Locked&, bool) const;
+template std::optional<Result<bool>> Once::answer(Locked&, bool) const;
+template std::optional<Result<Decision>> Once::answer(Locked&, bool) const;
+template std::optional<Read<std::string>> Once::answer(Locked&, bool) const;
+template std::optional<Read<MeasuredMargin>> Once::answer(Locked&, bool) const;
 
 Once once_of(Engine& engine, const core::CallInput& input) {
   const CallOptions& options = *input.options;

@@ -46,10 +46,11 @@ public:
   bool has_request() const { return !request_.empty(); }
 
   /// The answer of a call that has nothing left to do, none where it goes on: that of one whose
-  /// customer was not found, which is empty or false; and what repeated() says.
+  /// customer was not found, which is empty or false; and what repeated() says. Ends as
+  /// Engine::finish() does then.
   /// Errors: invalid_argument, for an ID that is none; those of repeated().
   template <typename T>
-  std::optional<Result<T>> answer(const Locked& locked, bool found) const;
+  std::optional<Result<T>> answer(Locked& locked, bool found) const;
   /// The first answer, a decision marked as repeated, when the locked customer is remembered to
   /// have made this call; none when it is new.
   /// Errors: request_mismatch, when it was made with other arguments; record_invalid, when the

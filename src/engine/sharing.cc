@@ -32,12 +32,20 @@ private:
   std::vector<std::size_t> parents_;
 };
 
+Error torn() {
+  return {.code = ErrorCode::invalid_argument,
+          .message =
+              "within one call, a host function cannot remove a customer and make another one "
+              "of its ID: nothing has changed"};
+}
+
 }  // namespace
 
 Sharing::Sharing(Engine& engine, std::unique_ptr<store::Store> store, const Options& options)
     : engine_(engine),
       store_(std::move(store)),
       timeout_(options.store_timeout),
+      max_waiting_(options.max_unwritten),
       owner_(this_process(engine.now())) {}
 
 Sharing::~Sharing() { stop(); }
@@ -90,16 +98,18 @@ void Sharing::execute(Task& task) {
   for (Dispatcher::Batch& batch : task.batches) engine_.dispatcher().run(std::move(batch));
 }
 
-void Sharing::run_later(std::function<void()> body,
+bool Sharing::run_later(std::function<void()> body,
                         std::function<void(const std::optional<Error>&)> then) {
   auto task = std::make_unique<Task>(Task{.body = std::move(body), .then = std::move(then)});
   {
     const std::lock_guard lock(mutex_);
+    if (later_ >= max_waiting_) return false;
     queue_.push_back(task.release());
     ++later_;
     ++later_made_;
   }
   changed_.notify_all();
+  return true;
 }
 
 // Leads for those who do not wait, tells them, and keeps the lease.
@@ -146,10 +156,14 @@ void Sharing::lead() {
   if (auto up = be_up(); !up.ok()) {
     for (Task* task : tasks) task->failure = up.error();
     answer(tasks);
+    tasks.clear();
   } else {
-    while (!tasks.empty()) tasks = run_round(std::move(tasks));
+    tasks = run_round(std::move(tasks));
   }
   leader_ = std::thread::id();
+  // Before all that have come since.
+  const std::lock_guard lock(mutex_);
+  queue_.insert(queue_.begin(), tasks.begin(), tasks.end());
 }
 
 // Runs calls once, and returns those that are not answered yet.
@@ -170,13 +184,21 @@ std::vector<Sharing::Task*> Sharing::run_round(std::vector<Task*> tasks) {
 
   std::vector<Component> components = components_of(round);
   const auto run_again = [&](Component& component) {
-    for (Task* task : component.tasks) clear(*task);
-    left.insert(left.end(), component.tasks.begin(), component.tasks.end());
+    for (Task* task : component.tasks) {
+      clear(*task);
+      if (is_given_up(*task)) {
+        answer({&task, 1});
+      } else {
+        left.push_back(task);
+      }
+    }
   };
   std::vector<Component*> asked;
   std::vector<Transaction> transactions;
   for (Component& component : components) {
-    if (component.is_torn) {
+    if (component.is_torn && is_single) {
+      fail(component, torn());
+    } else if (component.is_torn) {
       for (Task* task : component.tasks) task->runs_alone = true;
       undo(component);
       run_again(component);
@@ -425,6 +447,20 @@ void Sharing::answer(std::span<Task* const> tasks) {
   }
 }
 
+// Whether a call that has fallen is not run again: then it has its answer.
+bool Sharing::is_given_up(Task& task) const {
+  const auto now = steady_clock::now();
+  if (!task.deadline) task.deadline = now + timeout_;
+  // However short the time is, it is run a second time.
+  else if (now >= *task.deadline) {
+    task.failure = Error{.code = ErrorCode::store_unavailable,
+                         .message =
+                             "other engines kept changing what the call rests on: nothing "
+                             "has changed"};
+  }
+  return task.failure.has_value();
+}
+
 void Sharing::clear(Task& task) {
   for (Slot* slot : task.found) slot->release();
   task.found.clear();
@@ -514,6 +550,7 @@ Result<void> Sharing::write_texts() {
 }
 
 Result<void> Sharing::flush() {
+  if (is_leading()) return write_all();
   std::unique_lock leading(leading_);
   Result<void> written = write_all();
   finish_leading(std::move(leading));
@@ -544,7 +581,13 @@ void Sharing::finish_leading(std::unique_lock<std::mutex> leading) {
 }
 
 Result<void> Sharing::close() {
-  if (worker_.get_id() != std::this_thread::get_id()) {
+  if (is_leading()) {
+    return Error{.code = ErrorCode::invalid_argument,
+                 .message = "a host function cannot close the engine: a call waits for its answer"};
+  }
+  const bool is_waited_for =
+      worker_.get_id() == std::this_thread::get_id() || engine_.dispatcher().is_running_here();
+  if (!is_waited_for) {
     // Those that were made before are answered first.
     std::unique_lock lock(mutex_);
     changed_.wait(lock, [this, made = later_made_] { return later_done_ >= made; });

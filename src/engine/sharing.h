@@ -42,6 +42,7 @@
 //    step.
 // 3. Calls of a round that have looked at the same customers stand or fall together. What falls is
 //    undone in memory, and run again on what the store has now.
+//    Those that stand are answered when their round ends.
 // 4. A call that fails because the store does has changed nothing in memory. Where nobody knows
 //    whether the store took it, memory forgets whom it concerned.
 namespace limitr::engine {
@@ -64,7 +65,7 @@ public:
 
   /// Runs a call as often as it takes, and returns the answer that counts; its events are sent
   /// then. A call that a call makes, through a host function, is a part of it. Errors also: those
-  /// of Store::exchange().
+  /// of Store::exchange(); store_unavailable, where others change what it rests on for too long.
   template <typename Body>
   auto run(const Body& body) -> decltype(body()) {
     using Answer = decltype(body());
@@ -76,8 +77,8 @@ public:
     return *std::move(answer);
   }
   /// The same without waiting: `then` is given what went wrong with the store, if anything, on a
-  /// thread of the engine's own.
-  void run_later(std::function<void()> body, std::function<void(const std::optional<Error>&)> then);
+  /// thread of the engine's own. False, and neither is kept: as many wait already as may.
+  bool run_later(std::function<void()> body, std::function<void(const std::optional<Error>&)> then);
 
   // What the running call does. REQUIRES: this thread leads.
 
@@ -98,6 +99,7 @@ public:
   void set_policy(std::string document);
   void note_estimates() { estimates_changed_.store(true, std::memory_order_relaxed); }
   Result<void> flush();
+  /// Errors also: invalid_argument, for a call that is a part of another.
   Result<void> close();
   std::uint64_t customers_written() const { return customers_written_; }
 
@@ -108,6 +110,8 @@ private:
     bool is_done = false;                                        // guarded by mutex_
     std::optional<Error> failure = {};
     bool runs_alone = false;  // in a round of its own
+    // Set when it falls for the first time: when it is given up.
+    std::optional<std::chrono::steady_clock::time_point> deadline = {};
     // What this run has looked at, and its events.
     std::vector<Slot*> found = {};  // each retained
     std::vector<std::string> nobodies = {};
@@ -140,7 +144,7 @@ private:
   void execute(Task& task);
   void work();
 
-  // REQUIRES: leading_ is held.
+  // Runs one round of those that wait. REQUIRES: leading_ is held, and finish_leading() follows.
   void lead();
   std::vector<Task*> run_round(std::vector<Task*> tasks);
   std::vector<Component> components_of(std::span<Task* const> tasks);
@@ -153,6 +157,7 @@ private:
   std::optional<Error> take_over(const std::vector<store::StoredCustomer>& current);
   void fail(Component& component, const Error& error);
   void answer(std::span<Task* const> tasks);
+  bool is_given_up(Task& task) const;
   static void clear(Task& task);
   Result<void> be_up();
   Result<void> write_texts();
@@ -165,6 +170,7 @@ private:
   Engine& engine_;
   const std::unique_ptr<store::Store> store_;
   const Millis timeout_;
+  const std::size_t max_waiting_;
   const store::Owner owner_;
 
   std::mutex leading_;  // held by whoever leads

@@ -10,6 +10,15 @@
 
 namespace limitr::engine {
 
+/// What a slot keeps of a group's number: its low bits, and never 0.
+constexpr std::uint32_t mark_of(std::uint64_t group) {
+  return static_cast<std::uint32_t>(group << 1U) | 1U;
+}
+/// The group of that mark which is not above `current`, and less than 2^31 below it.
+constexpr std::uint64_t marked_group(std::uint32_t mark, std::uint64_t current) {
+  return current - ((mark_of(current) - mark) >> 1U);
+}
+
 /// One customer in memory. Counted: the shard that lists it holds one reference, each Handle and a
 /// snapshot that is being taken hold others.
 /// INVARIANT: everything but the count is read and written under the shard's lock.
@@ -43,7 +52,7 @@ public:
   bool queued = false;   ///< Marked for a group of the journal, and not gathered yet.
   bool used = true;      ///< Found since it was last looked at as one to be let go.
 
-  std::uint32_t group = 0;  ///< The low bits of the journal's group it is in; 0: clean.
+  std::uint32_t group = 0;  ///< The mark of the journal's group it is in; 0: clean.
   std::uint32_t place = 0;  ///< In the shard's list of those that can be let go.
 
 private:

@@ -69,18 +69,24 @@ public:
   template <typename Text>
   Result<LoadReport> run(const Text& text) {
     state::RecordSink sink;
-    sink.loaded = [this](Customer customer) { put(std::move(customer)); };
+    sink.loaded = [this](Customer customer) {
+      if (!failed_) put(std::move(customer));
+    };
     sink.expected = [this](std::size_t records) { engine_.reserve(records); };
     sink.refused = [this](std::string id, Error error) {
       report_.refused.push_back({std::move(id), std::move(error)});
     };
     sink.estimate = [this](std::string_view entitlement, const state::EstimateStats& stats) {
-      put_estimate(entitlement, stats);
+      if (!failed_) put_estimate(entitlement, stats);
     };
     sink.request = [this](std::string_view customer, const state::RememberedRequest& request) {
       if (!chunk_.empty()) put_chunk();
+      if (failed_) return;
       auto put = engine_.change([&] { return put_request(customer, request); });
-      if (!put.ok()) failed_ = std::move(put).error();
+      if (put.ok()) return;
+      Error error = std::move(put).error();
+      error.where = fmt::format("request `{}`", request.id);
+      report_.refused.push_back({std::string(customer), std::move(error)});
     };
     return end(state::read_snapshot(text, engine_.names(), sink));
   }
@@ -98,7 +104,8 @@ private:
       return;
     }
     std::string id = customer.id;
-    const Result<std::uint64_t> put = engine::put_record(engine_, std::move(customer));
+    const Result<std::uint64_t> put =
+        engine_.change([&] { return engine::put_record(engine_, std::move(customer)); });
     if (!put.ok()) {
       report_.refused.push_back({std::move(id), put.error()});
       return;
@@ -129,6 +136,7 @@ private:
       return;
     }
     report_.loaded += part.loaded;
+    kept_ = report_.loaded;
     std::move(part.refused.begin(), part.refused.end(), std::back_inserter(report_.refused));
   }
 
@@ -162,14 +170,17 @@ private:
       report_.refused.push_back({{}, std::move(read).error()});
     }
     if (!failed_) await_group();
-    if (failed_) return *std::move(failed_);
-    return std::move(report_);
+    if (!failed_) return std::move(report_);
+    failed_->message =
+        fmt::format("{} records were loaded, and no more: {}", kept_, failed_->message);
+    return *std::move(failed_);
   }
 
   void await_group() {
     Journal* journal = engine_.journal();
     if (journal == nullptr || !journal->is_sync() || group_ == 0) return;
     if (auto safe = journal->wait(group_); !safe.ok()) failed_ = std::move(safe).error();
+    if (!failed_) kept_ = report_.loaded;
   }
 
   engine::Engine& engine_;
@@ -177,8 +188,9 @@ private:
   Unmapped unmapped_;
   LoadReport report_;
   std::vector<Customer> chunk_;
-  std::uint64_t group_ = 0;  // The last one that something of it is in.
-  std::optional<Error> failed_;
+  std::uint64_t group_ = 0;      // The last one that something of it is in.
+  std::size_t kept_ = 0;         // Of those that were loaded: those that no failure takes back.
+  std::optional<Error> failed_;  // Nothing that follows is loaded.
 };
 
 // What comes next in a stream; 0 at its end.

@@ -31,10 +31,12 @@ struct Faults {
   std::atomic<std::size_t> requests{0};      // new ones, in all commits
   std::atomic<std::uint64_t> last_group{0};  // What it says of itself when it is opened, if not 0.
   std::atomic<bool> damages{false};          // What exchange() finds is damaged.
+  std::unique_ptr<store::Store> failover;    // Takes the store's place when it is opened next.
   std::function<void()> before_commit;       // Once.
-  std::function<void()> before_close;        // Once.
-  std::function<void()> expire;              // Ends the ownership of the store opened last.
-  std::function<void()> after_read;          // What comes between the next read() and its answer.
+  std::function<void(std::size_t transactions)> before_exchange;  // Each time.
+  std::function<void()> before_close;                             // Once.
+  std::function<void()> expire;      // Ends the ownership of the store opened last.
+  std::function<void()> after_read;  // What comes between the next read() and its answer.
 };
 
 inline bool take(std::atomic<int>& count) {
@@ -53,6 +55,7 @@ public:
 
   Result<store::Opened> open(store::Access access, const store::Owner& owner) override {
     if (faults_->gone) return unavailable();
+    if (faults_->failover) under_ = std::move(faults_->failover);
     auto opened = under_->open(access, owner);
     if (opened.ok() && faults_->last_group != 0) opened->last_group = faults_->last_group;
     return opened;
@@ -80,6 +83,8 @@ public:
       std::span<const store::Transaction> transactions) override {
     wait_while_held();
     ++faults_->commits;
+    // Copied: it may end itself.
+    if (const auto before = faults_->before_exchange) before(transactions.size());
     if (faults_->gone || take(faults_->refuse)) return unavailable();
     const Error unknown{.code = ErrorCode::outcome_unknown, .message = "the connection broke off"};
     if (take(faults_->lose_question)) {
@@ -128,7 +133,7 @@ private:
   static Error unavailable() {
     return {.code = ErrorCode::store_unavailable, .message = "the disk is full"};
   }
-  const std::unique_ptr<Store> under_;
+  std::unique_ptr<Store> under_;
   const std::shared_ptr<Faults> faults_;
 };
 

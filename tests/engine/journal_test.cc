@@ -14,6 +14,7 @@
 #include <limitr/limitr.h>
 
 #include "base/test_seed.h"
+#include "engine/slot.h"
 #include "faulty_store.h"
 #include "manual_clock.h"
 #include "open/open_store.h"
@@ -29,12 +30,13 @@ constexpr std::int64_t start_ms = 1'767'225'600'000;  // 2026-01-01
 
 constexpr std::string_view policy = R"(
 policy:
-  credits: { tok: { price: { amount: 1 } }, gold: {} }
+  credits: { tok: { price: { amount: 1 } }, priced: { overhead_fn: ask }, gold: {} }
   plans:
     pro:
       default: true
       entitlements:
         chat: { limit: { credit: tok, value: 10 } }
+        asked: { limit: { credit: priced, value: 10 } }
         soft: { limit: { credit: tok, value: 10, mode: soft } }
         shared: { scope: org, limit: { credit: tok, value: 100 } }
       topups: { extra: { credit: tok, value: 5 } }
@@ -51,6 +53,8 @@ protected:
     Options options;
     options.clock = clock_;
     options.durability = durability_;
+    options.load_all = load_all_;
+    options.host = host_;
     options.write_interval = interval_;
     options.max_unwritten = max_unwritten_;
     options.store_timeout = timeout_;
@@ -79,6 +83,23 @@ protected:
     const std::lock_guard lock(log_mutex_);
     return log_;
   }
+  // Whether a call is answered that comes while the store is about to refuse the group of `change`.
+  template <typename Change, typename Ask>
+  bool is_answered_too_early(const Change& change, const Ask& ask) {
+    std::future<void> asked;
+    bool is_early = false;
+    faults_->before_commit = [&] {
+      asked = std::async(std::launch::async, [&] { (void)ask(); });
+      // Enough for one that does not wait.
+      is_early = asked.wait_for(std::chrono::milliseconds(50)) == std::future_status::ready;
+    };
+    faults_->refuse = 1;
+    EXPECT_FALSE(change().ok());
+    asked.wait();
+    while (!engine().flush().ok()) {
+    }
+    return is_early;
+  }
   double value(std::string_view id, std::string_view entitlement = "chat") {
     const Read<double> value = engine().value(id, entitlement);
     EXPECT_TRUE(value.ok()) << value.error().to_string();
@@ -102,13 +123,34 @@ protected:
   std::shared_ptr<Faults> faults_ = std::make_shared<Faults>();
   std::shared_ptr<ManualClock> clock_ = std::make_shared<ManualClock>(start_ms);
   Durability durability_ = Durability::sync;
+  bool load_all_ = false;
+  HostFunctions host_;
   Millis interval_{100};
-  std::size_t max_unwritten_ = 1000;
+  std::size_t max_unwritten_ = 100'000;
   Millis timeout_{0};
   std::mutex log_mutex_;
   std::string log_;
   std::optional<Limitr> engine_;
 };
+
+// Goal: a customer that waits to be written is never taken for one that does not, whatever the
+// number of its group.
+TEST(GroupMark, NoGroupLooksLikeNone) {
+  using engine::mark_of;
+  using engine::marked_group;
+  for (const int power : {0, 16, 30, 31, 32, 33, 40, 63}) {
+    const std::uint64_t around = std::uint64_t{1} << static_cast<unsigned>(power);
+    for (std::uint64_t group = around - std::min<std::uint64_t>(around, 3); group < around + 3;
+         ++group) {
+      SCOPED_TRACE(group);
+      EXPECT_NE(mark_of(group), 0U);
+      EXPECT_NE(mark_of(group), mark_of(group + 1));
+      for (std::uint64_t later = 0; later < 4; ++later) {
+        EXPECT_EQ(marked_group(mark_of(group), group + later), group);
+      }
+    }
+  }
+}
 
 TEST_F(JournalTest, WhatWasAnsweredIsThereAfterACrash) {
   ASSERT_TRUE(engine().create_customer("ann", {.alts = {"a1"}}).ok());
@@ -212,6 +254,41 @@ TEST_F(JournalTest, ARefusedGroupIsTakenBack) {
   EXPECT_EQ(value("ann"), 9);
 }
 
+// Goal: what a refused call pushed out of the remembered requests still counts once.
+TEST_F(JournalTest, RequestsThatARefusedGroupPushedOutComeBack) {
+  const auto with_limit = std::string(policy) + "  request_limit: 1\n";
+  ASSERT_TRUE(engine().set_policy(with_limit, Format::yaml).ok());
+  ASSERT_TRUE(engine().create_customer("ann").ok());
+  ASSERT_TRUE(*engine().allow("ann", "chat", 1, {.request = "r1"}));
+  const auto refuse = [&](const auto& call) {
+    faults_->refuse = 1;
+    EXPECT_FALSE(call().ok());
+    while (!engine().flush().ok()) {
+    }
+  };
+  refuse([&] { return engine().allow("ann", "chat", 1, {.request = "r2"}); });
+  EXPECT_TRUE(engine().allow("ann", "chat", 1, {.request = "r1"})->repeated);
+  refuse([&] { return engine().apply_customer_topup("ann", "extra", {.request = "r2"}); });
+  EXPECT_TRUE(engine().allow("ann", "chat", 1, {.request = "r1"})->repeated);
+  EXPECT_EQ(value("ann"), 1);
+  // One group is taken, and the one that was built on it meanwhile is not.
+  std::future<Result<Decision>> next;
+  faults_->before_commit = [&] {
+    next = std::async(std::launch::async,
+                      [&] { return engine().allow("ann", "chat", 1, {.request = "r3"}); });
+    next.wait_for(std::chrono::milliseconds(50));
+    faults_->before_commit = [&] { faults_->refuse = 1; };
+  };
+  EXPECT_TRUE(*engine().allow("ann", "chat", 1, {.request = "r2"}));
+  EXPECT_FALSE(next.get().ok());
+  while (!engine().flush().ok()) {
+  }
+  EXPECT_TRUE(engine().allow("ann", "chat", 1, {.request = "r2"})->repeated);
+  crash();
+  EXPECT_TRUE(engine().allow("ann", "chat", 1, {.request = "r2"})->repeated);
+  EXPECT_EQ(value("ann"), 2);
+}
+
 TEST_F(JournalTest, CreationsDeletionsAndAlternateIdsAreTakenBackToo) {
   ASSERT_TRUE(engine().create_customer("ann", {.alts = {"a1"}}).ok());
   ASSERT_TRUE(*engine().allow("ann", "chat", 4, {.request = "r"}));
@@ -247,6 +324,70 @@ TEST_F(JournalTest, TheFormerCustomerOfAnIdComesBack) {
   ASSERT_TRUE(*engine().allow("ann", "chat", 1));
   crash();
   EXPECT_EQ(value("ann"), 5);
+}
+
+// Goal: nobody is told that an ID is nobody's before that is safe: it may be somebody's again.
+TEST_F(JournalTest, WhoIsUnknownIsToldWhenTheDeletionIsSafe) {
+  for (const bool load_all : {false, true}) {
+    SCOPED_TRACE(load_all);
+    load_all_ = load_all;
+    open();
+    ASSERT_TRUE(engine().create_customer("acme", {.type = "org"}).ok());
+    ASSERT_TRUE(engine().create_customer("ann", {.refs = {{"acme"}}, .alts = {"a1"}}).ok());
+    const Handle handle = **engine().handle("ann", "chat");
+    const auto remove = [&] { return engine().delete_customer("ann"); };
+    const auto remove_acme = [&] { return engine().delete_customer("acme"); };
+    const auto remove_a1 = [&] { return engine().delete_alt_customer_id("a1"); };
+    EXPECT_FALSE(is_answered_too_early(remove, [&] { return engine().allow("ann", "chat", 1); }));
+    EXPECT_FALSE(is_answered_too_early(remove, [&] { return engine().check("a1", "chat", 1); }));
+    EXPECT_FALSE(is_answered_too_early(remove, [&] { return engine().allow(handle, 1); }));
+    EXPECT_FALSE(is_answered_too_early(remove, [&] { return engine().customer("ann"); }));
+    EXPECT_FALSE(is_answered_too_early(remove, [&] { return engine().value("a1", "chat"); }));
+    EXPECT_FALSE(is_answered_too_early(remove, [&] { return engine().limit("ann", "chat"); }));
+    EXPECT_FALSE(is_answered_too_early(remove, [&] { return engine().plan("ann"); }));
+    EXPECT_FALSE(is_answered_too_early(remove, remove));
+    EXPECT_FALSE(
+        is_answered_too_early(remove, [&] { return engine().set_customer_plan("ann", "pro"); }));
+    EXPECT_FALSE(is_answered_too_early(remove, [&] {
+      return engine().allow_async({.customer = "ann", .entitlement = "chat", .value = 1}).get();
+    }));
+    EXPECT_FALSE(is_answered_too_early(remove_a1, [&] { return engine().allow("a1", "chat", 1); }));
+    EXPECT_FALSE(
+        is_answered_too_early(remove_acme, [&] { return engine().allow("ann", "shared", 1); }));
+    EXPECT_EQ(value("a1"), value("ann")) << "she was never gone";
+    ASSERT_TRUE(*remove());
+    EXPECT_EQ(engine().allow("ann", "chat", 1)->reason, Reason::unknown_customer);
+    ASSERT_TRUE(*engine().delete_customer("acme"));
+  }
+}
+
+// Goal: no answer rests on what may still be taken back.
+TEST_F(JournalTest, WhatRestsOnAChangeIsToldWhenThatIsSafe) {
+  ASSERT_TRUE(engine().create_customer("ann").ok());
+  ASSERT_TRUE(engine().create_customer("bob", {.alts = {"b1"}}).ok());
+  const auto use = [&] { return engine().allow("ann", "chat", 1); };
+  const auto observe = [&] { return engine().observe("ann", "soft", 7, {.request = "o"}); };
+  const auto set_refs = [&] { return engine().set_customer_refs("ann", {"x"}, {.request = "r"}); };
+  const auto remove_b1 = [&] { return engine().delete_alt_customer_id("b1"); };
+  const auto take_b1 = [&] { return engine().set_alt_customer_id("ann", "b1"); };
+  EXPECT_FALSE(is_answered_too_early(use, [&] { return engine().meter("ann", "chat"); }));
+  EXPECT_FALSE(is_answered_too_early(use, [&] { return engine().customer_margin("ann"); }));
+  EXPECT_FALSE(is_answered_too_early(use, [&] { return engine().handle("ann", "chat"); }));
+  EXPECT_FALSE(is_answered_too_early(use, [&] { return engine().value("ann", "none"); }));
+  EXPECT_FALSE(is_answered_too_early(use, [&] { return engine().limit("ann", "chat"); }));
+  EXPECT_FALSE(is_answered_too_early(use, [&] { return engine().plan("ann"); }));
+  EXPECT_FALSE(is_answered_too_early(use, [&] { return engine().estimate("ann", "soft"); }));
+  EXPECT_FALSE(is_answered_too_early(use, [&] { return engine().held("ann", "none"); }));
+  EXPECT_FALSE(is_answered_too_early(use, [&] { return engine().release("ann", "chat", "none"); }));
+  EXPECT_FALSE(is_answered_too_early(use, [&] { return engine().customer_cap("ann", "none"); }));
+  EXPECT_FALSE(
+      is_answered_too_early(use, [&] { return engine().remove_customer_cap("ann", "x"); }));
+  EXPECT_FALSE(is_answered_too_early(use, [&] { return engine().set_customer_plan("ann", "x"); }));
+  EXPECT_FALSE(is_answered_too_early(observe, observe)) << "the first answer is not safe yet";
+  EXPECT_FALSE(is_answered_too_early(set_refs, set_refs)) << "the first answer is not safe yet";
+  EXPECT_FALSE(
+      is_answered_too_early([&] { return engine().set_alt_customer_id("bob", "b2"); }, take_b1));
+  EXPECT_FALSE(is_answered_too_early(remove_b1, remove_b1));
 }
 
 // Goal: a change that the store has taken is never reported as undone, nor made twice.
@@ -319,6 +460,31 @@ TEST_F(JournalTest, IntervalAndManualWriteLaterAndLoseNothingToAFailure) {
   EXPECT_EQ(*written, 1U);
   open();
   EXPECT_EQ(value("ann"), 7);
+}
+
+// Goal: whoever comes to ask late, after any number of failures, is told that it failed.
+TEST_F(JournalTest, ACallThatFailedIsToldSoHoweverManyFailedSince) {
+  constexpr int failures = 1500;
+  host_.overhead["ask"] = [this](double, const Json&) {
+    for (const int count : {1, failures}) {
+      faults_->gone = true;
+      for (int i = 0; i < count; ++i) EXPECT_FALSE(engine().allow("bob", "chat", 1).ok());
+      faults_->gone = false;
+      while (!engine().flush().ok()) {
+      }
+      EXPECT_TRUE(engine().allow("bob", "chat", 1).ok());
+    }
+    return 0;
+  };
+  open();
+  for (const char* id : {"ann", "bob"}) ASSERT_TRUE(engine().create_customer(id).ok());
+  // The first is decided, and then the second asks what it costs.
+  const auto decisions = engine().allow_many(
+      std::vector<Call>{{.customer = "ann", .entitlement = "chat", .value = 1},
+                        {.customer = "bob", .entitlement = "asked", .value = 1}});
+  EXPECT_FALSE(decisions[0].ok());
+  EXPECT_TRUE(decisions[1].ok());
+  EXPECT_EQ(value("ann"), 0);
 }
 
 TEST_F(JournalTest, ABatchIsOneGroup) {
@@ -419,6 +585,77 @@ TEST_F(JournalTest, WhatIsOverTheBoundOfTheQueueIsAnError) {
   for (int i = 0; i < taken; ++i) EXPECT_EQ(value(std::to_string(i)), 1);
 }
 
+// Goal: many at once are bound like one, and what does not fit is named; the rest is kept.
+TEST_F(JournalTest, BatchesAndLoadsKeepToTheBoundOfTheQueue) {
+  durability_ = Durability::interval;
+  interval_ = Millis(3'600'000);
+  max_unwritten_ = 10;
+  open();
+  std::vector<std::string> ids;
+  for (int i = 0; i < 30; ++i) {
+    ids.push_back(std::to_string(i));
+    ASSERT_TRUE(engine().create_customer(ids.back()).ok());
+  }
+  ASSERT_TRUE(engine().flush().ok());
+  faults_->gone = true;
+  std::vector<Call> calls;
+  for (const std::string& id : ids) {
+    calls.push_back({.customer = id, .entitlement = "chat", .value = 1});
+  }
+  const auto decisions = engine().allow_many(calls);
+  ASSERT_EQ(decisions.size(), calls.size());
+  for (std::size_t i = 0; i < calls.size(); ++i) {
+    ASSERT_EQ(decisions[i].ok(), i < max_unwritten_) << i;
+    EXPECT_EQ(value(ids[i]), i < max_unwritten_ ? 1 : 0);
+    if (i < max_unwritten_) continue;
+    EXPECT_EQ(decisions[i].error().code, ErrorCode::store_unavailable);
+  }
+  faults_->gone = false;
+  while (!engine().flush().ok()) {
+  }
+  faults_->gone = true;
+  Json text{{"format", 1}, {"customers", Json::object()}, {"requests", Json::array()}};
+  for (int i = 0; i < 30; ++i) {
+    const std::string id = "c" + std::to_string(100 + i);
+    text["customers"][id] = {{"id", id}, {"plan", "pro"}};
+  }
+  for (const char* id : {"c100", "0"}) {
+    text["requests"].push_back(
+        {{"customer", id}, {"request", "r"}, {"fingerprint", "1"}, {"answer", true}, {"at", 1}});
+  }
+  const Result<LoadReport> report = engine().load_customers(text.dump());
+  ASSERT_TRUE(report.ok());
+  EXPECT_EQ(report->loaded, max_unwritten_);
+  ASSERT_EQ(report->refused.size(), 20U + 2U);
+  for (std::size_t i = 0; i < 20; ++i) {
+    EXPECT_EQ(report->refused[i].id, "c" + std::to_string(110 + i));
+    EXPECT_EQ(report->refused[i].error.code, ErrorCode::store_unavailable);
+  }
+  EXPECT_EQ(report->refused[21].id, "0");
+  EXPECT_EQ(report->refused[21].error.where, "request `r`");
+  EXPECT_EQ(value("c109"), 0);
+  EXPECT_EQ(value("c110"), -1);
+  faults_->gone = false;
+}
+
+TEST_F(JournalTest, ALoadThatTheStoreRefusesSaysHowFarItCame) {
+  constexpr int records_a_group = 4096;
+  std::string text = "{";
+  for (int i = 0; i < 2 * records_a_group + 5; ++i) {
+    const std::string id = std::to_string(100'000 + i);
+    text += R"(")" + id + R"(":{"id":")" + id + R"("},)";
+  }
+  text.back() = '}';
+  faults_->before_commit = [&] { faults_->before_commit = [&] { faults_->refuse = 1; }; };
+  const Result<LoadReport> report = engine().load_customers(text);
+  ASSERT_FALSE(report.ok());
+  EXPECT_EQ(report.error().code, ErrorCode::store_unavailable);
+  EXPECT_THAT(report.error().message, HasSubstr("4096 records were loaded, and no more"));
+  while (!engine().flush().ok()) {
+  }
+  EXPECT_EQ(Json::parse(*engine().customers()).size(), std::size_t{records_a_group});
+}
+
 TEST_F(JournalTest, CallsThatNobodyWaitsForAreAnsweredBeforeTheEngineIsGone) {
   constexpr int calls = 2000;
   ASSERT_TRUE(engine().create_customer("ann").ok());
@@ -432,6 +669,54 @@ TEST_F(JournalTest, CallsThatNobodyWaitsForAreAnsweredBeforeTheEngineIsGone) {
   EXPECT_EQ(allowed, calls);
   open();
   EXPECT_EQ(value("ann", "soft"), calls);
+}
+
+// Goal: close() does not wait for calls that wait for the handler that called it.
+// Goal: a store that stalls fills no memory with calls; what is over the bound is told at once.
+TEST_F(JournalTest, CallsThatNobodyWaitsForAreBoundWhileTheStoreStalls) {
+  max_unwritten_ = 10;
+  open();
+  ASSERT_TRUE(engine().create_customer("ann").ok());
+  faults_->holds = true;
+  const auto this_thread = std::this_thread::get_id();
+  std::atomic<int> allowed{0};
+  int refused = 0;
+  for (int i = 0; i < 40; ++i) {
+    engine().allow_async({.customer = "ann", .entitlement = "soft", .value = 1},
+                         [&](const Result<Decision>& decision) {
+                           if (decision.ok()) {
+                             ++allowed;
+                             return;
+                           }
+                           EXPECT_EQ(decision.error().code, ErrorCode::store_unavailable);
+                           EXPECT_EQ(std::this_thread::get_id(), this_thread) << "at once";
+                           ++refused;
+                         });
+  }
+  EXPECT_GE(refused, 40 - 2 * 10) << "as many are on their way as wait, at most";
+  EXPECT_LE(refused, 40 - 10);
+  faults_->holds = false;
+  ASSERT_TRUE(engine().close().ok());
+  EXPECT_EQ(allowed, 40 - refused);
+  open();
+  EXPECT_EQ(value("ann", "soft"), allowed);
+}
+
+TEST_F(JournalTest, AHandlerMayCloseTheEngineWhileCallsAreOnTheirWay) {
+  ASSERT_TRUE(engine().create_customer("ann").ok());
+  std::future<Result<Decision>> later;
+  engine().add_handler("close", [&](const Event&) {
+    if (later.valid()) return;
+    later = engine().allow_async({.customer = "ann", .entitlement = "chat", .value = 1});
+    EXPECT_TRUE(engine().close().ok());
+  });
+  EXPECT_TRUE(*engine().allow("ann", "chat", 1));
+  const Result<Decision> answer = later.get();
+  if (!answer.ok()) {
+    EXPECT_EQ(answer.error().code, ErrorCode::store_unavailable);
+  }
+  open();
+  EXPECT_EQ(value("ann"), answer.ok() ? 2 : 1);
 }
 
 TEST_F(JournalTest, ACallThatMeetsTheEngineWhileItClosesIsAnswered) {
@@ -462,6 +747,36 @@ TEST_F(JournalTest, WhatAStoreHasLostIsWrittenAgainAlsoAfterAnUnknownOutcome) {
   }
   EXPECT_THAT(log(), HasSubstr("lost what it had taken"));
   EXPECT_GE(faults_->customers, 2U) << "ann is not in the store any more";
+}
+
+// Goal: a failover to a store that has nothing costs nothing that is in memory: no change, and no
+// request that would count twice. Also where the store refuses it at first.
+TEST_F(JournalTest, WhatAStoreHasLostIsWrittenAgainWithItsRequests) {
+  for (const Durability durability : {Durability::sync, Durability::manual}) {
+    for (const int refused : {0, 1}) {
+      SCOPED_TRACE(refused);
+      durability_ = durability;
+      open();
+      const std::string id = "ann" + std::to_string(refused);
+      ASSERT_TRUE(engine().create_customer(id).ok());
+      ASSERT_TRUE(*engine().allow(id, "chat", 1, {.request = "r1"}));
+      ASSERT_TRUE(*engine().allow(id, "chat", 1, {.request = "r2"}));
+      ASSERT_TRUE(engine().flush().ok());
+      faults_->refuse = 1;
+      ASSERT_TRUE(engine().observe(id, "soft", 1).ok() == (durability == Durability::manual));
+      (void)engine().flush();
+      name_ += "+";
+      faults_->failover = store::memory_store(name_);
+      auto keeper = store::memory_store(name_);
+      faults_->refuse = refused;
+      while (faults_->failover != nullptr || !engine().flush().ok()) (void)engine().flush();
+      crash();
+      EXPECT_EQ(value(id), 2);
+      EXPECT_TRUE(engine().allow(id, "chat", 1, {.request = "r1"})->repeated);
+      EXPECT_TRUE(engine().allow(id, "chat", 1, {.request = "r2"})->repeated);
+      keeper_ = std::move(keeper);
+    }
+  }
 }
 
 // Goal: an engine that slept while another owned the store answers nothing and writes nothing.

@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
 #include <atomic>
+#include <chrono>
+#include <future>
 #include <memory>
 #include <optional>
 #include <random>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include <gmock/gmock.h>
@@ -50,6 +53,7 @@ protected:
     options.clock = clock_;
     options.shared = true;
     options.store_timeout = timeout_;
+    options.max_unwritten = max_unwritten_;
     options.host = host_;
     options.log = [this](std::string_view message) {
       const std::lock_guard lock(log_mutex_);
@@ -72,6 +76,7 @@ protected:
   std::shared_ptr<Faults> faults_ = std::make_shared<Faults>();
   std::shared_ptr<ManualClock> clock_ = std::make_shared<ManualClock>(1'767'225'600'000);
   Millis timeout_{5000};
+  std::size_t max_unwritten_ = 100'000;
   HostFunctions host_;
   std::mutex log_mutex_;
   std::string log_;
@@ -158,6 +163,62 @@ TEST_F(Shared, ACallWithinACallIsAPartOfIt) {
   EXPECT_TRUE(*one.allow("ann", "chat", 1));
 }
 
+// Goal: whatever a host function or a handler calls is served, or refused by name; none waits for
+// itself.
+TEST_F(Shared, HostFunctionsAndHandlersMayCallAnything) {
+  Limitr* inner = nullptr;
+  std::optional<Error> refused;
+  int events = 0;
+  const auto call_all = [&] {
+    EXPECT_TRUE(inner->flush().ok());
+    EXPECT_TRUE(inner->customers().ok());
+    EXPECT_TRUE(inner->export_state().ok());
+    EXPECT_TRUE(inner->audit().ok());
+    EXPECT_TRUE(inner->warm(std::vector<std::string>{"bob"}).ok());
+    EXPECT_TRUE(inner->load_customers(R"({"bob":{"id":"bob"}})").ok());
+  };
+  host_.overhead["ask"] = [&](double, const Json&) {
+    call_all();
+    if (auto closed = inner->close(); !closed.ok()) refused = closed.error();
+    return 0;
+  };
+  Limitr one = open();
+  inner = &one;
+  ASSERT_TRUE(one.create_customer("ann").ok());
+  one.add_handler("all", [&](const Event&) {
+    if (++events == 1) call_all();
+  });
+  EXPECT_TRUE(*one.allow("ann", "chat", 1));
+  ASSERT_TRUE(refused);
+  EXPECT_EQ(refused->code, ErrorCode::invalid_argument);
+  EXPECT_GT(events, 0);
+  one.add_handler("all", [&](const Event&) { EXPECT_TRUE(inner->close().ok()); });
+  EXPECT_TRUE(*one.allow("ann", "chat", 1));
+  EXPECT_FALSE(one.allow("ann", "chat", 1).ok()) << "it is closed";
+}
+
+TEST_F(Shared, AHostFunctionThatPutsAnotherInACustomersPlaceEndsItsCall) {
+  Limitr* inner = nullptr;
+  int asked = 0;
+  host_.overhead["ask"] = [&](double, const Json&) {
+    if (++asked < 1000) {  // Then the test has failed.
+      EXPECT_TRUE(*inner->delete_customer("bob"));
+      EXPECT_TRUE(inner->create_customer("bob").ok());
+    }
+    return 0;
+  };
+  Limitr one = open();
+  inner = &one;
+  ASSERT_TRUE(one.create_customer("ann").ok());
+  ASSERT_TRUE(one.create_customer("bob", {.alts = {"b1"}}).ok());
+  const Result<Decision> ended = one.allow("ann", "chat", 1);
+  ASSERT_FALSE(ended.ok());
+  EXPECT_EQ(ended.error().code, ErrorCode::invalid_argument);
+  asked = 1000;
+  EXPECT_EQ(value(one, "ann"), 0);
+  EXPECT_EQ(one.customer("b1").value()->at("id"), "bob") << "nothing has changed";
+}
+
 TEST_F(Shared, ABatchAndASnapshot) {
   Limitr one = open();
   Limitr two = open();
@@ -217,6 +278,60 @@ TEST_F(Shared, LimitsOfOneAndOfManyAreMetExactly) {
   EXPECT_EQ(allowed, limit);
   EXPECT_EQ(value(first, "acme", "shared"), limit);
   EXPECT_EQ(capped, limit / 2);
+}
+
+// Goal: a call that others are always faster than ends, and has changed nothing.
+TEST_F(Shared, ACallWhoseCustomerKeepsChangingIsGivenUpInTime) {
+  constexpr int changes = 5000;  // Then the test has failed.
+  timeout_ = Millis(20);
+  Limitr one = open(1'000'000);
+  ASSERT_TRUE(one.create_customer("ann").ok());
+  const auto faults_of_one = std::exchange(faults_, std::make_shared<Faults>());
+  Limitr two = open(1'000'000);
+  int changed = 0;
+  faults_of_one->before_exchange = [&](std::size_t) {
+    if (changed < changes && *two.allow("ann", "chat", 1)) ++changed;
+  };
+  const Result<Decision> given_up = one.allow("ann", "chat", 1000);
+  faults_of_one->before_exchange = nullptr;
+  ASSERT_FALSE(given_up.ok());
+  EXPECT_EQ(given_up.error().code, ErrorCode::store_unavailable);
+  EXPECT_THAT(given_up.error().message, HasSubstr("kept changing"));
+  EXPECT_GE(changed, 2) << "it is tried more than once";
+  EXPECT_EQ(value(one, "ann"), changed);
+}
+
+// Goal: whoever's round is over is not kept waiting by those who must try again.
+TEST_F(Shared, ThoseThatStandAreAnsweredBeforeTheOthersRunAgain) {
+  Limitr one = open();
+  ASSERT_TRUE(one.create_customer("ann").ok());
+  ASSERT_TRUE(one.create_customer("bob").ok());
+  const auto faults_of_one = std::exchange(faults_, std::make_shared<Faults>());
+  Limitr two = open();
+  std::promise<void> bob_is_answered;
+  std::future<Result<Decision>> ann;
+  bool is_in_time = false;
+  int exchanges = 0;
+  faults_of_one->before_exchange = [&](std::size_t transactions) {
+    switch (++exchanges) {
+      case 1:
+        ann = one.allow_async({.customer = "ann", .entitlement = "chat", .value = 1});
+        one.allow_async({.customer = "bob", .entitlement = "chat", .value = 1},
+                        [&](const Result<Decision>&) { bob_is_answered.set_value(); });
+        break;
+      case 2:
+        EXPECT_EQ(transactions, 2U);
+        EXPECT_TRUE(*two.allow("ann", "chat", 1));
+        break;
+      default:
+        is_in_time = bob_is_answered.get_future().wait_for(std::chrono::seconds(5)) ==
+                     std::future_status::ready;
+        faults_of_one->before_exchange = nullptr;
+    }
+  };
+  EXPECT_TRUE(*one.allow("ann", "chat", 1));
+  EXPECT_EQ(ann.get()->value, 3);
+  EXPECT_TRUE(is_in_time);
 }
 
 TEST_F(Shared, OneOfTwoThatCreateACustomerIsTold) {
@@ -316,6 +431,44 @@ TEST_F(Shared, CallsThatNobodyWaitsForShareRoundTrips) {
   ASSERT_TRUE(one.close().ok());
   EXPECT_EQ(allowed, customers * 10);
   EXPECT_LT(faults_->commits, 10);
+}
+
+TEST_F(Shared, CallsThatNobodyWaitsForAreBoundWhileTheStoreStalls) {
+  max_unwritten_ = 10;
+  Limitr one = open(1000);
+  ASSERT_TRUE(one.create_customer("ann").ok());
+  faults_->holds = true;
+  std::atomic<int> allowed{0};
+  int refused = 0;
+  for (int i = 0; i < 40; ++i) {
+    one.allow_async({.customer = "ann", .entitlement = "chat", .value = 1},
+                    [&](const Result<Decision>& decision) {
+                      if (decision.ok()) {
+                        ++allowed;
+                      } else {
+                        ++refused;
+                      }
+                    });
+  }
+  EXPECT_EQ(refused, 40 - 10);
+  faults_->holds = false;
+  ASSERT_TRUE(one.close().ok());
+  EXPECT_EQ(allowed, 10);
+}
+
+TEST_F(Shared, AHandlerMayCloseTheEngineWhileCallsAreOnTheirWay) {
+  Limitr one = open();
+  ASSERT_TRUE(one.create_customer("ann").ok());
+  std::future<Result<Decision>> later;
+  one.add_handler("close", [&](const Event&) {
+    if (later.valid()) return;
+    later = one.allow_async({.customer = "ann", .entitlement = "chat", .value = 1});
+    EXPECT_TRUE(one.close().ok());
+  });
+  EXPECT_TRUE(*one.allow("ann", "chat", 1));
+  const Result<Decision> answer = later.get();
+  Limitr two = open();
+  EXPECT_EQ(value(two, "ann"), answer.ok() ? 2 : 1);
 }
 
 TEST_F(Shared, CallsThatNobodyWaitsForAreAnsweredBeforeTheEngineIsGone) {
