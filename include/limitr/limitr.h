@@ -212,8 +212,9 @@ public:
   /// bad record never keeps the good ones out, and neither does a text that breaks off. Has no
   /// request: a second time puts the same records in place. Errors: record_invalid, when nothing in
   /// the text could be read; nothing is loaded then; store_unavailable and outcome_unknown, when
-  /// the store did not take the records: the message says how many are loaded; load the text again.
-  /// With interval durability what does not fit in max_unwritten is refused by name instead.
+  /// the store did not take the records: the message says how many are certain to be loaded; load
+  /// the text again. With interval durability what does not fit in max_unwritten is refused by name
+  /// instead.
   Result<LoadReport> load_customers(std::string_view json);
   /// The same from a stream, which is read to its end, piece by piece: takes memory for a few times
   /// the largest record, not for the text. Errors also: io_failed, when the stream fails before

@@ -111,9 +111,9 @@ private:
       return;
     }
     ++report_.loaded;
-    group_ = *put;
+    note_group(*put);
     // Not one by one, and not all at once either: what waits is in memory twice.
-    if (report_.loaded % records_a_group == 0) await_group();
+    if (report_.loaded % records_a_group == 0) await_groups();
   }
 
   // Where they are shared: a round trip for many.
@@ -156,7 +156,7 @@ private:
     state::CustomerRest& rest = locked.slot().customer.own_rest();
     std::vector<state::RememberedRequest>& known = rest.requests;
     request.number = rest.next_request();
-    if (engine_.journal() != nullptr) group_ = engine_.journal()->group_of(locked.slot());
+    if (engine_.journal() != nullptr) note_group(engine_.journal()->group_of(locked.slot()));
     std::erase_if(known, [&](const state::RememberedRequest& r) { return r.id == request.id; });
     known.push_back(std::move(request));
     return {};
@@ -169,17 +169,25 @@ private:
       if (report_.loaded == 0 && report_.refused.empty()) return std::move(read).error();
       report_.refused.push_back({{}, std::move(read).error()});
     }
-    if (!failed_) await_group();
+    if (!failed_) await_groups();
     if (!failed_) return std::move(report_);
-    failed_->message =
-        fmt::format("{} records were loaded, and no more: {}", kept_, failed_->message);
+    // Of what came after them, only some groups may have failed.
+    failed_->message = fmt::format("{} records are certain to be loaded; load the text again: {}",
+                                   kept_, failed_->message);
     return *std::move(failed_);
   }
 
-  void await_group() {
+  void note_group(std::uint64_t group) {
+    if (group != 0 && (groups_.empty() || groups_.back() != group)) groups_.push_back(group);
+  }
+
+  void await_groups() {
     Journal* journal = engine_.journal();
-    if (journal == nullptr || !journal->is_sync() || group_ == 0) return;
-    if (auto safe = journal->wait(group_); !safe.ok()) failed_ = std::move(safe).error();
+    if (journal == nullptr || !journal->is_sync()) return;
+    // The last to be waited for first: that writes the others too.
+    for (; !groups_.empty(); groups_.pop_back()) {
+      if (auto safe = journal->wait(groups_.back()); !safe.ok()) failed_ = std::move(safe).error();
+    }
     if (!failed_) kept_ = report_.loaded;
   }
 
@@ -188,7 +196,7 @@ private:
   Unmapped unmapped_;
   LoadReport report_;
   std::vector<Customer> chunk_;
-  std::uint64_t group_ = 0;      // The last one that something of it is in.
+  std::vector<std::uint64_t> groups_;  // Those that something is in that is not waited for yet.
   std::size_t kept_ = 0;         // Of those that were loaded: those that no failure takes back.
   std::optional<Error> failed_;  // Nothing that follows is loaded.
 };

@@ -650,10 +650,10 @@ TEST_F(JournalTest, ALoadThatTheStoreRefusesSaysHowFarItCame) {
   const Result<LoadReport> report = engine().load_customers(text);
   ASSERT_FALSE(report.ok());
   EXPECT_EQ(report.error().code, ErrorCode::store_unavailable);
-  EXPECT_THAT(report.error().message, HasSubstr("4096 records were loaded, and no more"));
+  EXPECT_THAT(report.error().message, HasSubstr("records are certain to be loaded"));
   while (!engine().flush().ok()) {
   }
-  EXPECT_EQ(Json::parse(*engine().customers()).size(), std::size_t{records_a_group});
+  EXPECT_GE(Json::parse(*engine().customers()).size(), std::stoul(report.error().message));
 }
 
 TEST_F(JournalTest, CallsThatNobodyWaitsForAreAnsweredBeforeTheEngineIsGone) {
