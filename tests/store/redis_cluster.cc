@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <functional>
-#include <optional>
 #include <random>
 #include <span>
 #include <string_view>
@@ -155,14 +154,18 @@ std::int64_t RedisCluster::number(const std::vector<std::string>& command) const
 }
 
 std::size_t RedisCluster::node_of(Slot slot) const {
-  const auto connection = redis::Connection::open(nodes_[0]->options());
-  if (!connection.ok()) return 0;
-  const auto reply = (*connection)->run(redis::Command().add("CLUSTER").add("SLOTS"));
-  const redis::Value ranges = reply->value();
-  for (std::size_t i = 0; i < ranges.size(); ++i) {
-    if (ranges[i][0].number() > slot || ranges[i][1].number() < slot) continue;
-    const auto port = static_cast<std::uint16_t>(ranges[i][2][1].number());
-    return static_cast<std::size_t>(std::find(ports_.begin(), ports_.end(), port) - ports_.begin());
+  for (const auto& node : nodes_) {
+    const auto connection = redis::Connection::open(node->options());
+    if (!connection.ok()) continue;
+    const auto reply = (*connection)->run(redis::Command().add("CLUSTER").add("SLOTS"));
+    if (!reply.ok()) continue;
+    const redis::Value ranges = reply->value();
+    for (std::size_t i = 0; i < ranges.size(); ++i) {
+      if (ranges[i][0].number() > slot || ranges[i][1].number() < slot) continue;
+      const auto port = static_cast<std::uint16_t>(ranges[i][2][1].number());
+      const auto found = std::find(ports_.begin(), ports_.end(), port);
+      return static_cast<std::size_t>(found - ports_.begin());
+    }
   }
   ADD_FAILURE() << "nobody has slot " << slot;
   return 0;

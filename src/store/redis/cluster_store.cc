@@ -5,6 +5,7 @@
 #include <atomic>
 #include <bitset>
 #include <chrono>
+#include <condition_variable>
 #include <functional>
 #include <map>
 #include <mutex>
@@ -210,7 +211,7 @@ public:
     Result<Scan> begun = Scan();
     {
       // What is applied now is seen whole, or not at all.
-      const std::lock_guard reading(reader_mutex_);
+      const std::unique_lock reading = lock_to_read();
       if (auto can = can_read(); !can.ok()) return can;
       begun = begin_scan(cluster);
     }
@@ -455,13 +456,16 @@ private:
     if (auto intended = must_be_ok(writer_->run(call), place()); !intended.ok()) return intended;
     used_ = now_used;
     if (parts.empty()) return {};
-    const std::lock_guard reading(reader_mutex_);
+    // Readers who come one after the other must not keep it waiting.
+    wants_to_apply_ = true;
+    std::unique_lock reading(reader_mutex_);
     is_torn_ = true;
     Result<void> applied = apply(*writer_, group.number, parts);
-    if (applied.ok()) {
-      is_torn_ = false;
-      return applied;
-    }
+    if (applied.ok()) is_torn_ = false;
+    wants_to_apply_ = false;
+    reading.unlock();
+    may_read_.notify_all();
+    if (applied.ok()) return applied;
     // It is written, and whoever opens next, which the caller has to do, applies the rest.
     Error error = std::move(applied).error();
     error.code = ErrorCode::outcome_unknown;
@@ -616,6 +620,12 @@ private:
     return {};
   }
 
+  std::unique_lock<std::mutex> lock_to_read() {
+    std::unique_lock reading(reader_mutex_);
+    may_read_.wait(reading, [this] { return !wants_to_apply_; });
+    return reading;
+  }
+
   /// REQUIRES: the readers' mutex is held.
   Result<void> can_read() const {
     if (!is_open_) return closed();
@@ -627,7 +637,7 @@ private:
   }
 
   Result<void> with_reader(const std::function<Result<void>(Cluster&)>& ask) {
-    const std::lock_guard reading(reader_mutex_);
+    const std::unique_lock reading = lock_to_read();
     if (auto can = can_read(); !can.ok()) return can;
     if (!reader_) reader_ = std::make_unique<Cluster>(options_, map_, /*is_writing=*/false);
     Result<void> asked = ask(*reader_);
@@ -834,6 +844,8 @@ private:
   steady_clock::time_point renewed_;
 
   std::mutex reader_mutex_;
+  std::condition_variable may_read_;
+  std::atomic<bool> wants_to_apply_ = false;
   std::unique_ptr<Cluster> reader_;
   bool is_torn_ = false;  // guarded by reader_mutex_: some parts of a group are applied
   std::atomic<bool> is_open_ = false;
