@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <cstdint>
+#include <fstream>
+#include <iterator>
 #include <memory>
+#include <sstream>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -126,6 +129,48 @@ TEST_F(RedisClusterTest, SettingsOfEveryNodeAreLookedAt) {
   EXPECT_EQ(failure(store_->open(Access::own, an_owner())), ErrorCode::store_weaker)
       << "what sharers have written last expires";
   cluster_.node(2).ask({"CONFIG", "SET", "maxmemory-policy", "noeviction"});
+}
+
+TEST_F(RedisClusterTest, TheRightsInTheDocumentsAreEnough) {
+  std::ifstream document(LIMITR_DOCS "/stores.md");
+  for (std::string line; std::getline(document, line);) {
+    if (!line.starts_with("ACL SETUSER")) continue;
+    std::istringstream words(line);
+    const std::vector<std::string> rights{std::istream_iterator<std::string>(words), {}};
+    for (std::size_t i = 0; i < RedisCluster::size; ++i) {
+      EXPECT_EQ(cluster_.node(i).ask(rights), "OK") << line;
+    }
+  }
+  options_.prefix = "limitr:" + options_.prefix;
+  options_.user = "limitr";
+  options_.password = "secret";
+  store_ = redis_store(options_);
+  open_own(*store_);
+  Group group = a_group(1, {put("ann", "A", {"x", "y"}), put("bob", "B")});
+  group.customers[0].new_requests = {a_request(1), a_request(2)};
+  group.policy = "P";
+  must_commit(*store_, group);
+  group.customers = {removal("bob"), put("ann", std::string(5'000'000, 'l'), {"y"})};
+  group.customers[1].first_request = 2;
+  ++group.number;
+  ASSERT_TRUE(store_
+                  ->scan([&](const StoredCustomer& customer) {
+                    if (customer.id == "ann") must_commit(*store_, group);
+                    return true;
+                  })
+                  .ok());
+  EXPECT_EQ(store_->status()->customers, 1U);
+  EXPECT_EQ(record_of(*store_, "x"), "-");
+  open_own(*store_);
+  open_shared(*store_);
+  for (const std::uint64_t number : {1U, 1U}) {
+    EXPECT_TRUE(
+        exchange_one(*store_, writes(number, 0, put("{cyd}", "C", {"{cyd}z"}))).value().is_written);
+  }
+  const std::uint64_t cyd = read_one(*store_, "{cyd}z")->version;
+  EXPECT_TRUE(exchange_one(*store_, writes(2, cyd, removal("{cyd}"))).value().is_written);
+  EXPECT_TRUE(store_->renew().ok());
+  open_own(*store_);
 }
 
 TEST_F(RedisClusterTest, AnAlternateIdOfAnotherSlotCountsOnlyWhereTheCustomerHasIt) {
@@ -339,6 +384,22 @@ TEST_F(RedisClusterTest, AGroupAfterTheMetaSlotWentBackIsAboveAllThatIsThere) {
   EXPECT_EQ(open_own(*store_).last_group, 7U);
   must_commit(*store_, a_group(8, {put("ann", "A8")}));
   EXPECT_EQ(record_of(*store_, "ann"), "A8");
+}
+
+// As by a failover to a replica that had not got which slots are used.
+TEST_F(RedisClusterTest, SlotsThatTheMetaSlotForgotAreFoundAgain) {
+  for (const Access access : {Access::own, Access::share}) {
+    open_own(*store_);
+    must_commit(*store_, a_group(*store_->last_group() + 1, {put("ann", "A1")}));
+    ASSERT_TRUE(store_->close().ok());
+    ask(slot_of(options_.prefix), {"DEL", meta_key("used")});
+    ask(slot_of(options_.prefix), {"HSET", meta_key("owner"), "home", "another node"});
+    const auto opened = store_->open(access, an_owner());
+    ASSERT_TRUE(opened.ok());
+    EXPECT_EQ(opened->customers, 1U);
+    EXPECT_EQ(scan_all(*store_).size(), 1U);
+    ASSERT_TRUE(store_->close().ok());
+  }
 }
 
 TEST_F(RedisClusterTest, WhatIsSharedAcrossSlotsIsRefusedByName) {

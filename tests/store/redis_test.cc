@@ -493,6 +493,7 @@ TEST_F(RedisSettings, TheRightsInTheDocumentsAreEnough) {
     if (!line.starts_with("ACL SETUSER")) continue;
     std::istringstream words(line);
     for (std::string word; words >> word;) rights.push_back(word);
+    break;  // Those of a cluster come after it.
   }
   ASSERT_GT(rights.size(), 6U);
   server_.ask(rights);

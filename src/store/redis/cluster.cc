@@ -27,6 +27,12 @@ std::optional<Address> SlotMap::master_of(Slot slot) const {
   return at == 0 ? std::nullopt : std::optional(masters_[at - 1U]);
 }
 
+std::string SlotMap::name_of_master(Slot slot) const {
+  const std::lock_guard lock(mutex_);
+  const std::uint16_t at = of_slot_[slot];
+  return at == 0 ? std::string() : names_[at - 1U];
+}
+
 std::map<Address, Slot> SlotMap::masters() const {
   const std::lock_guard lock(mutex_);
   std::map<Address, Slot> all;
@@ -40,6 +46,7 @@ std::map<Address, Slot> SlotMap::masters() const {
 bool SlotMap::learn(const Value& slots, const std::string& host) {
   const std::lock_guard lock(mutex_);
   masters_.clear();
+  names_.clear();
   of_slot_.fill(0);
   for (std::size_t i = 0; i < slots.size(); ++i) {
     const Value range = slots[i];
@@ -49,7 +56,10 @@ bool SlotMap::learn(const Value& slots, const std::string& host) {
     if (master.host.empty()) master.host = host;
     const auto found = std::find(masters_.begin(), masters_.end(), master);
     const auto at = static_cast<std::uint16_t>(found - masters_.begin() + 1);
-    if (found == masters_.end()) masters_.push_back(std::move(master));
+    if (found == masters_.end()) {
+      masters_.push_back(std::move(master));
+      names_.emplace_back(range[2].size() > 2 ? range[2][2].text() : std::string_view());
+    }
     const std::int64_t end = std::min<std::int64_t>(range[1].number(), slot_count - 1);
     for (std::int64_t slot = std::max<std::int64_t>(range[0].number(), 0); slot <= end; ++slot) {
       of_slot_[static_cast<std::size_t>(slot)] = at;

@@ -35,6 +35,8 @@ class SlotMap {
 public:
   /// None where no master is known to have it.
   std::optional<Address> master_of(Slot slot) const;
+  /// The cluster's name for that master; empty where there is none.
+  std::string name_of_master(Slot slot) const;
   /// Every master with one of its slots.
   std::map<Address, Slot> masters() const;
   /// Takes what `CLUSTER SLOTS` answers; a node without a host is at `host`. False: it says
@@ -49,6 +51,7 @@ private:
 
   mutable std::mutex mutex_;
   std::vector<Address> masters_;
+  std::vector<std::string> names_;                   // of masters_
   std::array<std::uint16_t, slot_count> of_slot_{};  // The place in masters_, from 1; 0: none.
   bool is_doubted_ = true;
 };

@@ -102,6 +102,8 @@ struct Sums {
   std::uint64_t customers = 0;
   std::uint64_t requests = 0;
   std::uint64_t last_group = 0;
+  Slots there;  // those that have been written to
+  bool misses_some = false;
 };
 
 class ClusterStore final : public Store {
@@ -335,47 +337,70 @@ private:
     return opened;
   }
 
-  // What whoever opens has to find, and whoever writes has to finish.
-  Result<void> get_ready(Cluster& cluster, Access access, Opened& opened) {
+  // What is known of the slots once.
+  struct Known {
+    std::string home;  // the node that had the meta slot when somebody last opened to write
+    bool was_shared = false;
+    Intent intent = {};
+  };
+
+  Result<Known> read_known(Cluster& cluster) {
     Call fields = meta_command("HMGET", "owner");
-    fields.arguments.add("epoch").add("is_shared");
+    fields.arguments.add("epoch").add("is_shared").add("home");
     Call list = meta_command("LRANGE", "intent");
     list.arguments.add("0").add("-1");
-    std::vector<Call> calls = {std::move(fields), meta_command("GET", "used"), std::move(list)};
+    const Call calls[] = {std::move(fields), meta_command("GET", "used"), std::move(list)};
     const std::vector<Result<Answer>> answers = cluster.run(calls);
     for (const auto& answer : answers) {
       if (!answer.ok()) return answer.error();
     }
     const Value about = answers[0]->value();
-    epoch_ = about.size() == 2 ? number_in(about[0]) : 0;
-    const bool was_shared = about.size() == 2 && about[1].text() == "1";
+    if (about.size() != 3) return Known();
+    epoch_ = number_in(about[0]);
     used_ = slots_in(answers[1]->value().text());
-    std::uint64_t finished = 0;
-    std::uint64_t last = opened.last_group;
-    if (access != Access::read) {
-      const Result<Intent> intent = read_intent(answers[2]->value(), place());
-      if (!intent.ok()) return intent.error();
-      finished = intent->group;
-      if (finished != 0) {
-        if (auto applied = apply(cluster, finished, intent->parts); !applied.ok()) return applied;
-      }
+    Result<Intent> intent = read_intent(answers[2]->value(), place());
+    if (!intent.ok()) return std::move(intent).error();
+    return Known{.home = std::string(about[2].text()),
+                 .was_shared = about[1].text() == "1",
+                 .intent = *std::move(intent)};
+  }
+
+  // What whoever opens has to find, and whoever writes has to finish.
+  Result<void> get_ready(Cluster& cluster, Access access, Opened& opened) {
+    const Result<Known> known = read_known(cluster);
+    if (!known.ok()) return known.error();
+    const Intent& intent = known->intent;
+    const bool owns = access == Access::own;
+    const bool ends_sharing = owns && known->was_shared;
+    std::uint64_t last = owns ? opened.last_group : 0;
+    if (access != Access::read && intent.group != 0) {
+      if (auto applied = apply(cluster, intent.group, intent.parts); !applied.ok()) return applied;
     }
-    const bool ends_sharing = access == Access::own && was_shared;
+    // A replica that took over may not have got which slots are used.
+    const std::string home = map_.name_of_master(meta_slot_);
+    const bool has_moved = !known->home.empty() && known->home != home;
+    Slots looked_at = used_;
+    if (has_moved) looked_at.set();
+    const Result<Sums> sums = sums_of(cluster, looked_at, /*skips_unreachable=*/!owns);
+    if (!sums.ok()) return sums.error();
+    const Slots forgotten = sums->there & ~used_;
+    used_ |= sums->there;
+    opened.customers = sums->customers;
+    if (access == Access::read) return {};
     if (ends_sharing) {
       const Result<std::uint64_t> above = fence_sharers(cluster);
       if (!above.ok()) return above.error();
       last = std::max(last, *above);
     }
-    const Result<Sums> sums = sums_of(cluster, used_, /*skips_unreachable=*/access != Access::own);
-    if (!sums.ok()) return sums.error();
-    opened.customers = sums->customers;
-    if (access == Access::own) opened.last_group = last = std::max(last, sums->last_group);
-    if (finished == 0 && !ends_sharing && access != Access::own) return {};
-    if (access == Access::read) return {};
+    if (owns) opened.last_group = last = std::max(last, sums->last_group);
+    const bool is_settled = !owns && intent.group == 0 && known->home == home && forgotten.none();
+    if (is_settled) return {};
     Call settle = meta_call(Script::settle);
-    settle.arguments.add(holder_).add(access == Access::own ? last : 0);
-    settle.arguments.add(ends_sharing ? "1" : "0");
-    settle.arguments.add(finished == 0 ? std::string() : std::to_string(finished));
+    settle.arguments.add(holder_).add(last).add(ends_sharing ? "1" : "0");
+    settle.arguments.add(intent.group == 0 ? std::string() : std::to_string(intent.group));
+    // One who shares and did not see all leaves the question to the next one.
+    settle.arguments.add(has_moved && sums->misses_some ? known->home : home);
+    for (const Slot slot : list_of(forgotten)) settle.arguments.add(std::uint64_t{slot});
     return must_be_ok(cluster.run(settle), place());
   }
 
@@ -408,14 +433,18 @@ private:
       call.arguments.add("customers").add("requests").add("last_group");
     }
     Sums sums;
-    for (const Result<Answer>& answer : cluster.run(calls)) {
+    const std::vector<Result<Answer>> answers = cluster.run(calls);
+    for (std::size_t i = 0; i < answers.size(); ++i) {
+      const Result<Answer>& answer = answers[i];
       if (!answer.ok()) {
         const bool is_away = answer.error().code != ErrorCode::data_corrupt;
-        if (skips_unreachable && is_away) continue;
-        return answer.error();
+        if (!skips_unreachable || !is_away) return answer.error();
+        sums.misses_some = true;
+        continue;
       }
       const Value fields = answer->value();
       if (fields.size() != 3) continue;
+      if (fields[0].is_text() || fields[2].is_text()) sums.there.set(calls[i].slot);
       sums.customers += number_in(fields[0]);
       sums.requests += number_in(fields[1]);
       sums.last_group = std::max(sums.last_group, number_in(fields[2]));

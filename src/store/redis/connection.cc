@@ -40,7 +40,8 @@ std::string_view advice(std::string_view refusal) {
   if (refusal == "OOM") return "give the server more memory";
   if (refusal == "NOAUTH" || refusal == "WRONGPASS") return "look after user and password";
   if (refusal == "MOVED" || refusal == "ASK" || refusal == "TRYAGAIN") {
-    return "the slot of the key is being moved: try again";
+    return "the slot of the key is being moved: try again; in a Redis Cluster the user needs the "
+           "right to INFO";
   }
   if (refusal == "NOPERM") return "give the user the rights in docs/stores.md";
   return "try again";

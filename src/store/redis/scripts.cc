@@ -682,12 +682,14 @@ return {'ok'}
 )lua";
 
 // ARGV: holder, the last group of any slot, whether nobody shares any more, the group whose intent
-// was finished (empty: none).
+// was finished (empty: none), the node on which this is; then slots that are used.
 constexpr std::string_view settle = R"lua(
 local o = call('HMGET', owner, 'holder', 'host', 'process', 'since', 'last_group')
 if o[1] ~= ARGV[2] then return {'fenced', o[2], o[3], o[4]} end
 if tonumber(ARGV[3]) > (tonumber(o[5]) or 0) then call('HSET', owner, 'last_group', ARGV[3]) end
 if ARGV[4] == '1' then call('HSET', owner, 'is_shared', '0') end
+call('HSET', owner, 'home', ARGV[6])
+for i = 7, #ARGV do call('SETBIT', named('used'), ARGV[i], 1) end
 if ARGV[5] ~= '' and call('LINDEX', named('intent'), 0) == ARGV[5] then
   call('DEL', named('intent'))
 end
