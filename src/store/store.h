@@ -164,8 +164,8 @@ public:
   /// than those it is invalid_argument.
   virtual Result<std::vector<Exchanged>> exchange(std::span<const Transaction> transactions);
   /// Why a transaction can never be written here, whatever is in the store: invalid_argument. An
-  /// exchange() with one of those in it is refused as a whole with the same error, and nothing of it
-  /// is written. Threads: any.
+  /// exchange() with one of those in it is refused as a whole with the same error, and nothing is
+  /// written. Threads: any.
   virtual std::optional<Error> refusal(const Transaction&) const { return std::nullopt; }
   /// Tells the store that its owner, or sharer, is alive. Errors also: store_fenced.
   virtual Result<void> renew() { return {}; }
