@@ -17,6 +17,7 @@
 #include "store/redis/cluster.h"
 #include "store/redis/intent.h"
 #include "store/redis/redis_store.h"
+#include "store/redis/rows.h"
 #include "store/redis/slots.h"
 
 // What a store in a Redis Cluster does besides what every store does: where its keys are, and what
@@ -179,7 +180,8 @@ TEST_F(RedisClusterTest, AnAlternateIdOfAnotherSlotCountsOnlyWhereTheCustomerHas
   must_commit(*store_, a_group(2, {put("ann", "A2", {"y"})}));
   EXPECT_EQ(ask(slot_of("x"), {"GET", key("x", "a:x")}), "-") << "nothing stays behind";
   // As one that was left there by an owner who died.
-  ask(slot_of("x"), {"COPY", key("y", "a:y"), key("x", "a:x")});
+  ask(slot_of("x"), {"SET", key("x", "a:x"), redis::alt_row("x", "ann")});
+  EXPECT_EQ(record_of(*store_, "x"), "-");
   must_commit(*store_, a_group(3, {removal("ann")}));
   EXPECT_EQ(record_of(*store_, "y"), "-");
   must_commit(*store_, a_group(4, {put("bob", "B2", {"y"})}));
