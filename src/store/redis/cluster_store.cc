@@ -782,38 +782,48 @@ private:
     auto renewed = steady_clock::now();
     for (std::size_t from = 0; from < scan.ids.size(); from += rows_at_once) {
       const auto now = steady_clock::now();
-      const bool renews = now - renewed > scan_lease / 4;
-      if (renews) {
+      if (now - renewed > scan_lease / 4) {
         renewed = now;
         if (auto kept = renew_scan(cluster, scan); !kept.ok()) return kept;
       }
-      std::map<Slot, Call> by_slot;
-      const std::size_t end = std::min(from + rows_at_once, scan.ids.size());
-      for (std::size_t i = from; i < end; ++i) {
-        const Slot slot = slot_of(scan.ids[i]);
-        const auto [call, is_new] =
-            by_slot.try_emplace(slot, call_in(slot, Script::slot_scan_rows));
-        if (is_new) call->second.arguments.add(scan.numbers.at(slot)).add("0");
-        call->second.arguments.add(scan.ids[i]);
-      }
-      std::vector<Call> calls;
-      for (auto& [slot, call] : by_slot) calls.push_back(std::move(call));
-      const std::vector<Result<Answer>> answers = cluster.run(calls);
-      std::vector<Value> rows;
-      for (const Result<Answer>& answer : answers) {
-        if (!answer.ok()) return answer.error();
-        if (answer->word() != "ok" || answer->size() != 2) return ended();
-        const Value some = (*answer)[1];
-        for (std::size_t i = 0; i < some.size(); ++i) {
-          if (some[i].size() == 3) rows.push_back(some[i]);
-        }
-      }
-      std::ranges::sort(rows, {}, [](const Value& row) { return row[0].text(); });
-      for (const Value& row : rows) {
-        if (!visit(read_customer_row(row[0].text(), row[1].text(), row[2], place()))) return {};
-      }
+      const std::size_t count = std::min(rows_at_once, scan.ids.size() - from);
+      const std::vector<Call> calls = rows_of(scan, std::span(scan.ids).subspan(from, count));
+      const Result<bool> goes_on = visit_rows(cluster.run(calls), visit);
+      if (!goes_on.ok()) return goes_on.error();
+      if (!*goes_on) break;
     }
     return {};
+  }
+
+  std::vector<Call> rows_of(const Scan& scan, std::span<const std::string> ids) const {
+    std::map<Slot, Call> by_slot;
+    for (const std::string& id : ids) {
+      const Slot slot = slot_of(id);
+      const auto [call, is_new] = by_slot.try_emplace(slot, call_in(slot, Script::slot_scan_rows));
+      if (is_new) call->second.arguments.add(scan.numbers.at(slot)).add("0");
+      call->second.arguments.add(id);
+    }
+    std::vector<Call> calls;
+    for (auto& [slot, call] : by_slot) calls.push_back(std::move(call));
+    return calls;
+  }
+
+  /// Whether more is wanted.
+  Result<bool> visit_rows(const std::vector<Result<Answer>>& answers,
+                          const std::function<bool(StoredCustomer)>& visit) const {
+    std::vector<Value> rows;
+    for (const Result<Answer>& answer : answers) {
+      if (!answer.ok()) return answer.error();
+      if (answer->word() != "ok" || answer->size() != 2) return ended();
+      const Value some = (*answer)[1];
+      for (std::size_t i = 0; i < some.size(); ++i) {
+        if (some[i].size() == 3) rows.push_back(some[i]);
+      }
+    }
+    std::ranges::sort(rows, {}, [](const Value& row) { return row[0].text(); });
+    return std::ranges::all_of(rows, [&](const Value& row) {
+      return visit(read_customer_row(row[0].text(), row[1].text(), row[2], place()));
+    });
   }
 
   Result<void> renew_scan(Cluster& cluster, const Scan& scan) const {

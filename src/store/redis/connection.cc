@@ -214,17 +214,17 @@ void Connection::move_some(Batch& batch, short ready) {
   if (batch.sent_ == 0) batch.failure->code = ErrorCode::store_unavailable;
 }
 
+// How long a batch may take, for which its connection must still be there.
+Millis Connection::begin(Batch& batch) const {
+  if (!batch.is_over() && is_gone()) batch.failure = lost("the server has closed it", false);
+  // A second more for every 8 MB.
+  return timeout_ + Millis(static_cast<std::int64_t>(batch.out_.size() / 8'000));
+}
+
 void Connection::run_all(std::span<Batch> batches, Millis longer) {
   Millis timeout(0);
-  for (Batch& batch : batches) {
-    // A second more for every 8 MB.
-    const Millis needed = batch.connection_->timeout_ + longer +
-                          Millis(static_cast<std::int64_t>(batch.out_.size() / 8'000));
-    timeout = std::max(timeout, needed);
-    if (!batch.is_over() && batch.connection_->is_gone()) {
-      batch.failure = batch.connection_->lost("the server has closed it", false);
-    }
-  }
+  for (Batch& batch : batches) timeout = std::max(timeout, batch.connection_->begin(batch));
+  timeout += longer;
   const auto deadline = steady_clock::now() + timeout;
   std::vector<::pollfd> ready;
   std::vector<Batch*> running;
