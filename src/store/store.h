@@ -105,6 +105,9 @@ struct Exchanged {
   /// empty record where nobody has its ID. A part whose ID leads to a customer of another one is
   /// given as that customer.
   std::vector<StoredCustomer> current = {};
+  /// Of one that could not be tried, as what it needs is away while the rest of the store goes on:
+  /// store_unavailable. It was not written.
+  std::optional<Error> failure = {};
 };
 
 /// What a store says of itself when it is opened.

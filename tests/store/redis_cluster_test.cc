@@ -232,7 +232,9 @@ TEST_F(RedisClusterTest, WhatIsSharedInASlotThatMovesIsNotWrittenHalf) {
   Transaction both{.number = 2, .parts = {}};
   both.parts.push_back({.id = ann, .version = made->versions[0], .write = put(ann, "A2")});
   both.parts.push_back({.id = bob, .version = 0, .write = put(bob, "B1")});
-  EXPECT_EQ(failure(exchange_one(*store_, both)), ErrorCode::store_unavailable);
+  const auto moving = exchange_one(*store_, both);
+  ASSERT_TRUE(moving.ok() && moving->failure);
+  EXPECT_EQ(moving->failure->code, ErrorCode::store_unavailable);
   cluster_.move_keys(slot, to, 1'000'000);
   cluster_.end_move(slot, to);
   open_shared(*store_);
@@ -252,18 +254,23 @@ TEST_F(RedisClusterTest, WhereOneMasterIsGoneTheRestGoesOn) {
       exchange_one(*store_, writes(1, 0, put(ann, "A1"))).value().versions.at(0);
   ASSERT_TRUE(exchange_one(*store_, writes(2, 0, put(bob, "B1"))).ok());
   cluster_.node(gone).kill();
-  EXPECT_EQ(failure(exchange_one(*store_, writes(3, version, put(ann, "A2")))),
-            ErrorCode::store_unavailable);
+  const Transaction together[] = {writes(3, version, put(ann, "A2")),
+                                  writes(4, 0, put(id_on(there, "beside"), "B1"))};
+  const auto some = store_->exchange(together);
+  ASSERT_TRUE(some.ok()) << some.error().to_string();
+  ASSERT_TRUE((*some)[0].failure);
+  EXPECT_EQ((*some)[0].failure->code, ErrorCode::store_unavailable);
+  EXPECT_TRUE((*some)[1].is_written);
   const std::string ids[] = {ann};
   EXPECT_EQ(failure(store_->read(ids)), ErrorCode::store_unavailable);
   open_shared(*store_);
   const std::string next = id_on(there, "next");
-  EXPECT_TRUE(exchange_one(*store_, writes(4, 0, put(next, "N1"))).value().is_written);
+  EXPECT_TRUE(exchange_one(*store_, writes(5, 0, put(next, "N1"))).value().is_written);
   EXPECT_EQ(record_of(*store_, bob), "B1");
   cluster_.node(gone).start();
   cluster_.wait_until_ok();
   open_shared(*store_);
-  EXPECT_TRUE(exchange_one(*store_, writes(5, version, put(ann, "A2"))).value().is_written);
+  EXPECT_TRUE(exchange_one(*store_, writes(6, version, put(ann, "A2"))).value().is_written);
   EXPECT_EQ(record_of(*store_, ann), "A2");
 }
 

@@ -601,8 +601,12 @@ private:
     const std::vector<Result<Answer>> answers = writer_->run(calls);
     if (auto failed = failure_of(answers)) return *std::move(failed);
     for (std::size_t i = 0; i < chunks.size(); ++i) {
-      const Answer& answer = *answers[i];
       const std::vector<std::size_t>& asked = chunks[i].transactions;
+      if (!answers[i].ok()) {
+        for (const std::size_t one : asked) all[one].failure = answers[i].error();
+        continue;
+      }
+      const Answer& answer = *answers[i];
       if (answer.size() != 2 || answer[1].size() != asked.size()) {
         return Error{.code = ErrorCode::outcome_unknown,
                      .message = fmt::format("`{}` answers with less than it was asked", place())};
@@ -614,14 +618,16 @@ private:
     return all;
   }
 
-  /// What calls of an exchange have failed with, if any has: as soon as another was run, nobody
-  /// knows what is there.
+  /// What an exchange as a whole has failed with, if it has: where a node could not be reached,
+  /// only what is there has failed. As soon as another call was run, nobody knows what is there.
   std::optional<Error> failure_of(const std::vector<Result<Answer>>& answers) const {
     std::optional<Error> failure;
     bool any_done = false;
     for (const Result<Answer>& answer : answers) {
       if (!answer.ok()) {
-        if (!failure || answer.error().code == ErrorCode::outcome_unknown) failure = answer.error();
+        const ErrorCode code = answer.error().code;
+        if (code == ErrorCode::store_unavailable) continue;
+        if (!failure || code == ErrorCode::outcome_unknown) failure = answer.error();
       } else if (answer->word() == "fenced") {
         if (!failure) {
           failure = Error{
