@@ -195,16 +195,28 @@ std::vector<Sharing::Task*> Sharing::run_round(std::vector<Task*> tasks) {
   };
   std::vector<Component*> asked;
   std::vector<Transaction> transactions;
+  const auto run_each_alone = [&](Component& component) {
+    for (Task* task : component.tasks) task->runs_alone = true;
+    undo(component);
+    run_again(component);
+  };
   for (Component& component : components) {
     if (component.is_torn && is_single) {
       fail(component, torn());
     } else if (component.is_torn) {
-      for (Task* task : component.tasks) task->runs_alone = true;
-      undo(component);
-      run_again(component);
+      run_each_alone(component);
     } else if (needs_exchange(component)) {
-      transactions.push_back(transaction_of(component));
-      asked.push_back(&component);
+      Transaction transaction = transaction_of(component);
+      const std::optional<Error> refusal = store_->refusal(transaction);
+      if (!refusal) {
+        transactions.push_back(std::move(transaction));
+        asked.push_back(&component);
+      } else if (component.tasks.size() > 1) {
+        // It may be what one of them asks for; the others are not to fail with it.
+        run_each_alone(component);
+      } else {
+        fail(component, *refusal);
+      }
     } else {
       answer(component.tasks);
     }
@@ -215,6 +227,8 @@ std::vector<Sharing::Task*> Sharing::run_round(std::vector<Task*> tasks) {
     Component& component = *asked[i];
     if (!exchanged.ok()) {
       fail(component, exchanged.error());
+    } else if ((*exchanged)[i].failure) {
+      fail(component, not_taken(*(*exchanged)[i].failure));
     } else if (const Exchanged& one = (*exchanged)[i]; one.is_written) {
       keep(component, one);
       answer(component.tasks);

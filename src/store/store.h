@@ -105,6 +105,9 @@ struct Exchanged {
   /// empty record where nobody has its ID. A part whose ID leads to a customer of another one is
   /// given as that customer.
   std::vector<StoredCustomer> current = {};
+  /// Of one that could not be tried, as what it needs is away while the rest of the store goes on:
+  /// store_unavailable. It was not written.
+  std::optional<Error> failure = {};
 };
 
 /// What a store says of itself when it is opened.
@@ -163,6 +166,10 @@ public:
   /// known of as many of the last numbers as there may be transactions in one exchange; with more
   /// than those it is invalid_argument.
   virtual Result<std::vector<Exchanged>> exchange(std::span<const Transaction> transactions);
+  /// Why a transaction can never be written here, whatever is in the store: invalid_argument. An
+  /// exchange() with one of those in it is refused as a whole with the same error, and nothing is
+  /// written. Threads: any.
+  virtual std::optional<Error> refusal(const Transaction&) const { return std::nullopt; }
   /// Tells the store that its owner, or sharer, is alive. Errors also: store_fenced.
   virtual Result<void> renew() { return {}; }
   /// Puts what is kept beside its main file into that, which can be copied by itself then; for

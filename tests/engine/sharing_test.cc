@@ -173,7 +173,7 @@ TEST_F(Shared, HostFunctionsAndHandlersMayCallAnything) {
     EXPECT_TRUE(inner->flush().ok());
     EXPECT_TRUE(inner->customers().ok());
     EXPECT_TRUE(inner->export_state().ok());
-    EXPECT_TRUE(inner->audit().ok());
+    EXPECT_TRUE(inner->fsck().ok());
     EXPECT_TRUE(inner->warm(std::vector<std::string>{"bob"}).ok());
     EXPECT_TRUE(inner->load_customers(R"({"bob":{"id":"bob"}})").ok());
   };

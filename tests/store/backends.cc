@@ -10,6 +10,7 @@
 #include "store/sqlite/sqlite_store.h"
 
 #ifdef LIMITR_REDIS
+#include "redis_cluster.h"
 #include "redis_server.h"
 #include "store/redis/redis_store.h"
 #endif
@@ -75,6 +76,34 @@ Backend redis_backend(Millis lease) {
           .outlives_process = true,
           .is_shared = true};
 }
+
+class RedisClusterPlace final : public Place {
+public:
+  RedisClusterPlace(Millis lease, bool is_tagged)
+      : options_(RedisCluster::shared().options(next_prefix())), is_tagged_(is_tagged) {
+    options_.lease = lease;
+  }
+
+  std::unique_ptr<Store> store() override {
+    return is_tagged_ ? tagged(redis_store(options_)) : redis_store(options_);
+  }
+
+private:
+  static std::string next_prefix() {
+    static int number = 0;
+    return "place" + std::to_string(++number);
+  }
+
+  RedisOptions options_;
+  const bool is_tagged_;
+};
+
+Backend redis_cluster_backend(Millis lease, bool is_tagged = false) {
+  return {.name = "redis_cluster",
+          .make = [=] { return std::make_unique<RedisClusterPlace>(lease, is_tagged); },
+          .outlives_process = true,
+          .is_shared = true};
+}
 #endif
 
 #ifdef LIMITR_POSTGRES
@@ -129,6 +158,7 @@ std::vector<Backend> backends() {
        .outlives_process = true},
 #ifdef LIMITR_REDIS
       redis_backend(Millis(10'000)),
+      redis_cluster_backend(Millis(10'000)),
 #endif
 #ifdef LIMITR_POSTGRES
       postgres_backend(Millis(10'000)),
@@ -143,6 +173,7 @@ std::vector<Backend> backends_that_outlive_process() {
   for ([[maybe_unused]] Backend& backend : all) {
 #ifdef LIMITR_REDIS
     if (backend.name == "redis") backend = redis_backend(Millis(100));
+    if (backend.name == "redis_cluster") backend = redis_cluster_backend(Millis(100));
 #endif
 #ifdef LIMITR_POSTGRES
     if (backend.name == "postgres") backend = postgres_backend(Millis(100));
@@ -154,6 +185,14 @@ std::vector<Backend> backends_that_outlive_process() {
 std::vector<Backend> backends_that_are_shared() {
   std::vector<Backend> all = backends();
   std::erase_if(all, [](const Backend& backend) { return !backend.is_shared; });
+#ifdef LIMITR_REDIS
+  // Of which a transaction is in one slot.
+  for (Backend& backend : all) {
+    if (backend.name == "redis_cluster") {
+      backend = redis_cluster_backend(Millis(10'000), /*is_tagged=*/true);
+    }
+  }
+#endif
   return all;
 }
 

@@ -300,7 +300,7 @@ protected:
   }
 
   static void expect_balanced(Limitr& limitr) {
-    const auto findings = limitr.audit();
+    const auto findings = limitr.fsck();
     ASSERT_TRUE(findings.ok()) << findings.error().to_string();
     for (const AuditFinding& finding : *findings) {
       ADD_FAILURE() << finding.customer << ": " << finding.field << ": " << finding.message;

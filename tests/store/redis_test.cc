@@ -382,6 +382,20 @@ TEST_F(RedisStoreTest, ALeaseLastsAsLongAsItIsRenewed) {
   EXPECT_EQ(failure(owner->renew()), ErrorCode::store_fenced);
 }
 
+TEST_F(RedisStoreTest, WhoOwnsAndFallsSilentIsFencedOffByWhoShares) {
+  options_.lease = Millis(50);
+  const auto silent = redis_store(options_);
+  open_own(*silent);
+  must_commit(*silent, a_group(1, {put("ann", "A1")}));
+  ASSERT_TRUE(comes_true([&] { return store_->open(Access::share, an_owner()).ok(); }));
+  const auto other = redis_store(options_);
+  ASSERT_TRUE(other->open(Access::share, an_owner()).ok());
+  EXPECT_EQ(failure(silent->commit(a_group(2, {put("ann", "late")}))), ErrorCode::store_fenced);
+  EXPECT_TRUE(exchange_one(*store_, writes(1, 1, put("ann", "A2"))).value().is_written);
+  EXPECT_TRUE(other->renew().ok()) << "who shares fences nobody off who shares";
+  EXPECT_EQ(record_of(*store_, "ann"), "A2");
+}
+
 TEST_F(RedisStoreTest, WhoSharesAndFallsSilentIsFencedOffByAnOwner) {
   options_.lease = Millis(50);
   const auto silent = redis_store(options_);
@@ -479,6 +493,7 @@ TEST_F(RedisSettings, TheRightsInTheDocumentsAreEnough) {
     if (!line.starts_with("ACL SETUSER")) continue;
     std::istringstream words(line);
     for (std::string word; words >> word;) rights.push_back(word);
+    break;  // Those of a cluster come after it.
   }
   ASSERT_GT(rights.size(), 6U);
   server_.ask(rights);

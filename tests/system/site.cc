@@ -10,6 +10,7 @@
 #include "backends.h"
 
 #ifdef LIMITR_REDIS
+#include "redis_cluster.h"
 #include "redis_server.h"
 #endif
 #ifdef LIMITR_POSTGRES
@@ -65,6 +66,43 @@ private:
   const std::string prefix_;
   const Millis lease_;
 };
+
+// What is killed is one node after the other, and what is connected through is the first one alone.
+class RedisClusterSite final : public Site {
+public:
+  explicit RedisClusterSite(Millis lease)
+      : prefix_("site" + std::to_string(next_number())), lease_(lease) {}
+  std::string url() const override { return url_of(socket(), prefix_); }
+  std::string url_of_many(const std::string& name) const override {
+    return url_of(socket(), prefix_ + "_" + name);
+  }
+  void kill() override { cluster().node(++killed_ % store::RedisCluster::size).kill(); }
+  void start() override {
+    cluster().node(killed_ % store::RedisCluster::size).start();
+    cluster().wait_until_ok();
+  }
+  std::string socket() const override { return cluster().node(0).socket(); }
+  std::string socket_name() const override { return "redis.sock"; }
+  std::string url_through(const std::string& folder) const override {
+    return url_of(folder + "/" + socket_name(), prefix_);
+  }
+  void cut() override {
+    for (std::size_t i = 0; i < store::RedisCluster::size; ++i) {
+      cluster().node(i).ask({"CLIENT", "KILL", "TYPE", "normal"});
+    }
+  }
+
+private:
+  static store::RedisCluster& cluster() { return store::RedisCluster::shared(); }
+  std::string url_of(const std::string& socket, const std::string& prefix) const {
+    return "redis:///0?socket=" + socket + "&prefix=" + prefix +
+           "&lease=" + std::to_string(lease_.count());
+  }
+
+  const std::string prefix_;
+  const Millis lease_;
+  std::size_t killed_ = 0;
+};
 #endif
 
 #ifdef LIMITR_POSTGRES
@@ -117,6 +155,7 @@ std::vector<std::string> server_kinds() {
   return {
 #ifdef LIMITR_REDIS
       "redis",
+      "redis_cluster",
 #endif
 #ifdef LIMITR_POSTGRES
       "postgres",
@@ -127,6 +166,7 @@ std::vector<std::string> server_kinds() {
 std::unique_ptr<Site> make_site(const std::string& kind, [[maybe_unused]] Millis lease) {
 #ifdef LIMITR_REDIS
   if (kind == "redis") return std::make_unique<RedisSite>(lease);
+  if (kind == "redis_cluster") return std::make_unique<RedisClusterSite>(lease);
 #endif
 #ifdef LIMITR_POSTGRES
   if (kind == "postgres") return std::make_unique<PostgresSite>(lease);

@@ -40,7 +40,8 @@ public:
   virtual void cut() {}
 };
 
-/// Kinds of stores that outlive a process: sqlite, file and, where they are built, redis, postgres.
+/// Kinds of stores that outlive a process: sqlite, file and, where they are built, redis,
+/// redis_cluster, postgres.
 std::vector<std::string> lasting_kinds();
 /// Those with a server.
 std::vector<std::string> server_kinds();

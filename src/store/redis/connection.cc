@@ -31,13 +31,18 @@ std::string text_of(int error) { return std::generic_category().message(error); 
 // What the server answers before it has done anything.
 constexpr std::string_view refusals[] = {"READONLY", "MISCONF",    "OOM",         "LOADING",
                                          "BUSY",     "MASTERDOWN", "CLUSTERDOWN", "NOREPLICAS",
-                                         "NOAUTH",   "NOPERM",     "NOSCRIPT",    "WRONGPASS"};
+                                         "NOAUTH",   "NOPERM",     "NOSCRIPT",    "WRONGPASS",
+                                         "MOVED",    "ASK",        "TRYAGAIN"};
 
 std::string_view advice(std::string_view refusal) {
   if (refusal == "READONLY") return "this is a replica: name its primary";
   if (refusal == "MISCONF") return "look after the disk of the server";
   if (refusal == "OOM") return "give the server more memory";
   if (refusal == "NOAUTH" || refusal == "WRONGPASS") return "look after user and password";
+  if (refusal == "MOVED" || refusal == "ASK" || refusal == "TRYAGAIN") {
+    return "the slot of the key is being moved: try again; in a Redis Cluster the user needs the "
+           "right to INFO";
+  }
   if (refusal == "NOPERM") return "give the user the rights in docs/stores.md";
   return "try again";
 }
@@ -61,9 +66,24 @@ Command& Command::add(std::int64_t argument) {
   return add(std::string_view(text.data(), text.size()));
 }
 
+Command& Command::add_all(const Command& other) {
+  return add_encoded(other.count_, other.arguments_);
+}
+
+Command& Command::add_encoded(std::size_t count, std::string_view arguments) {
+  count_ += count;
+  arguments_.append(arguments);
+  return *this;
+}
+
 void Command::append_to(std::string& out) const {
   fmt::format_to(std::back_inserter(out), "*{}\r\n", count_);
   out.append(arguments_);
+}
+
+void Batch::add(const Command& command) {
+  command.append_to(out_);
+  ++wanted_;
 }
 
 std::string place_of(const RedisOptions& options) {
@@ -96,11 +116,6 @@ Error error_of(const Value& error, const std::string& place) {
             .message = fmt::format("`{}`: a key of ours holds what is not ours: {}; use another "
                                    "prefix, or restore a backup",
                                    place, error.text())};
-  }
-  if (says(error, "MOVED") || says(error, "CROSSSLOT") || says(error, "ASK")) {
-    return {.code = ErrorCode::invalid_argument,
-            .message = fmt::format("`{}` is a Redis Cluster, which cannot be used: {}", place,
-                                   error.text())};
   }
   return {.code = ErrorCode::outcome_unknown,
           .message = fmt::format("`{}` answers: {}", place, error.text())};
@@ -190,36 +205,68 @@ Result<void> Connection::receive_some(std::size_t wanted, std::vector<Reply>& re
   return {};
 }
 
+void Connection::move_some(Batch& batch, short ready) {
+  Result<void> moved;
+  if (ready & POLLOUT) moved = send_some(batch.out_, batch.sent_);
+  if (moved.ok() && (ready & ~POLLOUT)) moved = receive_some(batch.wanted_, batch.replies);
+  if (moved.ok()) return;
+  batch.failure = std::move(moved).error();
+  if (batch.sent_ == 0) batch.failure->code = ErrorCode::store_unavailable;
+}
+
+// How long a batch may take, for which its connection must still be there.
+Millis Connection::begin(Batch& batch) const {
+  if (!batch.is_over() && is_gone()) batch.failure = lost("the server has closed it", false);
+  // A second more for every 8 MB.
+  return timeout_ + Millis(static_cast<std::int64_t>(batch.out_.size() / 8'000));
+}
+
+void Connection::run_all(std::span<Batch> batches, Millis longer) {
+  Millis timeout(0);
+  for (Batch& batch : batches) timeout = std::max(timeout, batch.connection_->begin(batch));
+  timeout += longer;
+  const auto deadline = steady_clock::now() + timeout;
+  std::vector<::pollfd> ready;
+  std::vector<Batch*> running;
+  for (;;) {
+    ready.clear();
+    running.clear();
+    for (Batch& batch : batches) {
+      if (batch.is_over()) continue;
+      const bool is_sending = batch.sent_ < batch.out_.size();
+      ready.push_back({.fd = batch.connection_->context_->fd,
+                       .events = static_cast<short>(is_sending ? POLLIN | POLLOUT : POLLIN),
+                       .revents = 0});
+      running.push_back(&batch);
+    }
+    if (running.empty()) return;
+    const auto left = std::chrono::ceil<Millis>(deadline - steady_clock::now());
+    const int polled =
+        left.count() > 0 ? ::poll(ready.data(), ready.size(), static_cast<int>(left.count())) : 0;
+    if (polled < 0 && is_passing(errno)) continue;
+    const std::string why = polled < 0    ? text_of(errno)
+                            : polled == 0 ? fmt::format("no answer within {} ms", timeout.count())
+                                          : std::string();
+    for (std::size_t i = 0; i < running.size(); ++i) {
+      Batch& batch = *running[i];
+      if (polled <= 0) {
+        batch.failure = batch.connection_->lost(why, batch.sent_ > 0);
+      } else if (ready[i].revents != 0) {
+        batch.connection_->move_some(batch, ready[i].revents);
+      }
+    }
+  }
+}
+
 Result<std::vector<Reply>> Connection::run(std::span<const Command> commands, Millis longer) {
-  std::string out;
+  Batch batch(*this);
   std::size_t bytes = 0;
   for (const Command& command : commands) bytes += command.bytes() + 24;
-  out.reserve(bytes);
-  for (const Command& command : commands) command.append_to(out);
-  // A second more for every 8 MB.
-  const Millis timeout = timeout_ + longer + Millis(static_cast<std::int64_t>(bytes / 8'000));
-  const auto deadline = steady_clock::now() + timeout;
-  std::vector<Reply> replies;
-  if (commands.empty()) return replies;
-  if (is_gone()) return lost("the server has closed it", false);
-  std::size_t sent = 0;
-  while (replies.size() < commands.size()) {
-    const auto left = std::chrono::ceil<Millis>(deadline - steady_clock::now());
-    ::pollfd ready = {.fd = context_->fd, .events = POLLIN, .revents = 0};
-    if (sent < out.size()) ready.events |= POLLOUT;
-    const int polled = left.count() > 0 ? ::poll(&ready, 1, static_cast<int>(left.count())) : 0;
-    if (polled < 0 && !is_passing(errno)) return lost(text_of(errno), sent > 0);
-    if (polled == 0) return lost(fmt::format("no answer within {} ms", timeout.count()), sent > 0);
-    if (polled < 0) continue;
-    Result<void> moved;
-    if (ready.revents & POLLOUT) moved = send_some(out, sent);
-    if (moved.ok() && (ready.revents & ~POLLOUT)) moved = receive_some(commands.size(), replies);
-    if (moved.ok()) continue;
-    Error error = std::move(moved).error();
-    if (sent == 0) error.code = ErrorCode::store_unavailable;
-    return error;
-  }
-  return replies;
+  batch.reserve(bytes);
+  for (const Command& command : commands) batch.add(command);
+  run_all(std::span(&batch, 1), longer);
+  if (batch.failure) return *std::move(batch.failure);
+  return std::move(batch.replies);
 }
 
 Result<Reply> Connection::run(const Command& command) {

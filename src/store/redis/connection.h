@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -35,6 +36,8 @@ public:
     return is_text() || is_error() ? std::string_view(reply_->str, reply_->len)
                                    : std::string_view();
   }
+  /// 0 where it is no number.
+  std::int64_t number() const { return reply_->type == REDIS_REPLY_INTEGER ? reply_->integer : 0; }
   /// 0 where it is no list.
   std::size_t size() const { return is_list() ? reply_->elements : 0; }
   /// REQUIRES: at < size().
@@ -62,12 +65,43 @@ public:
   Command& add(std::string_view argument);
   Command& add(std::uint64_t argument);
   Command& add(std::int64_t argument);
+  /// All arguments of another one.
+  Command& add_all(const Command& other);
+  /// Arguments as encoded() gave them.
+  Command& add_encoded(std::size_t count, std::string_view arguments);
+  std::size_t count() const { return count_; }
   std::size_t bytes() const { return arguments_.size(); }
+  std::string_view encoded() const { return arguments_; }
   void append_to(std::string& out) const;
 
 private:
   std::size_t count_ = 0;
   std::string arguments_;
+};
+
+class Connection;
+
+/// What goes over one connection, and what comes back.
+class Batch {
+public:
+  explicit Batch(Connection& connection) : connection_(&connection) {}
+  void reserve(std::size_t bytes) { out_.reserve(bytes); }
+  void add(const Command& command);
+
+  /// In the order of the commands; fewer than those where it failed.
+  std::vector<Reply> replies = {};
+  /// store_unavailable: nothing was sent; outcome_unknown: some was.
+  std::optional<Error> failure = {};
+
+private:
+  friend class Connection;
+
+  bool is_over() const { return failure || replies.size() == wanted_; }
+
+  Connection* connection_;
+  std::string out_;
+  std::size_t sent_ = 0;
+  std::size_t wanted_ = 0;
 };
 
 /// One connection. After an error it is of no use any more. Threads: one at a time.
@@ -81,6 +115,8 @@ public:
   /// nothing was sent; outcome_unknown, where some was. `longer` is added to the timeout.
   Result<std::vector<Reply>> run(std::span<const Command> commands, Millis longer = Millis(0));
   Result<Reply> run(const Command& command);
+  /// Sends and receives over several connections at a time.
+  static void run_all(std::span<Batch> batches, Millis longer = Millis(0));
 
   /// Where it leads, for messages.
   const std::string& place() const { return place_; }
@@ -93,6 +129,8 @@ private:
   Connection(redisContext* context, const RedisOptions& options);
   Result<void> greet(const RedisOptions& options);
   bool is_gone() const;
+  Millis begin(Batch& batch) const;
+  void move_some(Batch& batch, short ready);
   Result<void> send_some(std::string_view out, std::size_t& sent) const;
   Result<void> receive_some(std::size_t wanted, std::vector<Reply>& replies);
   Error lost(std::string_view why, bool is_sent) const;

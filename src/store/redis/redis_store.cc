@@ -6,14 +6,14 @@
 #include <chrono>
 #include <mutex>
 #include <optional>
-#include <random>
 #include <set>
 #include <utility>
 #include <vector>
 
 #include <fmt/format.h>
 
-#include "store/owner_lock.h"
+#include "store/redis/calls.h"
+#include "store/redis/cluster_store.h"
 #include "store/redis/connection.h"
 #include "store/redis/rows.h"
 #include "store/redis/scripts.h"
@@ -43,56 +43,6 @@ constexpr std::size_t ids_at_once = 1'000;
 constexpr std::uint64_t page_size = 250;
 constexpr Millis scan_lease{60'000};  // how long visiting one page may take
 
-std::string random_name() {
-  std::random_device random;
-  return fmt::format("{:08x}{:08x}{:08x}", random(), random(), random());
-}
-
-/// Nothing was asked for that could have been written.
-Error without_outcome(Error error) {
-  if (error.code == ErrorCode::outcome_unknown) error.code = ErrorCode::store_unavailable;
-  return error;
-}
-
-std::uint64_t number_in(const Value& value) { return redis::to_number(value.text()).value_or(0); }
-
-/// Host, process and since, from the first of them on.
-Owner owner_in(const Answer& answer, std::size_t at) {
-  if (answer.size() < at + 3) return {};
-  const auto number = [](const Value& value) {
-    const std::string text(value.text());
-    return static_cast<std::int64_t>(std::strtoll(text.c_str(), nullptr, 10));
-  };
-  return {.host = std::string(answer[at].text()),
-          .process = number(answer[at + 1]),
-          .since = Timestamp(Millis(number(answer[at + 2])))};
-}
-
-void add_write(Command& command, const CustomerWrite& write) {
-  if (!write.record) {
-    command.add("0");
-    return;
-  }
-  const redis::CustomerRow row = redis::customer_row(write);
-  command.add("1").add(row.sum).add(row.alt_ids).add(*write.record).add(write.first_request);
-  command.add(std::uint64_t{write.new_requests.size()});
-  for (const StoredRequest& request : write.new_requests) {
-    command.add(request.number).add(redis::request_row(write.id, request));
-  }
-}
-
-void add_transaction(Command& command, const Transaction& transaction) {
-  command.add(transaction.number).add(std::uint64_t{transaction.parts.size()});
-  for (const Part& part : transaction.parts) {
-    command.add(part.id).add(part.version);
-    if (part.write) {
-      add_write(command, *part.write);
-    } else {
-      command.add("-");
-    }
-  }
-}
-
 class RedisStore final : public Store {
 public:
   explicit RedisStore(RedisOptions options) : options_(std::move(options)) {}
@@ -111,7 +61,7 @@ public:
     }
     writer_.reset();
     reader_.reset();
-    return without_outcome(std::move(opened).error());
+    return redis::without_outcome(std::move(opened).error());
   }
 
   Result<void> commit(const Group& group) override {
@@ -149,9 +99,9 @@ public:
     Command call = writer_->call(Script::renew);
     call.add(holder_).add(name_).add(options_.lease.count()).add(is_shared_ ? sharer_ : "");
     renewed_ = steady_clock::now();
-    Result<void> renewed = must_be_ok(writer_->run(Script::renew, std::move(call)));
+    Result<void> renewed = redis::must_be_ok(writer_->run(Script::renew, std::move(call)), place());
     if (renewed.ok()) return renewed;
-    Error error = without_outcome(std::move(renewed).error());
+    Error error = redis::without_outcome(std::move(renewed).error());
     give_up(error.code);
     return error;
   }
@@ -182,7 +132,7 @@ public:
     Result<std::unique_ptr<Session>> session = Session::open(options_);
     if (!session.ok()) return std::move(session).error();
     Result<void> scanned = scan_with(**session, visit);
-    if (!scanned.ok()) return without_outcome(std::move(scanned).error());
+    if (!scanned.ok()) return redis::without_outcome(std::move(scanned).error());
     return scanned;
   }
 
@@ -210,34 +160,28 @@ public:
     return {};
   }
 
+  /// Whether what was found when it was opened last is none of this kind.
+  bool is_cluster() const { return is_cluster_; }
+
 private:
+  std::string place() const { return redis::place_of(options_); }
+
   Error closed() const {
     return {
         .code = ErrorCode::store_unavailable,
-        .message = fmt::format("the store at `{}` is not open{}", redis::place_of(options_),
+        .message = fmt::format("the store at `{}` is not open{}", place(),
                                writer_failed_ ? ": open it again after its failure" : " to write")};
-  }
-
-  Error fenced(const Answer& answer) const {
-    return {.code = ErrorCode::store_fenced,
-            .message = fmt::format("another engine has taken over the store at `{}`: {}",
-                                   redis::place_of(options_), to_text(owner_in(answer, 1)))};
-  }
-
-  /// The answer of a script that has nothing to say but `ok` or `fenced`.
-  Result<void> must_be_ok(const Result<Answer>& answer) const {
-    if (!answer.ok()) return answer.error();
-    if (answer->word() == "fenced") return fenced(*answer);
-    if (answer->word() == "ok") return {};
-    return Error{
-        .code = ErrorCode::outcome_unknown,
-        .message = fmt::format("`{}` answers `{}`", redis::place_of(options_), answer->word())};
   }
 
   Result<Opened> open_session(Access access, const Owner& owner) {
     writer_failed_ = false;
     Result<std::unique_ptr<Session>> session = Session::open(options_);
     if (!session.ok()) return std::move(session).error();
+    if ((*session)->is_cluster()) {
+      is_cluster_ = true;
+      return Error{.code = ErrorCode::invalid_argument,
+                   .message = fmt::format("`{}` is a Redis Cluster", place())};
+    }
     std::optional<std::string> weaker;
     if (access != Access::read) {
       Result<std::optional<std::string>> weakness = (*session)->weakness();
@@ -255,12 +199,12 @@ private:
     const std::int64_t since = owner.since.time_since_epoch().count();
     Command call = (*session)->call(Script::open);
     call.add(access == Access::own ? "own" : access == Access::share ? "share" : "read");
-    call.add(name_ + ":" + random_name()).add(name_).add(options_.lease.count());
+    call.add(name_ + ":" + redis::random_name()).add(name_).add(options_.lease.count());
     call.add(owner.host).add(owner.process).add(since);
     renewed_ = steady_clock::now();
     const Result<Answer> answer = (*session)->run(Script::open, std::move(call));
     if (!answer.ok()) return answer.error();
-    Result<Opened> opened = read_opened(*answer);
+    Result<Opened> opened = redis::read_opened(*answer, options_.prefix, place());
     if (!opened.ok()) return opened;
     opened->weaker = std::move(weaker);
     holder_ = (*answer)[3].text();
@@ -273,52 +217,6 @@ private:
       writer_ = *std::move(session);
       opened->renew_every = options_.lease / 3;
     }
-    return opened;
-  }
-
-  Result<Opened> read_opened(const Answer& answer) const {
-    const std::string place = redis::place_of(options_);
-    const std::string_view word = answer.word();
-    if (word == "owned" || word == "shared") {
-      return Error{.code = ErrorCode::store_owned,
-                   .message = fmt::format("the store at `{}` is {} by {}", place, word,
-                                          to_text(owner_in(answer, 1)))};
-    }
-    if (word == "schema") {
-      return Error{.code = ErrorCode::invalid_argument,
-                   .message = fmt::format("the store at `{}` has the form {}, and this version "
-                                          "reads 1",
-                                          place, answer[1].text())};
-    }
-    if (word == "missing") {
-      return Error{.code = ErrorCode::invalid_argument,
-                   .message = fmt::format("there is no store with the prefix `{}` at `{}`",
-                                          options_.prefix, place)};
-    }
-    const bool is_whole = word == "ok" && answer.size() == 7;
-    const auto last_group = is_whole ? redis::to_number(answer[1].text()) : std::nullopt;
-    const auto customers = is_whole ? redis::to_number(answer[2].text()) : std::nullopt;
-    if (!last_group || !customers || !redis::to_number(answer[6].text())) {
-      return Error{.code = ErrorCode::data_corrupt,
-                   .message = fmt::format("the key `{}:owner` at `{}` is damaged or missing: "
-                                          "restore a backup",
-                                          options_.prefix, place)};
-    }
-    Opened opened{.last_group = *last_group,
-                  .customers = *customers,
-                  .estimates = std::nullopt,
-                  .policy = std::nullopt};
-    const auto read_text = [&](const char* name, const Value& row, auto& text) {
-      if (!row.is_text()) return;
-      text = redis::read_text_row(name, row.text());
-      if (text) return;
-      opened.damage.push_back(
-          {.code = ErrorCode::data_corrupt,
-           .message = fmt::format("the key `{}:t:{}` at `{}` is not what was written",
-                                  options_.prefix, name, place)});
-    };
-    read_text("estimates", answer[4], opened.estimates);
-    read_text("policy", answer[5], opened.policy);
     return opened;
   }
 
@@ -339,18 +237,18 @@ private:
     if (is_staged) {
       // Nothing of the group counts before the last script has run.
       if (auto staged = stage(group); !staged.ok()) {
-        return without_outcome(std::move(staged).error());
+        return redis::without_outcome(std::move(staged).error());
       }
     } else {
       for (const CustomerWrite& write : group.customers) {
         call.add(write.id);
-        add_write(call, write);
+        redis::add_write(call, write);
       }
     }
     renewed_ = steady_clock::now();
     // What takes a server 20 us, and one that is busy with other things some 100.
     const Millis longer(static_cast<std::int64_t>(group.customers.size() / 10));
-    return must_be_ok(writer_->run(Script::commit, std::move(call), longer));
+    return redis::must_be_ok(writer_->run(Script::commit, std::move(call), longer), place());
   }
 
   Result<void> stage(const Group& group) {
@@ -362,9 +260,10 @@ private:
         call.add(holder_).add(std::exchange(is_first, false) ? "1" : "0");
       }
       call.add(group.customers[i].id);
-      add_write(call, group.customers[i]);
+      redis::add_write(call, group.customers[i]);
       if (call.bytes() < staged_at_once && i + 1 < group.customers.size()) continue;
-      auto staged = must_be_ok(writer_->run(Script::stage, std::exchange(call, Command())));
+      auto staged =
+          redis::must_be_ok(writer_->run(Script::stage, std::exchange(call, Command())), place());
       if (!staged.ok()) return staged;
     }
     return {};
@@ -387,7 +286,7 @@ private:
         calls.back().add(holder_).add(name_).add(transaction.number <= last_number_ ? "1" : "0");
         calls.back().add(options_.lease.count()).add(std::exchange(renews, false) ? sharer_ : "");
       }
-      add_transaction(calls.back(), transaction);
+      redis::add_transaction(calls.back(), transaction);
       ++sizes.back();
     }
     // From now on any of these may be there.
@@ -399,7 +298,7 @@ private:
     for (std::size_t i = 0; i < answers->size(); ++i) {
       const Answer& answer = (*answers)[i];
       if (answer.word() == "fenced") {
-        Error error = fenced(answer);
+        Error error = redis::fenced(answer, place());
         // Those before were still written.
         if (i > 0) error.code = ErrorCode::outcome_unknown;
         return error;
@@ -409,29 +308,10 @@ private:
             .code = ErrorCode::outcome_unknown,
             .message = fmt::format("`{}` answers with less than it was asked", writer_->place())};
       }
-      for (std::size_t j = 0; j < sizes[i]; ++j) all.push_back(read_exchanged(answer[1][j]));
+      for (std::size_t j = 0; j < sizes[i]; ++j)
+        all.push_back(redis::read_exchanged(answer[1][j], place()));
     }
     return all;
-  }
-
-  Exchanged read_exchanged(const Value& value) const {
-    Exchanged exchanged;
-    exchanged.is_written = value.size() > 0 && value[0].text() == "1";
-    for (std::size_t i = 1; i < value.size(); ++i) {
-      if (exchanged.is_written) {
-        exchanged.versions.push_back(number_in(value[i]));
-        continue;
-      }
-      const Value part = value[i];
-      if (part.size() != 3) continue;
-      if (part[1].text().empty()) {
-        exchanged.current.push_back({.id = std::string(part[0].text())});
-      } else {
-        exchanged.current.push_back(redis::read_customer_row(part[0].text(), part[1].text(),
-                                                             part[2], redis::place_of(options_)));
-      }
-    }
-    return exchanged;
   }
 
   /// Runs `ask` on the connection of readers, which is made where there is none, and dropped where
@@ -447,7 +327,7 @@ private:
     Result<void> asked = ask(*reader_);
     if (asked.ok()) return asked;
     reader_.reset();
-    return without_outcome(std::move(asked).error());
+    return redis::without_outcome(std::move(asked).error());
   }
 
   Result<void> read_some(Session& session, std::span<const std::string> ids,
@@ -564,11 +444,11 @@ private:
     Status status;
     status.kind = "redis";
     if (answer->size() != 9) return status;
-    status.schema = static_cast<std::uint32_t>(number_in((*answer)[1]));
-    status.last_group = number_in((*answer)[2]);
-    status.customers = number_in((*answer)[3]);
-    status.requests = number_in((*answer)[4]);
-    if ((*answer)[5].text() == "1") status.owner = owner_in(*answer, 6);
+    status.schema = static_cast<std::uint32_t>(redis::number_in((*answer)[1]));
+    status.last_group = redis::number_in((*answer)[2]);
+    status.customers = redis::number_in((*answer)[3]);
+    status.requests = redis::number_in((*answer)[4]);
+    if ((*answer)[5].text() == "1") status.owner = redis::owner_in(*answer, 6);
     return status;
   }
 
@@ -606,7 +486,7 @@ private:
   }
 
   const RedisOptions options_;
-  const std::string name_ = random_name();  // of this writer, over all reopening
+  const std::string name_ = redis::random_name();  // of this writer, over all reopening
 
   std::mutex writer_mutex_;
   std::unique_ptr<Session> writer_;
@@ -621,12 +501,51 @@ private:
   std::unique_ptr<Session> reader_;
   std::atomic<bool> is_open_ = false;
   std::atomic<bool> writer_failed_ = false;
+  bool is_cluster_ = false;  // guarded by writer_mutex_
+};
+
+// A store in whatever a URL leads to, which is known when it is first opened.
+class EitherStore final : public Store {
+public:
+  explicit EitherStore(const RedisOptions& options)
+      : server_(options), cluster_(redis::cluster_store(options)) {}
+
+  Result<Opened> open(Access access, const Owner& owner) override {
+    if (chosen_ == &server_) {
+      Result<Opened> opened = server_.open(access, owner);
+      if (opened.ok() || !server_.is_cluster()) return opened;
+      chosen_ = cluster_.get();
+    }
+    return cluster_->open(access, owner);
+  }
+  Result<void> commit(const Group& group) override { return chosen_.load()->commit(group); }
+  std::optional<Error> refusal(const Transaction& transaction) const override {
+    return chosen_.load()->refusal(transaction);
+  }
+  Result<std::vector<Exchanged>> exchange(std::span<const Transaction> transactions) override {
+    return chosen_.load()->exchange(transactions);
+  }
+  Result<void> renew() override { return chosen_.load()->renew(); }
+  Result<std::uint64_t> last_group() override { return chosen_.load()->last_group(); }
+  Result<std::vector<StoredCustomer>> read(std::span<const std::string> ids) override {
+    return chosen_.load()->read(ids);
+  }
+  Result<void> scan(const std::function<bool(StoredCustomer)>& visit) override {
+    return chosen_.load()->scan(visit);
+  }
+  Result<Status> status() override { return chosen_.load()->status(); }
+  Result<void> close() override { return chosen_.load()->close(); }
+
+private:
+  RedisStore server_;
+  const std::unique_ptr<Store> cluster_;
+  std::atomic<Store*> chosen_ = &server_;  // Once it is the cluster, it stays that.
 };
 
 }  // namespace
 
 std::unique_ptr<Store> redis_store(RedisOptions options) {
-  return std::make_unique<RedisStore>(std::move(options));
+  return std::make_unique<EitherStore>(options);
 }
 
 }  // namespace limitr::store

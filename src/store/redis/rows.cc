@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "store/redis/rows.h"
 
+#include <algorithm>
 #include <charconv>
+#include <iterator>
 #include <utility>
 
 #include <fmt/format.h>
 
 #include "store/checksum.h"
+#include "store/redis/slots.h"
 
 namespace limitr::store::redis {
 namespace {
@@ -95,13 +98,43 @@ std::uint64_t sum_of(std::uint64_t content, std::uint64_t version) {
   return (content + version) & mask;
 }
 
-CustomerRow customer_row(const CustomerWrite& write) {
+CustomerRow customer_row(const CustomerWrite& write, bool is_in_cluster) {
   CustomerRow row;
+  std::string elsewhere;
   for (const std::string& alt : write.alt_ids) {
-    row.alt_ids += fmt::format("{}:{}{:016x}", alt.size(), alt, record_checksum(alt, 0, write.id));
+    const bool is_elsewhere = is_in_cluster && slot_of(alt) != slot_of(write.id);
+    fmt::format_to(std::back_inserter(is_elsewhere ? elsewhere : row.alt_ids), "{}{}{}{:016x}",
+                   alt.size(), is_elsewhere ? ';' : ':', alt, record_checksum(alt, 0, write.id));
   }
+  row.alt_ids += elsewhere;
   row.sum = content_sum(write.id, row.alt_ids, *write.record);
   return row;
+}
+
+std::string alt_row(std::string_view alt, std::string_view customer) {
+  return fmt::format("{:016x} {}", record_checksum(alt, 0, customer), customer);
+}
+
+std::vector<std::string_view> alts_in(std::string_view alt_ids) {
+  std::vector<std::string_view> alts;
+  while (!alt_ids.empty()) {
+    const std::size_t mark = alt_ids.find_first_of(":;");
+    const auto size = to_number(alt_ids.substr(0, mark));
+    if (mark == std::string_view::npos || !size) break;
+    alt_ids.remove_prefix(mark + 1);
+    if (*size > alt_ids.size() || alt_ids.size() - *size < digits) break;
+    alts.push_back(alt_ids.substr(0, *size));
+    alt_ids.remove_prefix(*size + digits);
+  }
+  return alts;
+}
+
+bool may_have(std::string_view row, std::string_view alt) {
+  const auto line = take_line(row, 3);
+  const auto bytes = line.empty() ? std::nullopt : to_number(line[2]);
+  if (!bytes || *bytes > row.size()) return true;
+  const std::vector<std::string_view> alts = alts_in(row.substr(0, *bytes));
+  return std::find(alts.begin(), alts.end(), alt) != alts.end();
 }
 
 std::string request_row(std::string_view customer, const StoredRequest& request) {

@@ -13,7 +13,8 @@
 // Values as they stand under the keys, with their sums held against what is in them.
 //
 //   customer      VERSION SUM BYTES\n, the alternate IDs (so many BYTES), the record. An alternate
-//                 ID there is LENGTH:ID and its sum
+//                 ID there is LENGTH:ID and its sum; or, of another slot of a cluster, LENGTH;ID
+//                 and its sum, which scripts of the customer's slot leave alone
 //   alternate ID  its sum, a space, the ID of its customer
 //   request       NUMBER FINGERPRINT AT SUM BYTES\n, its ID (so many BYTES), the answer
 //   text          its sum, a space, the text
@@ -32,7 +33,14 @@ struct CustomerRow {
   std::string alt_ids;
 };
 
-CustomerRow customer_row(const CustomerWrite& write);
+/// In a cluster, alternate IDs that are in other slots than the customer stand behind all others.
+CustomerRow customer_row(const CustomerWrite& write, bool is_in_cluster = false);
+/// The row of an alternate ID.
+std::string alt_row(std::string_view alt, std::string_view customer);
+/// The IDs in a customer's alternate IDs, as they stand in its row.
+std::vector<std::string_view> alts_in(std::string_view alt_ids);
+/// Whether a customer's row has that alternate ID. A row of which that cannot be read may have any.
+bool may_have(std::string_view row, std::string_view alt);
 std::uint64_t sum_of(std::uint64_t content, std::uint64_t version);
 
 std::string request_row(std::string_view customer, const StoredRequest& request);

@@ -2,6 +2,7 @@
 #include "store/redis/scripts.h"
 
 #include <string_view>
+#include <vector>
 
 namespace limitr::store::redis {
 namespace {
@@ -223,10 +224,14 @@ call('RPUSH', k, 'e')
 call('LRANGE', k, 0, -1)
 call('DEL', k)
 call('TIME')
+)lua";
+
+constexpr std::string_view check_end = R"lua(
 return {'ok'}
 )lua";
 
-// ARGV: access, who holds it if it is to be owned, writer, lease, host, process, since.
+// ARGV: access, who holds it if it is to be owned, writer, lease, host, process, since; and in a
+// cluster anything more.
 constexpr std::string_view open = R"lua(
 local access, next_holder, writer, lease = unpack(ARGV, 2, 5)
 local o = call('HMGET', owner, 'schema', 'holder', 'until', 'host', 'process', 'since')
@@ -262,13 +267,17 @@ if access == 'own' then
   call('DEL', named('stage'))
   call('HINCRBY', owner, 'epoch', 1)
   local shared = call('HMGET', owner, 'is_shared', 'last_group')
-  if shared[1] == '1' then
+  if shared[1] == '1' and not ARGV[9] then
     call('HSET', owner, 'is_shared', '0',
       'last_group', digits(math.max(shared[2], microseconds())))
   end
   call('HSET', owner, 'holder', next_holder, 'host', ARGV[6], 'process', ARGV[7],
     'since', ARGV[8], 'until', digits(now + lease))
 elseif access == 'share' then
+  -- Whoever owned it before can write no more, however late that comes.
+  if call('HGET', owner, 'is_shared') ~= '1' or o[3] ~= '0' then
+    call('HSET', owner, 'holder', next_holder, 'until', '0')
+  end
   call('HSET', owner, 'is_shared', '1')
   call('HSET', named('sharers'), writer,
     digits(now + lease) .. ' ' .. ARGV[7] .. ' ' .. ARGV[8] .. ' ' .. ARGV[6])
@@ -349,16 +358,30 @@ return {'ok'}
 // Versions are microseconds of the server's clock, so that they rise also where a failover has
 // taken back the last ones; each is above that of the row that it replaces, and of a new row above
 // `last_group`, which whoever removes a customer raises to its version.
-constexpr std::string_view exchange = R"lua(
+constexpr std::string_view exchange_begin = R"lua(
 local o = call('HMGET', owner, 'holder', 'scans')
 if o[1] ~= ARGV[2] then
   o = call('HMGET', owner, 'host', 'process', 'since')
   return {'fenced', o[1], o[2], o[3]}
 end
-local is_again = ARGV[4] == '1'
 local ring = prefix .. ':w:' .. ARGV[3]
+)lua";
+
+// Of a slot, where the epoch that was when the sharer opened stands in place of the holder, and
+// lease and who shares are empty. What the writer has written here is forgotten when its last
+// numbers are others, and a day after its last one: else there would be so much for each slot.
+constexpr std::string_view slot_exchange_begin = R"lua(
+local o = call('HMGET', owner, 'epoch', 'scans')
+if o[1] and tonumber(o[1]) > tonumber(ARGV[2]) then return {'fenced'} end
+local ring = prefix .. ':w:' .. ARGV[3]
+local last_written = call('HGET', ring, 'last')
+if last_written and tonumber(last_written) + 4096 <= tonumber(ARGV[7]) then call('DEL', ring) end
+)lua";
+
+constexpr std::string_view exchange_all = R"lua(
+local is_again = ARGV[4] == '1'
 local now = microseconds()
-if o[2] ~= '0' then rarely().find_scans() end
+if o[2] and o[2] ~= '0' then rarely().find_scans() end
 if ARGV[6] ~= '' then
   call('HSET', named('sharers'), ARGV[3], digits(now / 1000 + ARGV[5]) .. ARGV[6])
 end
@@ -445,6 +468,17 @@ for from = 1, #entries, 1000 do
   call('HSET', ring, unpack(entries, from, math.min(from + 999, #entries)))
 end
 if rare then rare.count() end
+)lua";
+
+constexpr std::string_view exchange_end = R"lua(
+return {'ok', answers}
+)lua";
+
+constexpr std::string_view slot_exchange_end = R"lua(
+if #entries > 0 then
+  call('HSET', ring, 'last', string.match(entries[#entries], '^%d+'))
+  call('EXPIRE', ring, 86400)
+end
 return {'ok', answers}
 )lua";
 
@@ -553,33 +587,239 @@ return {'ok', o[1] or '0', o[2] or '0', o[3] or '0', o[4] or '0', is_owned and '
   o[6] or '', o[7] or ''}
 )lua";
 
-std::string_view body_of(Script script) {
+// After check.
+constexpr std::string_view cluster_check_end = R"lua(
+call('SETBIT', k, 0, 0)
+call('GETBIT', k, 0)
+call('EXPIRE', k, 60)
+call('DEL', k)
+call('RPUSH', k, 'e')
+call('LLEN', k)
+call('LINDEX', k, 0)
+call('RENAME', k, named('check2'))
+call('DEL', named('check2'))
+return {'ok'}
+)lua";
+
+// ARGV: holder, lease, group (0: none, as the store is shared), estimates, policy (empty: none),
+// whether the intent is staged, how many slots are new, those; then the intent, unless it is staged
+// or there is none.
+constexpr std::string_view intend = R"lua(
+local o = call('HMGET', owner, 'holder', 'host', 'process', 'since')
+if o[1] ~= ARGV[2] then return {'fenced', o[2], o[3], o[4]} end
+local intent, used, from = named('intent'), named('used'), 9 + ARGV[8]
+call('LLEN', intent)
+call('GETBIT', used, 0)
+if ARGV[4] ~= '0' then
+  call('HSET', owner, 'last_group', ARGV[4], 'until', digits(microseconds() / 1000 + ARGV[3]))
+end
+if ARGV[5] ~= '' then call('SET', named('t:estimates'), ARGV[5]) end
+if ARGV[6] ~= '' then call('SET', named('t:policy'), ARGV[6]) end
+for i = 9, from - 1 do call('SETBIT', used, ARGV[i], 1) end
+if ARGV[7] == '1' then
+  call('RENAME', named('stage'), intent)
+elseif from <= #ARGV then
+  call('DEL', intent)
+  for first = from, #ARGV, 1000 do
+    call('RPUSH', intent, unpack(ARGV, first, math.min(first + 999, #ARGV)))
+  end
+end
+return {'ok'}
+)lua";
+
+// ARGV: group, how many alternate IDs of customers in other slots there are, each and its row; then
+// customer after customer as in commit. A part that was applied already, or is older than what was,
+// changes nothing. Answers with the alternate IDs, as they stood in the row, of customers of whom
+// some in other slots may lead to them no longer.
+constexpr std::string_view apply = R"lua(
+local o = call('HMGET', owner, 'last_group', 'scans')
+local group, alts_end = ARGV[2], 3 + 2 * ARGV[3]
+if o[1] and tonumber(o[1]) >= tonumber(group) then return {'ok', {}} end
+call('ZCARD', named('ids'))
+
+local function reader()
+  local at = alts_end
+  return function() at = at + 1 return ARGV[at] end
+end
+
+local versions, alts, take = {}, {}, reader()
+for id in take do
+  take_write(take, id, take())
+  versions[#versions + 1], alts[#alts + 1] = head_of(id)
+end
+
+if o[2] and o[2] ~= '0' then rarely().find_scans() end
+call('HSET', owner, 'last_group', group)
+local n, dropped = 0, {}
+take = reader()
+for id in take do
+  n = n + 1
+  local write = take_write(take, id, take())
+  if write then
+    put(write, versions[n], alts[n], group)
+  else
+    rarely().remove(id, versions[n], alts[n])
+  end
+  if string.find(alts[n], ';', 1, true) and not (write and write.alts == alts[n]) then
+    dropped[#dropped + 1] = {id, alts[n], write and write.alts or ''}
+  end
+end
+for i = 4, alts_end, 2 do call('SET', named('a:' .. ARGV[i]), ARGV[i + 1]) end
+if rare then rare.count() end
+return {'ok', dropped}
+)lua";
+
+// ARGV: group; then each alternate ID and whom it led to.
+constexpr std::string_view drop_alts = R"lua(
+local last = call('HGET', owner, 'last_group')
+if last and tonumber(last) > tonumber(ARGV[2]) then return {'ok'} end
+for i = 3, #ARGV, 2 do
+  local k = named('a:' .. ARGV[i])
+  local row = text_at(k)
+  if row and string.sub(row, 18) == ARGV[i + 1] then call('DEL', k) end
+end
+return {'ok'}
+)lua";
+
+// ARGV: holder, the last group of any slot, whether nobody shares any more, the group whose intent
+// was finished (empty: none), the node on which this is; then slots that are used.
+constexpr std::string_view settle = R"lua(
+local o = call('HMGET', owner, 'holder', 'host', 'process', 'since', 'last_group')
+if o[1] ~= ARGV[2] then return {'fenced', o[2], o[3], o[4]} end
+if tonumber(ARGV[3]) > (tonumber(o[5]) or 0) then call('HSET', owner, 'last_group', ARGV[3]) end
+if ARGV[4] == '1' then call('HSET', owner, 'is_shared', '0') end
+call('HSET', owner, 'home', ARGV[6])
+for i = 7, #ARGV do call('SETBIT', named('used'), ARGV[i], 1) end
+if ARGV[5] ~= '' and call('LINDEX', named('intent'), 0) == ARGV[5] then
+  call('DEL', named('intent'))
+end
+return {'ok'}
+)lua";
+
+// ARGV: holder; then slots.
+constexpr std::string_view mark = R"lua(
+local o = call('HMGET', owner, 'holder', 'host', 'process', 'since')
+if o[1] ~= ARGV[2] then return {'fenced', o[2], o[3], o[4]} end
+for i = 3, #ARGV do call('SETBIT', named('used'), ARGV[i], 1) end
+return {'ok'}
+)lua";
+
+// ARGV: the epoch of who owns the store now. Answers with a number above all versions in the slot.
+constexpr std::string_view fence = R"lua(
+local o = call('HMGET', owner, 'epoch', 'last_group')
+if tonumber(o[1] or '0') < tonumber(ARGV[2]) then call('HSET', owner, 'epoch', ARGV[2]) end
+return {'ok', digits(math.max(microseconds(), tonumber(o[2] or '0')))}
+)lua";
+
+// ARGV: IDs or alternate ones. A customer of another slot is named without its row.
+constexpr std::string_view slot_read = R"lua(
+local found = {}
+for i = 2, #ARGV do
+  local asked = ARGV[i]
+  local row = text_at(key('c', asked))
+  if row then
+    found[#found + 1] = {asked, '', asked, row, requests_of(asked)}
+  else
+    local alt = text_at(named('a:' .. asked))
+    if alt then
+      local id = string.sub(alt, 18)
+      row = text_at(key('c', id))
+      found[#found + 1] = {asked, alt, id, row or '', row and requests_of(id) or {}}
+    end
+  end
+end
+return {'ok', found}
+)lua";
+
+// ARGV: how long the scan is kept. Answers with the IDs of all who are there.
+constexpr std::string_view slot_scan_begin = R"lua(
+local o = call('HMGET', owner, 'customers')
+local ids = call('ZRANGE', named('ids'), 0, -1)
+if #ids ~= tonumber(o[1] or '0') then return {'lost', digits(#ids), o[1] or '0'} end
+if #ids == 0 then return {'ok', '', ids} end
+local scan = digits(call('HINCRBY', owner, 'scan', 1))
+call('HSET', named('scans'), scan, digits(microseconds() / 1000 + ARGV[2]))
+call('HSET', owner, 'scans', call('HLEN', named('scans')))
+return {'ok', scan, ids}
+)lua";
+
+// ARGV: scan, how long it is kept from now on (0: as long as before); then IDs.
+constexpr std::string_view slot_scan_rows = R"lua(
+local scan = ARGV[2]
+if not call('HGET', named('scans'), scan) then return {'over'} end
+if ARGV[3] ~= '0' then
+  call('HSET', named('scans'), scan, digits(microseconds() / 1000 + ARGV[3]))
+end
+local kept, rows = named('s:' .. scan), {}
+for i = 4, #ARGV do
+  local id = ARGV[i]
+  local was = call('HGET', kept, id)
+  if was and was ~= '' then
+    local row = cmsgpack.unpack(was)
+    rows[#rows + 1] = {id, row[1], row[2]}
+  else
+    rows[#rows + 1] = {id, text_at(key('c', id)) or '', requests_of(id)}
+  end
+end
+return {'ok', rows}
+)lua";
+
+bool is_writing(Script script) {
+  return script == Script::commit || script == Script::exchange || script == Script::apply ||
+         script == Script::slot_exchange;
+}
+
+/// The one after the other.
+std::vector<std::string_view> bodies_of(Script script) {
   switch (script) {
-    case Script::check: return check;
-    case Script::open: return open;
-    case Script::commit: return commit;
-    case Script::stage: return stage;
-    case Script::exchange: return exchange;
-    case Script::renew: return renew;
-    case Script::close: return close;
-    case Script::read: return read;
-    case Script::scan_begin: return scan_begin;
-    case Script::scan_page: return scan_page;
-    case Script::scan_end: return scan_end;
-    case Script::status: return status;
+    case Script::check: return {check, check_end};
+    case Script::open: return {open};
+    case Script::commit: return {commit};
+    case Script::stage: return {stage};
+    case Script::exchange: return {exchange_begin, exchange_all, exchange_end};
+    case Script::renew: return {renew};
+    case Script::close: return {close};
+    case Script::read: return {read};
+    case Script::scan_begin: return {scan_begin};
+    case Script::scan_page: return {scan_page};
+    case Script::scan_end: return {scan_end};
+    case Script::status: return {status};
+    case Script::cluster_check: return {check, cluster_check_end};
+    case Script::intend: return {intend};
+    case Script::apply: return {apply};
+    case Script::drop_alts: return {drop_alts};
+    case Script::settle: return {settle};
+    case Script::mark: return {mark};
+    case Script::fence: return {fence};
+    case Script::slot_exchange: return {slot_exchange_begin, exchange_all, slot_exchange_end};
+    case Script::slot_read: return {slot_read};
+    case Script::slot_scan_begin: return {slot_scan_begin};
+    case Script::slot_scan_rows: return {slot_scan_rows};
   }
   return {};
 }
 
 }  // namespace
 
+bool is_of(Script script, bool is_cluster) {
+  switch (script) {
+    case Script::open:
+    case Script::stage:
+    case Script::renew:
+    case Script::close:
+    case Script::scan_end:
+    case Script::status: return true;
+    default: return is_cluster == (script >= Script::cluster_check);
+  }
+}
+
 std::string source_of(Script script) {
   std::string source(common);
-  const bool is_writing = script == Script::commit || script == Script::exchange;
-  if (is_writing) source += writing_begin;
+  if (is_writing(script)) source += writing_begin;
   source += reading;
-  if (is_writing) source += writing_end;
-  return source.append(body_of(script));
+  if (is_writing(script)) source += writing_end;
+  for (const std::string_view body : bodies_of(script)) source += body;
+  return source;
 }
 
 }  // namespace limitr::store::redis

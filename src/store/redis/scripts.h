@@ -20,12 +20,15 @@
 //
 // Keys are `PREFIX:NAME`, and of what belongs to one ID `PREFIX:{TAG}:c:ID` (its row) and
 // `PREFIX:{TAG}:q:ID` (its requests), where TAG is the hash tag within the ID, else the ID up to
-// its first closing brace: they would lie in one slot of a Redis Cluster, together with those of
-// every other ID with that tag. For a cluster this would have to change: scripts would be given the
-// names of those keys rather than make them; `owner`, `ids`, `sharers`, `w` and the scans would be
-// there once for each tag, or slot; and alternate IDs (`PREFIX:a:ALT`), which lie anywhere, would
-// be written before the customer they lead to and removed after it, and believed only where its row
-// names them.
+// its first closing brace.
+//
+// In a Redis Cluster each slot in which there are customers is like a store of its own: the same
+// keys behind `PREFIX:s:{N}`, where N is a number whose slot it is, so that the names that scripts
+// make of it lie in that slot too. What there is once is behind `PREFIX:{PREFIX}`.
+//
+// 4. In a cluster a script is also given a key that never exists. Thereby the server runs none in a
+//    slot that is being moved to another node, where some keys are here and some are there: a
+//    script would end in the middle.
 namespace limitr::store::redis {
 
 enum class Script : std::uint8_t {
@@ -41,9 +44,25 @@ enum class Script : std::uint8_t {
   scan_page,
   scan_end,
   status,
+
+  // Of clusters alone.
+  cluster_check,  ///< As check, with what these do.
+  intend,         ///< Stores a whole group before its parts are applied.
+  apply,          ///< A slot's part of a group.
+  drop_alts,      ///< Alternate IDs that lead to customers of other slots, and no longer do.
+  settle,         ///< Ends what opening had to do.
+  mark,           ///< Notes that there are customers in a slot.
+  fence,          ///< Keeps those out of a slot who shared before.
+  slot_exchange,
+  slot_read,
+  slot_scan_begin,
+  slot_scan_rows,
 };
 
-inline constexpr std::size_t script_count = 12;
+inline constexpr std::size_t script_count = 23;
+
+/// Whether it is needed in a cluster, or in a server that is none.
+bool is_of(Script script, bool is_cluster);
 
 /// The text of a script.
 std::string source_of(Script script);

@@ -44,18 +44,29 @@ Result<std::unique_ptr<Session>> Session::open(const RedisOptions& options) {
 }
 
 Result<void> Session::load_scripts() {
-  std::vector<Command> commands(script_count);
+  std::vector<Command> commands;
+  std::vector<std::size_t> loaded;
   for (std::size_t i = 0; i < script_count; ++i) {
-    commands[i].add("SCRIPT").add("LOAD").add(source_of(static_cast<Script>(i)));
+    const auto script = static_cast<Script>(i);
+    if (!is_of(script, is_cluster_)) continue;
+    commands.emplace_back().add("SCRIPT").add("LOAD").add(source_of(script));
+    loaded.push_back(i);
   }
   const Result<std::vector<Reply>> replies = connection_->run(commands);
   if (!replies.ok()) return replies.error();
-  for (std::size_t i = 0; i < script_count; ++i) {
+  for (std::size_t i = 0; i < loaded.size(); ++i) {
     const Value name = (*replies)[i].value();
     if (name.is_error()) return error_of(name, place());
-    names_[i] = name.text();
+    names_[loaded[i]] = name.text();
   }
   return {};
+}
+
+Command Session::call(Script script, const std::string& base) const {
+  Command command;
+  command.add("EVALSHA").add(names_[static_cast<std::size_t>(script)]).add(std::uint64_t{2});
+  command.add(base + ":owner").add(base + ":never").add(base);
+  return command;
 }
 
 Command Session::call(Script script) const {
@@ -138,10 +149,9 @@ Result<void> Session::refuse_what_is_not_fit() {
         .code = ErrorCode::invalid_argument,
         .message = fmt::format("`{}` is Redis {}: 6 or later is needed", place(), version)};
   }
-  if (line_of(*server, "redis_mode") == "cluster") {
-    return Error{.code = ErrorCode::invalid_argument,
-                 .message = fmt::format("`{}` is a Redis Cluster, which cannot be used", place())};
-  }
+  is_cluster_ = line_of(*server, "redis_mode") == "cluster";
+  // Its slots are with others, whom the map names.
+  if (is_cluster_) return {};
   const Result<std::string> replication = info("replication");
   if (!replication.ok()) return replication.error();
   if (line_of(*replication, "role") == "slave") {
@@ -179,9 +189,9 @@ Result<std::optional<std::string>> Session::weakness() {
     }
     const std::string_view is = reply[1].text();
     if (i == std::size(settings)) {
-      if (is.starts_with("allkeys-")) {
-        weak += fmt::format("{}maxmemory-policy {} (noeviction or volatile-... is needed)",
-                            weak.empty() ? "" : ", ", is);
+      if (is.starts_with("allkeys-") || (is_cluster_ && is.starts_with("volatile-"))) {
+        weak += fmt::format("{}maxmemory-policy {} (noeviction{} is needed)",
+                            weak.empty() ? "" : ", ", is, is_cluster_ ? "" : " or volatile-...");
       }
     } else if (is != settings[i].wanted) {
       weak += fmt::format("{}{} {} ({} is needed)", weak.empty() ? "" : ", ", settings[i].name, is,

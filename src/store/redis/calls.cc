@@ -1,0 +1,145 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "store/redis/calls.h"
+
+#include <cstdlib>
+#include <optional>
+#include <random>
+#include <string_view>
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "store/owner_lock.h"
+#include "store/redis/rows.h"
+
+namespace limitr::store::redis {
+
+std::string random_name() {
+  std::random_device random;
+  return fmt::format("{:08x}{:08x}{:08x}", random(), random(), random());
+}
+
+Error without_outcome(Error error) {
+  if (error.code == ErrorCode::outcome_unknown) error.code = ErrorCode::store_unavailable;
+  return error;
+}
+
+std::uint64_t number_in(const Value& value) { return to_number(value.text()).value_or(0); }
+
+Owner owner_in(const Answer& answer, std::size_t at) {
+  if (answer.size() < at + 3) return {};
+  const auto number = [](const Value& value) {
+    const std::string text(value.text());
+    return static_cast<std::int64_t>(std::strtoll(text.c_str(), nullptr, 10));
+  };
+  return {.host = std::string(answer[at].text()),
+          .process = number(answer[at + 1]),
+          .since = Timestamp(Millis(number(answer[at + 2])))};
+}
+
+void add_write(Command& command, const CustomerWrite& write, bool is_in_cluster) {
+  if (!write.record) {
+    command.add("0");
+    return;
+  }
+  const CustomerRow row = customer_row(write, is_in_cluster);
+  command.add("1").add(row.sum).add(row.alt_ids).add(*write.record).add(write.first_request);
+  command.add(std::uint64_t{write.new_requests.size()});
+  for (const StoredRequest& request : write.new_requests) {
+    command.add(request.number).add(request_row(write.id, request));
+  }
+}
+
+void add_transaction(Command& command, const Transaction& transaction, bool is_in_cluster) {
+  command.add(transaction.number).add(std::uint64_t{transaction.parts.size()});
+  for (const Part& part : transaction.parts) {
+    command.add(part.id).add(part.version);
+    if (part.write) {
+      add_write(command, *part.write, is_in_cluster);
+    } else {
+      command.add("-");
+    }
+  }
+}
+
+Error fenced(const Answer& answer, const std::string& place) {
+  return {.code = ErrorCode::store_fenced,
+          .message = fmt::format("another engine has taken over the store at `{}`: {}", place,
+                                 to_text(owner_in(answer, 1)))};
+}
+
+Result<void> must_be_ok(const Result<Answer>& answer, const std::string& place) {
+  if (!answer.ok()) return answer.error();
+  if (answer->word() == "fenced") return fenced(*answer, place);
+  if (answer->word() == "ok") return {};
+  return Error{.code = ErrorCode::outcome_unknown,
+               .message = fmt::format("`{}` answers `{}`", place, answer->word())};
+}
+
+Result<Opened> read_opened(const Answer& answer, const std::string& prefix,
+                           const std::string& place) {
+  const std::string_view word = answer.word();
+  if (word == "owned" || word == "shared") {
+    return Error{.code = ErrorCode::store_owned,
+                 .message = fmt::format("the store at `{}` is {} by {}", place, word,
+                                        to_text(owner_in(answer, 1)))};
+  }
+  if (word == "schema") {
+    return Error{.code = ErrorCode::invalid_argument,
+                 .message = fmt::format("the store at `{}` has the form {}, and this version "
+                                        "reads 1",
+                                        place, answer[1].text())};
+  }
+  if (word == "missing") {
+    return Error{
+        .code = ErrorCode::invalid_argument,
+        .message = fmt::format("there is no store with the prefix `{}` at `{}`", prefix, place)};
+  }
+  const bool is_whole = word == "ok" && answer.size() == 7;
+  const auto last_group = is_whole ? to_number(answer[1].text()) : std::nullopt;
+  const auto customers = is_whole ? to_number(answer[2].text()) : std::nullopt;
+  if (!last_group || !customers || !to_number(answer[6].text())) {
+    return Error{.code = ErrorCode::data_corrupt,
+                 .message = fmt::format("the key `{}:owner` at `{}` is damaged or missing: "
+                                        "restore a backup",
+                                        prefix, place)};
+  }
+  Opened opened{.last_group = *last_group,
+                .customers = *customers,
+                .estimates = std::nullopt,
+                .policy = std::nullopt};
+  const auto read_text = [&](const char* name, const Value& row, auto& text) {
+    if (!row.is_text()) return;
+    text = read_text_row(name, row.text());
+    if (text) return;
+    opened.damage.push_back(
+        {.code = ErrorCode::data_corrupt,
+         .message = fmt::format("the key `{}:t:{}` at `{}` is not what was written", prefix, name,
+                                place)});
+  };
+  read_text("estimates", answer[4], opened.estimates);
+  read_text("policy", answer[5], opened.policy);
+  return opened;
+}
+
+Exchanged read_exchanged(const Value& value, const std::string& place) {
+  Exchanged exchanged;
+  exchanged.is_written = value.size() > 0 && value[0].text() == "1";
+  for (std::size_t i = 1; i < value.size(); ++i) {
+    if (exchanged.is_written) {
+      exchanged.versions.push_back(number_in(value[i]));
+      continue;
+    }
+    const Value part = value[i];
+    if (part.size() != 3) continue;
+    if (part[1].text().empty()) {
+      exchanged.current.push_back({.id = std::string(part[0].text())});
+    } else {
+      exchanged.current.push_back(
+          read_customer_row(part[0].text(), part[1].text(), part[2], place));
+    }
+  }
+  return exchanged;
+}
+
+}  // namespace limitr::store::redis

@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+
+#include <limitr/result.h>
+
+#include "store/redis/connection.h"
+#include "store/redis/session.h"
+#include "store/store.h"
+
+// What scripts are told, and what their answers mean: in a server and in a cluster alike. `place`
+// is for messages.
+namespace limitr::store::redis {
+
+/// Drawn anew each time.
+std::string random_name();
+
+/// The error of what has asked for nothing that could have been written.
+Error without_outcome(Error error);
+
+/// 0 where it is none.
+std::uint64_t number_in(const Value& value);
+/// Host, process and since, from the first of them on.
+Owner owner_in(const Answer& answer, std::size_t at);
+
+void add_write(Command& command, const CustomerWrite& write, bool is_in_cluster = false);
+void add_transaction(Command& command, const Transaction& transaction, bool is_in_cluster = false);
+
+/// The error of an answer that says who has taken over.
+Error fenced(const Answer& answer, const std::string& place);
+/// The answer of a script that has nothing to say but `ok` or `fenced`.
+Result<void> must_be_ok(const Result<Answer>& answer, const std::string& place);
+/// What the script `open` answers.
+Result<Opened> read_opened(const Answer& answer, const std::string& prefix,
+                           const std::string& place);
+/// What became of one transaction.
+Exchanged read_exchanged(const Value& value, const std::string& place);
+
+}  // namespace limitr::store::redis
