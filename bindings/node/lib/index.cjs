@@ -32,6 +32,11 @@ const DENIED = Promise.resolve(false);
 // Engines with calls that are not answered: their promises come, whoever lets go of the engine.
 const busy = new Set();
 
+const MOST_HANDLES = 100_000;
+// What may give an ID that has a handle to another customer.
+const MOVES_IDS = new Set(['set_alt_customer_id', 'delete_alt_customer_id', 'delete_customer',
+  'set_customer', 'ensure_set_customer', 'load_customers']);
+
 const HOST_KINDS = ['overhead', 'rates', 'notifications'];
 
 function failureOf([code, message, where]) {
@@ -86,6 +91,9 @@ class Limitr {
   #ticket = 0;
   #pending = new Map();
   #idle = [];
+  // Who and what was called before, by name: a number is faster to hand over than two texts.
+  #handles = new Map();
+  #handleCount = 0;
 
   static new(policy, format = 'yaml', validate = true) {
     return Limitr.open(policy, { format, validate });
@@ -158,7 +166,9 @@ class Limitr {
         (event === undefined || event === true) && overhead === undefined && force === undefined &&
         options === undefined) {
       if (this.#waits) return this.#allowLater(id, entitlement, value);
-      const answer = this.#engine.decide(ALLOW, id, entitlement, value);
+      const handle = this.#handles.get(id)?.get(entitlement) ?? this.#handle(id, entitlement);
+      const answer = handle === undefined ? this.#engine.decide(ALLOW, id, entitlement, value)
+        : this.#engine.allow(handle, value);
       if (answer === 1) return ALLOWED;
       return answer === 0 ? DENIED : Promise.reject(failureOf(answer));
     }
@@ -248,6 +258,24 @@ class Limitr {
     this.#engine.listen(false);
   }
 
+  /** A new handle; undefined where customer or entitlement is unknown today. */
+  #handle(id, entitlement) {
+    if (this.#handleCount >= MOST_HANDLES) this.#dropHandles();
+    const handle = this.#engine.handle(id, entitlement);
+    if (handle === undefined) return undefined;
+    const handles = this.#handles.get(id);
+    if (handles) handles.set(entitlement, handle);
+    else this.#handles.set(id, new Map([[entitlement, handle]]));
+    this.#handleCount += 1;
+    return handle;
+  }
+
+  #dropHandles() {
+    this.#handles.clear();
+    this.#handleCount = 0;
+    this.#engine.dropHandles();
+  }
+
   #decide(kind, call, given, most) {
     const [id, entitlement, value = 0] = given;
     if (!this.#waits && given.length >= 2 && given.length <= most && typeof id === 'string' &&
@@ -272,6 +300,7 @@ class Limitr {
     if (this.#waits) {
       return this.#later((ticket) => this.#engine.callAsync(ticket, call.name, text), call, named);
     }
+    if (MOVES_IDS.has(call.name)) this.#dropHandles();
     const answer = this.#engine.call(call.name, text);
     if (typeof answer !== 'string') return Promise.reject(failureOf(answer));
     return Promise.resolve(call.give(JSON.parse(answer), named));

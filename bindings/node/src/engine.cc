@@ -3,6 +3,9 @@
 
 #include <array>
 #include <cmath>
+#include <cstdint>
+#include <memory>
+#include <string>
 #include <utility>
 
 namespace limitr::node {
@@ -111,6 +114,13 @@ int make(Decide kind, limitr_engine* engine, limitr_view customer, limitr_view e
       return limitr_check_decrement(engine, customer, entitlement, nullptr, nullptr, error);
   }
   return -1;
+}
+
+napi_value decided(napi_env env, int answer, limitr_error* error) {
+  if (answer < 0) return failure_of(env, error);
+  napi_value number = nullptr;
+  napi_create_int32(env, answer, &number);
+  return number;
 }
 
 }  // namespace
@@ -244,17 +254,14 @@ private:
 };
 
 Napi::Function Engine::define(Napi::Env env) {
-  Napi::Function constructor = DefineClass(
+  return DefineClass(
       env, "Engine",
       {InstanceMethod<&Engine::open>("open"), InstanceMethod<&Engine::close>("close"),
        InstanceMethod<&Engine::call>("call"), InstanceMethod<&Engine::call_async>("callAsync"),
        InstanceMethod<&Engine::allow_async>("allowAsync"),
+       InstanceMethod<&Engine::handle>("handle"),
+       InstanceMethod<&Engine::drop_handles>("dropHandles"),
        InstanceMethod<&Engine::listen>("listen"), InstanceMethod<&Engine::hold>("hold")});
-  // Without the wrapper, which costs as much as the call itself.
-  napi_value function = nullptr;
-  napi_create_function(env, "decide", NAPI_AUTO_LENGTH, decide, nullptr, &function);
-  constructor.Get("prototype").As<Napi::Object>().Set("decide", Napi::Value(env, function));
-  return constructor;
 }
 
 Engine::Engine(const Napi::CallbackInfo& info) : Napi::ObjectWrap<Engine>(info) {
@@ -269,6 +276,15 @@ Engine::Engine(const Napi::CallbackInfo& info) : Napi::ObjectWrap<Engine>(info) 
       Env(), [this](const std::vector<Message>& messages) { deliver(messages); });
   // After the mailbox's own: hooks run last first.
   napi_add_env_cleanup_hook(Env(), on_teardown, this);
+  // Functions of this engine alone, which need not look for it: that takes as long as a call does.
+  // They are reached through it only, and so are not called once it is gone.
+  const auto add = [&](const char* name, napi_callback function) {
+    napi_value made = nullptr;
+    napi_create_function(Env(), name, NAPI_AUTO_LENGTH, function, this, &made);
+    Value().Set(name, Napi::Value(Env(), made));
+  };
+  add("decide", decide);
+  add("allow", allow);
 }
 
 Engine::~Engine() {
@@ -281,6 +297,7 @@ void Engine::on_teardown(void* engine) { static_cast<Engine*>(engine)->shut(); }
 void Engine::shut() {
   // First, so that no thread of the engine waits for this one.
   mailbox_->close();
+  free_handles();
   limitr_engine_free(std::exchange(engine_, nullptr));
 }
 
@@ -335,14 +352,29 @@ void Engine::listen(const Napi::CallbackInfo& info) {
 
 void Engine::hold(const Napi::CallbackInfo& info) { mailbox_->hold(info[0].As<Napi::Boolean>()); }
 
+// (customer, entitlement): the number of a handle; undefined where one of them is unknown.
+Napi::Value Engine::handle(const Napi::CallbackInfo& info) {
+  const Text customer(Env(), info[0]);
+  const Text entitlement(Env(), info[1]);
+  limitr_handle* found = limitr_handle_find(engine_, customer.view(), entitlement.view(), nullptr);
+  if (found == nullptr) return Env().Undefined();
+  handles_.push_back(found);
+  return Napi::Number::New(Env(), static_cast<double>(handles_.size() - 1));
+}
+
+void Engine::drop_handles(const Napi::CallbackInfo&) { free_handles(); }
+
+void Engine::free_handles() {
+  for (limitr_handle* handle : handles_) limitr_handle_free(handle);
+  handles_.clear();
+}
+
 // (kind, customer, entitlement, value): 1 allowed, 0 denied, or a list: why it failed.
 napi_value Engine::decide(napi_env env, napi_callback_info info) {
   std::array<napi_value, 4> given{};
   size_t count = given.size();
-  napi_value self = nullptr;
-  napi_get_cb_info(env, info, &count, given.data(), &self, nullptr);
   void* engine = nullptr;
-  napi_unwrap(env, self, &engine);
+  napi_get_cb_info(env, info, &count, given.data(), nullptr, &engine);
   std::int32_t kind = 0;
   napi_get_value_int32(env, given[0], &kind);
   const Text customer(env, given[1]);
@@ -352,10 +384,24 @@ napi_value Engine::decide(napi_env env, napi_callback_info info) {
   limitr_error* error = nullptr;
   const int answer = make(static_cast<Decide>(kind), static_cast<Engine*>(engine)->engine_,
                           customer.view(), entitlement.view(), limitr_number(value), &error);
-  if (answer < 0) return failure_of(env, error);
-  napi_value number = nullptr;
-  napi_create_int32(env, answer, &number);
-  return number;
+  return decided(env, answer, error);
+}
+
+// (handle, value): the same for allow by a handle.
+napi_value Engine::allow(napi_env env, napi_callback_info info) {
+  std::array<napi_value, 2> given{};
+  size_t count = given.size();
+  void* data = nullptr;
+  napi_get_cb_info(env, info, &count, given.data(), nullptr, &data);
+  const Engine& self = *static_cast<Engine*>(data);
+  std::uint32_t handle = 0;
+  napi_get_value_uint32(env, given[0], &handle);
+  double value = 0;
+  napi_get_value_double(env, given[1], &value);
+  limitr_error* error = nullptr;
+  const int answer = limitr_handle_allow(self.engine_, self.handles_[handle], limitr_number(value),
+                                         nullptr, nullptr, &error);
+  return decided(env, answer, error);
 }
 
 void Engine::on_event(void* data, const limitr_event* event) {

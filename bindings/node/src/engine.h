@@ -48,7 +48,10 @@ private:
   void allow_async(const Napi::CallbackInfo& info);
   void listen(const Napi::CallbackInfo& info);
   void hold(const Napi::CallbackInfo& info);
+  Napi::Value handle(const Napi::CallbackInfo& info);
+  void drop_handles(const Napi::CallbackInfo& info);
   static napi_value decide(napi_env env, napi_callback_info info);
+  static napi_value allow(napi_env env, napi_callback_info info);
 
   static void on_teardown(void* engine);
 
@@ -61,6 +64,7 @@ private:
   void deliver(const std::vector<Message>& messages);
   /// Calls one of the functions that JavaScript has set; empty when there is none or it threw.
   Napi::Value call_javascript(const char* function, const std::vector<napi_value>& arguments);
+  void free_handles();
   void shut();
 
   const std::thread::id javascript_thread_ = std::this_thread::get_id();
@@ -69,6 +73,7 @@ private:
   std::deque<HostFunction> functions_;
   bool has_log_ = false;
   limitr_engine* engine_ = nullptr;
+  std::vector<limitr_handle*> handles_;  // by the numbers that JavaScript knows them by
 };
 
 /// [code, message, where]; frees the error.
