@@ -383,6 +383,7 @@ class Limitr {
 
 
 module.exports = {
+  __esModule: true,
   default: Limitr,
   Limitr,
   LimitrError,
