@@ -146,8 +146,9 @@ struct Engine::HostFunction {
       std::vector<napi_value> given = arguments(engine->Env());
       given.insert(given.begin(), {Napi::String::New(engine->Env(), kind),
                                    Napi::String::New(engine->Env(), name)});
-      const Napi::Value got = engine->call_javascript("onHost", given);
-      if (!got.IsEmpty() && got.IsNumber()) answer = got.As<Napi::Number>().DoubleValue();
+      napi_value got = engine->call_javascript("onHost", given);
+      // Leaves it as it is where nothing, or no number, came back.
+      if (got != nullptr) napi_get_value_double(engine->Env(), got, &answer);
     };
     if (engine->is_javascript_thread()) {
       run();
@@ -215,6 +216,7 @@ public:
   }
   void OnOK() override {
     engine_.engine_ = opened_;
+    if (engine_.is_shut_) engine_.shut();
     deferred_.Resolve(error_ == nullptr ? Env().Undefined() : failure_of(Env(), error_));
   }
 
@@ -297,6 +299,7 @@ void Engine::on_teardown(void* engine) { static_cast<Engine*>(engine)->shut(); }
 void Engine::shut() {
   // First, so that no thread of the engine waits for this one.
   mailbox_->close();
+  is_shut_ = true;
   free_handles();
   limitr_engine_free(std::exchange(engine_, nullptr));
 }
@@ -448,14 +451,22 @@ void Engine::deliver(const std::vector<Message>& messages) {
   call_javascript("onMessages", {list});
 }
 
-Napi::Value Engine::call_javascript(const char* function,
-                                    const std::vector<napi_value>& arguments) {
-  const Napi::Object self = Value();
-  const Napi::Value found = self.Get(function);
-  if (found.IsEmpty() || !found.IsFunction()) return {};
-  Napi::Value answer = found.As<Napi::Function>().Call(self, arguments);
-  // Ours catch all that they call; what is left is a worker that is being ended.
-  if (Env().IsExceptionPending()) Env().GetAndClearPendingException();
+// With the C functions: where a worker is being ended nothing of JavaScript runs any more, at any
+// point, and the classes take that for a mistake of ours.
+napi_value Engine::call_javascript(const char* function, const std::vector<napi_value>& arguments) {
+  napi_value self = Value();
+  napi_value found = nullptr;
+  napi_value answer = nullptr;
+  if (napi_get_named_property(Env(), self, function, &found) == napi_ok) {
+    napi_call_function(Env(), self, found, arguments.size(), arguments.data(), &answer);
+  }
+  // Ours catch all that they call: what is left is an end that was asked for.
+  bool is_pending = false;
+  if (napi_is_exception_pending(Env(), &is_pending) == napi_ok && is_pending) {
+    napi_value thrown = nullptr;
+    napi_get_and_clear_last_exception(Env(), &thrown);
+    return nullptr;
+  }
   return answer;
 }
 

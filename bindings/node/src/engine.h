@@ -62,8 +62,8 @@ private:
 
   bool is_javascript_thread() const { return std::this_thread::get_id() == javascript_thread_; }
   void deliver(const std::vector<Message>& messages);
-  /// Calls one of the functions that JavaScript has set; empty when there is none or it threw.
-  Napi::Value call_javascript(const char* function, const std::vector<napi_value>& arguments);
+  /// Calls one of the functions that JavaScript has set; null where that cannot be.
+  napi_value call_javascript(const char* function, const std::vector<napi_value>& arguments);
   void free_handles();
   void shut();
 
@@ -72,6 +72,7 @@ private:
   std::shared_ptr<const std::atomic<std::int64_t>> clock_;
   std::deque<HostFunction> functions_;
   bool has_log_ = false;
+  bool is_shut_ = false;  // the environment is being torn down
   limitr_engine* engine_ = nullptr;
   std::vector<limitr_handle*> handles_;  // by the numbers that JavaScript knows them by
 };
