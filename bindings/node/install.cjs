@@ -4,6 +4,7 @@
 
 const { execFileSync, spawnSync } = require('node:child_process');
 const fs = require('node:fs');
+const os = require('node:os');
 const path = require('node:path');
 
 const native = path.join(__dirname, 'native');
@@ -29,7 +30,7 @@ function build() {
   const run = (...args) => execFileSync('cmake', args, { stdio: 'inherit' });
   run('-S', native, '-B', tree, '-DCMAKE_BUILD_TYPE=Release', '-DLIMITR_NODE=ON', ...options,
       `-DLIMITR_NODE_MODULES=${path.join(native, 'headers')}`);
-  run('--build', tree, '--parallel', '--target', 'limitr_node');
+  run('--build', tree, '--parallel', String(os.availableParallelism?.() ?? os.cpus().length), '--target', 'limitr_node');
   run('--install', tree, '--component', 'node', '--prefix', path.join(native, 'out'));
   fs.rmSync(tree, { recursive: true, force: true });
 }
