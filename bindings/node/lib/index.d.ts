@@ -402,14 +402,17 @@ export class Limitr {
   customerMetadata(id: string): Promise<JsonObject | undefined>;
   /** Whom the customer refers to. */
   customerRefs(id: string): Promise<string[] | undefined>;
+  /** Replaces whom the customer refers to. */
   setCustomerRefs(id: string, refs: string[], options?: ChangeOptions): Promise<boolean>;
   /** Another ID for the customer, in every call; false when it is somebody else's. */
   addAltID(id: string, alt: string, options?: ChangeOptions): Promise<boolean>;
+  /** False when there was none. */
   removeAltID(alt: string): Promise<boolean>;
   /** A limit of the customer's own: what is not given is as the present limit has it. */
   createCustomerOverride(id: string, entitlement: string, value?: Quantity | OverrideOptions,
     expiresOn?: Moment, credit?: string, mode?: 'hard' | 'soft' | 'observe', increment?: Quantity,
     resets?: boolean, resetInc?: Quantity, resetSch?: string, options?: ChangeOptions): Promise<boolean>;
+  /** The plan's limit counts again; false when there was no override. */
   removeCustomerOverride(id: string, entitlement: string, options?: ChangeOptions): Promise<boolean>;
 
   // Calls
@@ -487,8 +490,11 @@ export class Limitr {
 
   /** The new cap's record; null when it cannot be added. */
   addCustomerCap(id: string, value: number, options?: CapOptions): Promise<JsonObject | null>;
+  /** A cap's record, with what has been used of it. */
   customerCap(id: string, cap: string): Promise<JsonObject | undefined>;
+  /** Begins the cap anew, from nothing; false when there is none. */
   resetCustomerCap(id: string, cap: string, options?: ChangeOptions): Promise<boolean>;
+  /** False when there was none. */
   removeCustomerCap(id: string, cap: string, options?: ChangeOptions): Promise<boolean>;
   /** Measures a stretch of work under an ID of yours; false when the ID is in use. */
   startMarginMeasurement(customer: string, id: string,
@@ -511,28 +517,40 @@ export class Limitr {
   /** What is left, grants included unless `grants` is false. */
   remaining(id: string, entitlement: string,
     percent?: boolean | { percent?: boolean; grants?: boolean }, grants?: boolean): Promise<number | undefined>;
+  /** The limit, grants included unless `grants` is false; of a customer or a plan. */
   limit(id: string, entitlement: string, grants?: boolean | { grants?: boolean }): Promise<number | undefined>;
+  /** What can run right now: `remaining`, but at most what the governor's bucket holds. */
   allowance(id: string, entitlement: string, grants?: boolean | { grants?: boolean }): Promise<number | undefined>;
+  /** The limit's `increment`; of a customer or a plan. */
   cost(id: string, entitlement: string): Promise<number | undefined>;
   /** When the meter's next period begins, in milliseconds since 1970. */
   resets(id: string, entitlement: string): Promise<number | undefined>;
   /** Units per millisecond. */
   rate(id: string, entitlement: string): Promise<number>;
+  /** How the rate changes. */
   acceleration(id: string, entitlement: string): Promise<number>;
   /** Milliseconds until the limit at the present rate. */
   projectedExhaustion(id: string, entitlement: string,
     smoothed?: boolean | { smoothed?: boolean; grants?: boolean }, grants?: boolean): Promise<number | undefined>;
+  /** The meter's record. */
   meterObject(id: string, entitlement: string): Promise<JsonObject | undefined>;
+  /** The limit that counts, of a customer or a plan: as the policy or an override has it. */
   limitObject(id: string, entitlement: string): Promise<JsonObject | undefined>;
+  /** The entitlement as the policy has it, of a customer or a plan. */
   entitlement(id: string, entitlement: string): Promise<JsonObject | undefined>;
   /** Of a customer, or by its name. */
   plan(id: string): Promise<JsonObject | undefined>;
+  /** The plan of those who have no other. */
   defaultPlan(): Promise<JsonObject | undefined>;
+  /** The plan's `period`, of a customer or by its name. */
   planPeriod(id: string): Promise<string | undefined>;
   /** Milliseconds. */
   planTrialPeriod(id: string): Promise<number | undefined>;
+  /** The entitlement that counts the plan's subscriptions. */
   planSubscriptionEntitlement(id: string): Promise<string | undefined>;
+  /** A credit as the policy has it. */
   credit(name: string): Promise<JsonObject | undefined>;
+  /** The credit of an entitlement, of a customer or a plan. */
   creditFor(id: string, entitlement: string): Promise<JsonObject | undefined>;
   /** `value` of one credit in another; default: 1. */
   creditExchange(from: string, to: string, value?: number): Promise<number | undefined>;
@@ -545,7 +563,9 @@ export class Limitr {
   setPolicy(policy: Policy, format?: PolicyFormat): Promise<true>;
   /** Adds or replaces one plan. */
   setPlan(id: string, document: JsonObject | string): Promise<true>;
+  /** False when there was none. */
   deletePlan(id: string): Promise<boolean>;
+  /** Replaces all notifications of the policy. */
   setNotifications(notifications: JsonObject | string): Promise<true>;
   /** Where another policy differs from the running one. */
   difference(other: Policy, format?: PolicyFormat): Promise<Difference[]>;
@@ -557,7 +577,9 @@ export class Limitr {
    * All handlers are given the same object. One that throws or rejects is logged.
    */
   addHandler(name: string, handler: Handler): Promise<void>;
+  /** False when there was none. */
   removeHandler(name: string): Promise<boolean>;
+  /** Removes all handlers. */
   clearHandlers(): Promise<void>;
 
   // State and store

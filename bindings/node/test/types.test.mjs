@@ -56,6 +56,11 @@ test('the types have what the class has', () => {
   assert.deepEqual(declared(/^ {2}static (\w+)\(/gm), [...LISTED_STATIC].sort());
 });
 
+test('every method says what it does', () => {
+  const documented = new Set([...ofClass.matchAll(/\*\/\n {2}(?:static )?(\w+)\(/g)].map((match) => match[1]));
+  assert.deepEqual([...LISTED, ...LISTED_STATIC].filter((name) => !documented.has(name)), []);
+});
+
 test('the compiled program uses every method', () => {
   const program = fs.readFileSync(path.join(packageRoot, 'test', 'types', 'every_method.mts'), 'utf8');
   const missing = [...LISTED, ...LISTED_STATIC].filter((name) => !program.includes(`imitr.${name}(`));

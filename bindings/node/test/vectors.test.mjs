@@ -12,16 +12,28 @@ import { difference, play } from './scenario.mjs';
 const root = fileURLToPath(new URL('../../../tests/vectors/', import.meta.url));
 const files = fs.readdirSync(path.join(root, 'scenarios')).map((name) => `scenarios/${name}`);
 
+function scenarios(file) {
+  const lines = fs.readFileSync(path.join(root, file), 'utf8').split('\n').filter(Boolean);
+  return lines.map((line) => JSON.parse(line));
+}
+
 for (const file of [...files, 'restore.ndjson']) {
   test(file, async () => {
-    const lines = fs.readFileSync(path.join(root, file), 'utf8').split('\n').filter(Boolean);
-    assert.ok(lines.length > 0);
-    for (const line of lines) {
-      const scenario = JSON.parse(line);
+    for (const scenario of scenarios(file)) {
       assert.equal(await play(scenario), undefined, scenario.name);
     }
   });
 }
+
+test('all of them, with a store: no call is made on the thread of JavaScript', async () => {
+  let count = 0;
+  for (const scenario of [...files, 'restore.ndjson'].flatMap(scenarios)) {
+    count += 1;
+    const options = { store: `memory:vectors-${count}`, acceptWeaker: true, log() {} };
+    assert.equal(await play(scenario, options), undefined, scenario.name);
+  }
+  assert.equal(count, 527);
+});
 
 test('what is compared is seen to differ', () => {
   assert.equal(difference({ a: [1, null] }, { a: [1 + 1e-10, null], b: 2 }, ''), undefined);
