@@ -13,7 +13,7 @@ import { moduleUrl, packageRoot, policy, run, runText, temporaryFolder } from '.
 const memoryCalls = process.env.LIMITR_LONG ? 10_000_000 : 1_000_000;
 
 async function runsTo(expected, text, args = []) {
-  const { code, signal, output } = await runText(text, { timeout: 60_000 }, args);
+  const { code, signal, output } = await runText(text, { timeout: 600_000 }, args);
   assert.deepEqual([code, signal, output], [0, null, expected]);
 }
 
