@@ -32,7 +32,8 @@ const DENIED = Promise.resolve(false);
 // Engines with calls that are not answered: their promises come, whoever lets go of the engine.
 const busy = new Set();
 
-const MOST_HANDLES = 100_000;
+// Those that come after so many are called by name.
+const MOST_HANDLES = 50_000;
 // What may give an ID that has a handle to another customer.
 const MOVES_IDS = new Set(['set_alt_customer_id', 'delete_alt_customer_id', 'delete_customer',
   'set_customer', 'ensure_set_customer', 'load_customers']);
@@ -258,9 +259,9 @@ class Limitr {
     this.#engine.listen(false);
   }
 
-  /** A new handle; undefined where customer or entitlement is unknown today. */
+  /** A new handle; undefined where customer or entitlement is unknown today, or there are enough. */
   #handle(id, entitlement) {
-    if (this.#handleCount >= MOST_HANDLES) this.#dropHandles();
+    if (this.#handleCount >= MOST_HANDLES) return undefined;
     const handle = this.#engine.handle(id, entitlement);
     if (handle === undefined) return undefined;
     const handles = this.#handles.get(id);

@@ -156,6 +156,16 @@ test('an ID that comes to name another customer does so for every call', async (
   assert.equal(await limitr.value('carl', 'chat'), 13);
 });
 
+test('more customers than are known by a handle are called all the same', async () => {
+  const limitr = await Limitr.new(policy);
+  const count = 50_010;
+  for (let i = 0; i < count; ++i) await limitr.ensureCustomer(`c${i}`);
+  let allowed = 0;
+  for (let i = 0; i < count; ++i) allowed += (await limitr.allow(`c${i}`, 'chat', i % 1100)) ? 1 : 0;
+  assert.equal(allowed, Array.from({ length: count }, (_, i) => i % 1100).filter((x) => x <= 1000).length);
+  assert.equal(await limitr.value(`c${count - 1}`, 'chat'), (count - 1) % 1100);
+});
+
 test('another policy counts from the next call on', async () => {
   const limitr = await opened();
   await limitr.allow('ann', 'chat', 10);
