@@ -5,6 +5,7 @@ const { Parameters, isMapping, shown, snakeKeys } = require('./arguments.cjs');
 const { loadBinary } = require('./binary.cjs');
 const { ADD_CAP, CALLS } = require('./calls.cjs');
 const { LimitrError } = require('./error.cjs');
+const { middleware, rateLimitHeaders } = require('./middleware.cjs');
 
 const binary = loadBinary();
 const parameters = new Parameters(binary.calls());
@@ -89,6 +90,7 @@ class Limitr {
   #waits = false;
   #handlers = new Map();
   #log;
+  #clock;
   #ticket = 0;
   #pending = new Map();
   #idle = [];
@@ -139,6 +141,7 @@ class Limitr {
     }
     const { names, functions } = hostFunctions(host);
     this.#log = log;
+    this.#clock = clock;
     this.#engine = new binary.Engine(names, log !== undefined, clock);
     this.#engine.onEvent = (type, payload) => this.#tell(type, payload);
     this.#engine.onMessages = (list) => this.#receive(list);
@@ -257,6 +260,10 @@ class Limitr {
   async clearHandlers() {
     this.#handlers.clear();
     this.#engine.listen(false);
+  }
+
+  middleware(options) {
+    return middleware(this, options, () => this.#clock?.get() ?? Date.now());
   }
 
   /** A new handle; undefined where customer or entitlement is unknown today, or there are enough. */
@@ -389,5 +396,6 @@ module.exports = {
   Limitr,
   LimitrError,
   ManualClock: binary.ManualClock,
+  rateLimitHeaders,
   version: binary.version(),
 };

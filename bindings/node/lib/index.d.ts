@@ -329,6 +329,31 @@ export class LimitrError extends Error {
 /** The engine's version. */
 export const version: string;
 
+/** What middleware() is given. A function gets the request, and may be async. */
+export interface MiddlewareOptions {
+  /** What a request uses. */
+  entitlement: string | ((req: any) => string | Promise<string>);
+  /** Whose request it is: the customer's ID. Without one the request fails. */
+  customer: (req: any) => string | Promise<string>;
+  /** How much it uses. Default: 1. */
+  value?: Quantity | ((req: any) => Quantity | Promise<Quantity>);
+  /** The plan of customers that are created. Default: the policy's. */
+  plan?: string | ((req: any) => string | undefined | Promise<string | undefined>);
+  /** Whether a customer that is not known is created. Default: true. */
+  ensure?: boolean;
+  /** Answers a request that is denied, instead of 429 or 403 with JSON; the headers are set. */
+  denied?: (req: any, res: any, decision: Decision) => unknown;
+}
+
+/** For Express and Connect a middleware, for Fastify a hook. */
+export type Middleware = (req: any, res: any, next: (error?: any) => void) => void;
+
+/**
+ * The headers that tell a client about a decision, as middleware() sets them.
+ * @param now milliseconds since 1970
+ */
+export function rateLimitHeaders(decision: Decision, now?: number): Record<string, string>;
+
 /**
  * Decides what each customer may use right now, and meters it in the same step.
  *
@@ -581,6 +606,20 @@ export class Limitr {
   removeHandler(name: string): Promise<boolean>;
   /** Removes all handlers. */
   clearHandlers(): Promise<void>;
+
+  // Web frameworks
+
+  /**
+   * Decides each request with decide(), once: `app.use(limitr.middleware(...))` in Express,
+   * `fastify.addHook('preHandler', limitr.middleware(...))` in Fastify.
+   *
+   * Sets RateLimit-Limit, RateLimit-Remaining and RateLimit-Reset. A denied request is answered with
+   * 429, and Retry-After where the limit resets; with 403 where customer or plan do not have the
+   * entitlement at all. What a function of yours throws, and errors of the store, go to the
+   * framework's error handling: the route does not run.
+   * @throws TypeError for options that are missing, unknown or of the wrong kind
+   */
+  middleware(options: MiddlewareOptions): Middleware;
 
   // State and store
 

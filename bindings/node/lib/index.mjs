@@ -2,5 +2,5 @@
 // One instance of everything, whichever way it is loaded.
 import limitr from './index.cjs';
 
-export const { Limitr, LimitrError, ManualClock, version } = limitr;
+export const { Limitr, LimitrError, ManualClock, rateLimitHeaders, version } = limitr;
 export default Limitr;

@@ -28,7 +28,8 @@ const LISTED = `valid version flush close
   planPeriod planTrialPeriod planSubscriptionEntitlement
   setPlan deletePlan setNotifications difference policy setPolicy
   addHandler removeHandler clearHandlers
-  set warm allowMany fsck exportState importState`.split(/\s+/);
+  set warm allowMany fsck exportState importState
+  middleware`.split(/\s+/);
 const LISTED_STATIC = ['new', 'open', 'openStored', 'cloud', 'validate'];
 
 const types = fs.readFileSync(path.join(packageRoot, 'lib', 'index.d.ts'), 'utf8');
@@ -42,7 +43,7 @@ test('programs compile, whether they import or require', async () => {
   const tsc = path.join(packageRoot, 'node_modules', '.bin', 'tsc');
   const { code, output } = await run(tsc, [
     '--strict', '--noEmit', '--target', 'es2022', '--module', 'node16', '--types', 'node',
-    'test/types/every_method.mts', 'test/types/required.cts'], { cwd: packageRoot });
+    'test/types/every_method.mts', 'test/types/frameworks.mts', 'test/types/required.cts'], { cwd: packageRoot });
   assert.equal(code, 0, output);
 });
 

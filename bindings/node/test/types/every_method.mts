@@ -153,6 +153,7 @@ export async function rest(limitr: Limitr): Promise<void> {
   const findings: AuditFinding[] = await limitr.fsck();
   await limitr.importState(await limitr.exportState());
   const [ok, message]: [boolean, string] = await limitr.valid();
+  limitr.middleware({ entitlement: 'chat', customer: () => 'ann' });
   await limitr.flush();
   const written: number = await limitr.close();
   console.log(differences, was, findings, ok, message, await limitr.version(), written);
