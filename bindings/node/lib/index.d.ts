@@ -614,7 +614,7 @@ export class Limitr {
    * `fastify.addHook('preHandler', limitr.middleware(...))` in Fastify.
    *
    * Sets RateLimit-Limit, RateLimit-Remaining and RateLimit-Reset. A denied request is answered with
-   * 429, and Retry-After where the limit resets; with 403 where customer or plan do not have the
+   * 429, and Retry-After at a limit that resets; with 403 where customer or plan do not have the
    * entitlement at all. What a function of yours throws, and errors of the store, go to the
    * framework's error handling: the route does not run.
    * @throws TypeError for options that are missing, unknown or of the wrong kind

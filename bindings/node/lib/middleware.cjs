@@ -43,7 +43,7 @@ function secondsUntil(moment, now) {
 
 /**
  * The headers that tell a client about a decision: RateLimit-Limit, -Remaining and -Reset as the IETF's
- * draft-ietf-httpapi-ratelimit-headers has them up to its version 06, and Retry-After when denied.
+ * draft-ietf-httpapi-ratelimit-headers has them up to its version 06, and Retry-After at the limit.
  * They hold whole numbers: what is left is rounded down, seconds up.
  */
 function rateLimitHeaders(decision, now = Date.now()) {
@@ -55,7 +55,8 @@ function rateLimitHeaders(decision, now = Date.now()) {
   if (decision.resets === null) return headers;
   const seconds = String(secondsUntil(decision.resets, now));
   headers['RateLimit-Reset'] = seconds;
-  if (!decision.allowed && !FORBIDDEN.has(decision.reason)) headers['Retry-After'] = seconds;
+  // A cap or a governor has room at another time, which the decision does not say.
+  if (decision.reason === 'limit') headers['Retry-After'] = seconds;
   return headers;
 }
 

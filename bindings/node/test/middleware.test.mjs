@@ -22,6 +22,8 @@ const policy = {
         default: true,
         entitlements: {
           api: { limit: { credit: 'call', value: 2, resets: true, reset_inc: '1min' } },
+          burst: { limit: { credit: 'call', value: 100, resets: true, reset_inc: '30days',
+                            governor_enabled: true, governor_capacity: 1, governor_refill_rate: 0.001 } },
           total: { limit: { credit: 'call', value: 2.5 } },
           feature: {},
         },
@@ -142,6 +144,15 @@ test('what has no reset says so by saying nothing, and whole numbers only', asyn
   await site.ask('ann');
   const denied = await site.ask('ann');
   assert.deepEqual([denied.status, ...limits(denied)], [429, '2', '0', null, null]);
+});
+
+test('a governor does not say to wait for the next month', async (context) => {
+  const limitr = await Limitr.open(policy, { clock: new ManualClock(NOON) });
+  const site = await served(context, 'express', limitr.middleware({ entitlement: 'burst', customer }));
+  assert.equal((await site.ask('ann')).status, 200);
+  const denied = await site.ask('ann');
+  assert.equal(JSON.parse(denied.body).error, 'governor');
+  assert.deepEqual([denied.status, ...limits(denied)], [429, '100', '99', '2592000', null]);
 });
 
 test('a feature without a limit has no headers; what the plan lacks is forbidden', async (context) => {
