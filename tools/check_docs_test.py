@@ -29,6 +29,7 @@ class Tree(unittest.TestCase):
         self.prefix = pathlib.Path(folder.name, "installed")
         self.write(self.prefix / "bin" / "limitr", "#!/bin/sh\necho limitr $1\n")
         (self.prefix / "bin" / "limitr").chmod(0o755)
+        self.node = None
 
     def write(self, path, text):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -43,7 +44,7 @@ class Tree(unittest.TestCase):
         return list(check_docs.check_paths(self.document(text), self.root))
 
     def run_examples(self, text):
-        arguments = argparse.Namespace(run=self.prefix, compiler="c++")
+        arguments = argparse.Namespace(run=self.prefix, compiler="c++", node=self.node)
         return list(check_docs.run_document(self.document(text), self.root, arguments))
 
 
@@ -118,6 +119,23 @@ class Examples(Tree):
 
     def test_a_language_that_cannot_run(self):
         self.assertIn("`yaml`", self.run_examples(marked("test", "yaml", "a: 1"))[0])
+
+    def test_a_module_finds_the_package_and_what_stands_beside_it(self):
+        self.node = self.root / "package"
+        for folder, says in ((self.node, "limitr"), (self.node / "node_modules" / "express", "express")):
+            self.write(folder / "package.json", '{"main": "main.js"}')
+            self.write(folder / "main.js", f"exports.said = '{says}'")
+        text = marked("file: own.txt", "", "own") + marked("test", "js", """
+            import fs from 'fs';
+            import express from 'express';
+            import limitr from '@formata/limitr';
+            console.log(limitr.said, express.said, fs.readFileSync('own.txt', 'utf8'));""")
+        self.assertEqual(self.run_examples(text + marked("output", "", "limitr express own")), [])
+        self.assertIn("prints something else", self.run_examples(text + marked("output", "", "else"))[0])
+        self.assertIn("fails (1)", self.run_examples(marked("test", "js", "throw new Error()"))[0])
+
+    def test_without_the_package_documents_with_modules_do_not_run(self):
+        self.assertEqual(self.run_examples(marked("test", "js", "throw new Error()")), [])
 
     def test_files_are_there_for_later_examples_only(self):
         text = marked("file: own.yaml", "yaml", "a: 1") + marked("test", "sh", "cat own.yaml")

@@ -1,0 +1,13 @@
+// SPDX-License-Identifier: Apache-2.0
+// PostgreSQL as the store: a row for each customer, and only those are written that have changed. Any
+// number of these processes may run at the same time.
+import { Limitr } from '@formata/limitr';
+import { readFileSync } from 'fs';
+
+import { routes } from '../routes.js';
+
+const policy = await Limitr.open(readFileSync('./policy.yaml', 'utf-8'), {
+  store: process.env.DATABASE_URL ?? 'postgres://localhost/postgres', shared: true,
+});
+
+routes(policy).listen(process.env.PORT ?? 3000);
