@@ -112,6 +112,7 @@ HostRates Engine::rates() const {
     double rate = pair.value;
     if (const auto fn = options_.host.rates.find(pair.value_fn); fn != options_.host.rates.end()) {
       try {
+        const HostCall call;
         const double returned = fn->second();
         if (std::isfinite(returned) && returned >= 0) {
           rate = returned;
@@ -134,6 +135,7 @@ std::optional<double> Engine::call_overhead_fn(const policy::Credit& credit, dou
   const auto fn = options_.host.overhead.find(credit.overhead_fn);
   if (fn == options_.host.overhead.end()) return std::nullopt;
   try {
+    const HostCall call;
     const double overhead = fn->second(units, event_data);
     if (std::isfinite(overhead)) return overhead;
     log(fmt::format("cost function `{}` returned no finite number", credit.overhead_fn));
@@ -318,20 +320,29 @@ Engine::Deferral::Deferral(const Engine& engine, std::vector<Rest>& rests)
 
 Engine::Deferral::~Deferral() { current_ = outer_; }
 
+Engine::Deferral* Engine::Deferral::of(const Engine& engine) {
+  if (engine.journal_ == nullptr || current_ == nullptr) return nullptr;
+  return &current_->engine_ == &engine ? current_ : nullptr;
+}
+
+thread_local int Engine::HostCall::running_ = 0;
+
 Result<void> Engine::complete(Rest rest) {
-  if (journal_ != nullptr) {
-    Deferral* deferral = Deferral::current_;
-    if (deferral != nullptr && &deferral->engine_ == this) {
-      deferral->rests_.push_back(std::move(rest));
-      return {};
-    }
+  Deferral* deferral = Deferral::of(*this);
+  if (deferral != nullptr && HostCall::running_ == 0) {
+    deferral->rests_.push_back(std::move(rest));
+    return {};
   }
   Result<void> safe;
   if (rest.group != 0) safe = journal_->wait(rest.group);
   if (safe.ok() && journal_ != nullptr && journal_->is_fenced()) safe = Journal::fenced();
-  if (rest.batch) {
-    // Nobody is told of what has not happened; those who come after it in line go on.
-    if (!safe.ok()) rest.batch->events.clear();
+  if (!rest.batch) return safe;
+  // Nobody is told of what has not happened; those who come after it in line go on.
+  if (!safe.ok()) rest.batch->events.clear();
+  if (deferral != nullptr) {
+    // Calls that were deferred may be before it in line.
+    deferral->rests_.push_back({.group = 0, .batch = std::move(rest.batch)});
+  } else {
     dispatcher_.run(*std::move(rest.batch));
   }
   return safe;

@@ -346,7 +346,8 @@ public:
   };
   /// While one stands on a thread, calls that the thread makes of this engine do not wait: what
   /// complete() would have done for them is left in a list. What they return is not safe before
-  /// that is completed, in its order. Only where there is a journal.
+  /// that is completed, in its order. Calls that a host function makes meanwhile do wait, but for
+  /// their events. Only where there is a journal.
   class Deferral {
   public:
     Deferral(const Engine& engine, std::vector<Rest>& rests);
@@ -356,6 +357,8 @@ public:
 
   private:
     friend class Engine;
+    /// The one that stands on this thread, for calls of that engine; null: none.
+    static Deferral* of(const Engine& engine);
     static thread_local Deferral* current_;
     const Engine& engine_;
     std::vector<Rest>& rests_;
@@ -550,6 +553,19 @@ public:
   void forget_leaving(Slot& slot);
 
 private:
+  /// While one stands on a thread, the thread is in a host function.
+  class HostCall {
+  public:
+    HostCall() { ++running_; }
+    ~HostCall() { --running_; }
+    HostCall(const HostCall&) = delete;
+    HostCall& operator=(const HostCall&) = delete;
+
+  private:
+    friend class Engine;
+    static thread_local int running_;
+  };
+
   Result<Decision> decide_once(const Who& who, core::CallInput& input, bool commit,
                                const Condition* condition);
   class Ids final : public core::IdSource {
