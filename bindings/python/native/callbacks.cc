@@ -41,25 +41,23 @@ void report(const State& state, const char* kind, const std::string& name) {
   const Ref held_type(type);
   const Ref held_value(value);
   const Ref held_trace(trace);
-  PyObject* failed = hook("failed");
+  const Ref what(PyUnicode_FromString(kind));
+  const Ref which(str(view(name)));
   PyObject* to = state.log_to ? state.log_to.get() : Py_None;
-  const Ref done(failed == nullptr
-                     ? nullptr
-                     : PyObject_CallFunction(failed, "OssOO", to, kind, name.c_str(), value,
-                                             trace == nullptr ? Py_None : trace));
+  Ref done;
+  if (what && which)
+    done = call(hook("failed"), to, what.get(), which.get(), value,
+                trace == nullptr ? Py_None : trace);
   if (!done) PyErr_WriteUnraisable(nullptr);
 }
 
 // `key` and the payload as a dict, given to `function`.
-PyObject* call_with_event(PyObject* function, const limitr_event& event) {
-  PyObject* loads = hook("loads");
-  if (loads == nullptr) return nullptr;
+Ref call_with_event(PyObject* function, const limitr_event& event) {
   const Ref key(str(event.type));
   const Ref payload(str(event.payload));
   if (!key || !payload) return nullptr;
-  const Ref value(PyObject_CallFunctionObjArgs(loads, payload.get(), nullptr));
-  if (!value) return nullptr;
-  return PyObject_CallFunctionObjArgs(function, key.get(), value.get(), nullptr);
+  const Ref value = call(hook("loads"), payload.get());
+  return value ? call(function, key.get(), value.get()) : nullptr;
 }
 
 void on_event(void* data, const limitr_event* event) {
@@ -70,7 +68,7 @@ void on_event(void* data, const limitr_event* event) {
   // Held, because it may remove itself.
   const Ref function = shared(PyDict_GetItemString(state.handlers.get(), handler.name.c_str()));
   if (!function) return;
-  const Ref done(call_with_event(function.get(), *event));
+  const Ref done = call_with_event(function.get(), *event);
   if (!done) report(state, "handler", handler.name);
 }
 
@@ -133,8 +131,7 @@ void Log::hand_on(PyObject* to) {
   PyErr_Fetch(&type, &value, &trace);
   for (const std::string& message : messages) {
     const Ref said(str(view(message)));
-    const Ref done(said ? PyObject_CallFunctionObjArgs(function.get(), said.get(), nullptr)
-                        : nullptr);
+    const Ref done = said ? call(function.get(), said.get()) : nullptr;
     if (!done) PyErr_WriteUnraisable(function.get());
   }
   PyErr_Restore(type, value, trace);
@@ -153,13 +150,11 @@ int call_overhead(void* data, double units, limitr_view event_data, double* rune
   const HostFunction& of = *static_cast<HostFunction*>(data);
   const Callback callback;
   const Ref function = function_of(of);
-  PyObject* loads = hook("loads");
-  if (!function || loads == nullptr) return PyErr_Clear(), 0;
   const Ref json(str(event_data));
-  const Ref parsed(json ? PyObject_CallFunctionObjArgs(loads, json.get(), nullptr) : nullptr);
-  return put_number(
-      of, Ref(parsed ? PyObject_CallFunction(function.get(), "dO", units, parsed.get()) : nullptr),
-      runes);
+  const Ref number(PyFloat_FromDouble(units));
+  if (!function || !json || !number) return PyErr_Clear(), 0;
+  const Ref parsed = call(hook("loads"), json.get());
+  return put_number(of, parsed ? call(function.get(), number.get(), parsed.get()) : nullptr, runes);
 }
 
 int call_rate(void* data, double* rate) {
@@ -167,7 +162,7 @@ int call_rate(void* data, double* rate) {
   const Callback callback;
   const Ref function = function_of(of);
   if (!function) return PyErr_Clear(), 0;
-  return put_number(of, Ref(PyObject_CallNoArgs(function.get())), rate);
+  return put_number(of, call(function.get()), rate);
 }
 
 int call_notification(void* data, const limitr_event* event, int* matches) {
@@ -175,7 +170,7 @@ int call_notification(void* data, const limitr_event* event, int* matches) {
   const Callback callback;
   const Ref function = function_of(of);
   if (!function) return PyErr_Clear(), 0;
-  const Ref answer(call_with_event(function.get(), *event));
+  const Ref answer = call_with_event(function.get(), *event);
   const int is_true = answer ? PyObject_IsTrue(answer.get()) : -1;
   if (is_true < 0) return report(*of.state, "host function", of.name), 0;
   *matches = is_true;

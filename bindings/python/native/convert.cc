@@ -102,7 +102,7 @@ PyObject* exception_of(std::string_view name, std::string_view message, std::str
   const Ref what(str(view(message)));
   const Ref place(str(view(where)));
   if (!code || !what || !place) return nullptr;
-  return PyObject_CallFunctionObjArgs(make, code.get(), what.get(), place.get(), nullptr);
+  return call(make, code.get(), what.get(), place.get()).release();
 }
 
 PyObject* raised(limitr_error* error) {
@@ -182,7 +182,7 @@ Ref json_of(PyObject* object, const char* argument) {
   PyObject* dumps = hook("dumps");
   const Ref name(dumps == nullptr ? nullptr : PyUnicode_FromString(argument));
   if (!name) return nullptr;
-  return Ref(PyObject_CallFunctionObjArgs(dumps, object, name.get(), nullptr));
+  return call(dumps, object, name.get());
 }
 
 bool prepare_decisions() {

@@ -102,39 +102,46 @@ PyObject* open(PyObject* self, PyObject* args) {
   Py_RETURN_NONE;
 }
 
-PyObject* close(PyObject* self, PyObject*) {
-  State* state = usable(self);
-  if (state == nullptr) return nullptr;
-  std::uint64_t written = 0;
+// False with an exception set. Whoever closes an engine again finds it closed.
+bool close(State& state) {
+  if (state.is_closed) return true;
   limitr_error* error = nullptr;
+  std::uint64_t written = 0;
   int done = 0;
   {
-    const Released released(*state);
-    done = limitr_close(state->engine, &written, &error);
+    const Released released(state);
+    done = limitr_close(state.engine, &written, &error);
   }
-  hand_on_log(*state);
-  return done < 0 ? raised(error) : PyLong_FromUnsignedLongLong(written);
+  hand_on_log(state);
+  // The store is let go of all the same.
+  state.is_closed = true;
+  if (done < 0) return raised(error) != nullptr;
+  state.written = written;
+  return true;
+}
+
+PyObject* close(PyObject* self, PyObject*) {
+  State* state = usable(self);
+  if (state == nullptr || !close(*state)) return nullptr;
+  return PyLong_FromUnsignedLongLong(state->written);
 }
 
 // Closes the engine and ends it, where nobody is using it: Python is about to end.
 PyObject* shut_down(PyObject* self, PyObject*) {
   State* state = engine(self).state;
   if (state->engine == nullptr || state->forks != forks) Py_RETURN_NONE;
-  limitr_error* error = nullptr;
-  int done = 0;
-  limitr_engine* ended = nullptr;
-  {
-    const Released released(*state);
-    done = limitr_close(state->engine, nullptr, &error);
-  }
-  if (state->in_use == 0) ended = std::exchange(state->engine, nullptr);
-  if (ended != nullptr) {
+  const bool is_written = close(*state);
+  PyObject* problem[3];
+  PyErr_Fetch(&problem[0], &problem[1], &problem[2]);
+  if (state->in_use == 0) {
+    limitr_engine* ended = std::exchange(state->engine, nullptr);
     const Released released(*state);
     limitr_engine_free(ended);
   }
   hand_on_log(*state);
   state->log.close();
-  if (done < 0) return raised(error);
+  PyErr_Restore(problem[0], problem[1], problem[2]);
+  if (!is_written) return nullptr;
   Py_RETURN_NONE;
 }
 
@@ -146,7 +153,7 @@ PyObject* answered(limitr_string* answer, limitr_error* error) {
   return json;
 }
 
-PyObject* call(PyObject* self, PyObject* const* args, Py_ssize_t count) {
+PyObject* make_call(PyObject* self, PyObject* const* args, Py_ssize_t count) {
   State* state = usable(self);
   if (state == nullptr) return nullptr;
   limitr_view name{};
@@ -250,7 +257,7 @@ std::vector<PyMethodDef> all_methods() {
       {"_open", open, METH_VARARGS, nullptr},
       {"_close", close, METH_NOARGS, nullptr},
       {"_shut_down", shut_down, METH_NOARGS, nullptr},
-      {"_call", method(call), METH_FASTCALL, nullptr},
+      {"_call", method(make_call), METH_FASTCALL, nullptr},
       {"_load", load, METH_O, nullptr},
       {"_allow_async", method(allow_async), METH_FASTCALL, nullptr},
       {"_call_async", method(call_async), METH_FASTCALL, nullptr},

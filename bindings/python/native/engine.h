@@ -2,6 +2,7 @@
 #pragma once
 
 #include <atomic>
+#include <cstdint>
 #include <deque>
 #include <mutex>
 #include <string>
@@ -51,7 +52,9 @@ struct State {
   limitr_engine* engine = nullptr;
   unsigned forks = 0;          ///< How often the process had forked when it was opened.
   bool is_waited_for = false;  ///< See invariant 1. Never goes back to false.
-  int in_use = 0;              ///< Calls on their way with the GIL released.
+  bool is_closed = false;
+  std::uint64_t written = 0;  ///< What closing it gave.
+  int in_use = 0;             ///< Calls on their way with the GIL released.
   Log log = {};
   Ref log_to = {};     ///< Called with each message.
   Ref clock = {};      ///< Kept as long as the engine.
@@ -75,7 +78,7 @@ public:
   Released(const Released&) = delete;
   Released& operator=(const Released&) = delete;
   ~Released() {
-    PyEval_RestoreThread(thread_);
+    gil_held([this] { PyEval_RestoreThread(thread_); });
     --state_.in_use;
   }
 

@@ -4,6 +4,8 @@
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
 
+#include <unistd.h>
+
 #include <memory>
 #include <string_view>
 
@@ -24,10 +26,22 @@ inline Ref shared(PyObject* object) {
   return Ref(object);
 }
 
+/// Runs what may give the GIL away, or asks for it. A daemon thread that asks for it while Python
+/// ends is ended there by pthread_exit(), which unwinds the engine's frames as well: it stays here
+/// instead, until the process is gone.
+template <typename Body>
+auto gil_held(const Body& body) noexcept {
+  try {
+    return body();
+  } catch (...) {
+    for (;;) pause();
+  }
+}
+
 /// Holds the GIL on a thread that may or may not be Python's.
 class Gil {
 public:
-  Gil() : state_(PyGILState_Ensure()) {}
+  Gil() : state_(gil_held(PyGILState_Ensure)) {}
   Gil(const Gil&) = delete;
   Gil& operator=(const Gil&) = delete;
   ~Gil() { PyGILState_Release(state_); }
@@ -51,6 +65,13 @@ inline PyTypeObject new_type() {
   PyTypeObject type{};
   Py_SET_REFCNT(reinterpret_cast<PyObject*>(&type), 1);
   return type;
+}
+
+/// Calls a function of Python's; null with an exception set when it raised, or is null itself.
+template <typename... Args>
+Ref call(PyObject* function, Args*... args) {
+  if (function == nullptr) return nullptr;
+  return Ref(gil_held([&] { return PyObject_CallFunctionObjArgs(function, args..., nullptr); }));
 }
 
 /// A function for a PyMethodDef. CPython calls it as its flags say.
