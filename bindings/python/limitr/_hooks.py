@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the extension calls: JSON, exceptions, and the log of what a callback raised."""
 
+# mypy: ignore-errors
 import json
 
 from limitr.errors import UsageError

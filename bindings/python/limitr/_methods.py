@@ -5,9 +5,24 @@ Each names its call and gives its arguments to _make(), which makes the call: at
 coroutine. The type stubs are written from here by tools/write_stubs.
 """
 
+# mypy: ignore-errors
 from __future__ import annotations
 
+from datetime import datetime
+from typing import Dict, List, Optional, Tuple, Union
+
 from limitr import _calls
+from limitr.types import (
+    Decision,
+    Estimate,
+    Finding,
+    Json,
+    LoadReport,
+    Margin,
+    MeasuredMargin,
+    Quantity,
+    Record,
+)
 
 
 class Methods:
