@@ -143,7 +143,8 @@ def test_a_fork_that_ends_by_itself_does_not_touch_the_store(tmp_path):
             store,
         )
     )
-    assert out == "0 True\n" and err == ""
+    # Newer versions of Python warn of any fork beside threads.
+    assert out == "0 True\n" and "Traceback" not in err
 
 
 def work(policy, store, number):

@@ -90,9 +90,10 @@ PyObject* hook(const char* name) {
   static PyObject* hooks = nullptr;
   if (hooks == nullptr) hooks = PyImport_ImportModule("limitr._hooks");
   if (hooks == nullptr) return nullptr;
+  PyObject* function = PyObject_GetAttrString(hooks, name);
   // The module keeps what it defines.
-  const Ref function(PyObject_GetAttrString(hooks, name));
-  return function.get();
+  Py_XDECREF(function);
+  return function;
 }
 
 PyObject* exception_of(std::string_view name, std::string_view message, std::string_view where) {

@@ -111,7 +111,7 @@ int call_notification(void* data, const limitr_event* event, int* matches);
 
 // Methods.
 PyObject* add_handler(PyObject* self, PyObject* args);
-PyObject* remove_handler(PyObject* self, PyObject* args);
+PyObject* remove_handler(PyObject* self, PyObject* name);
 PyObject* clear_handlers(PyObject* self, PyObject* none);
 
 /// True on a thread that is inside a callback of an engine.

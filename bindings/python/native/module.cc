@@ -103,4 +103,5 @@ PyObject* make_module() {
 
 }  // namespace limitr::python
 
+// NOLINTNEXTLINE(bugprone-reserved-identifier): the name that CPython looks for.
 PyMODINIT_FUNC PyInit__limitr() { return limitr::python::make_module(); }
