@@ -1,11 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 # What `cmake --install` puts in place: the libraries, the public headers, the programs, and a
-# package that `find_package(limitr)` finds; it gives the target limitr::limitr.
+# package that `find_package(limitr)` finds; it gives the targets limitr::limitr and limitr::c.
+# Programs that are built without CMake find liblimitr.so by pkg-config.
 include(CMakePackageConfigHelpers)
 
 get_property(libraries GLOBAL PROPERTY LIMITR_LIBRARIES)
 list(REMOVE_ITEM libraries limitr_cli)  # Part of the program, of use to nobody else.
 install(TARGETS ${libraries} EXPORT limitr_targets ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR})
+if(TARGET limitr_c)
+  install(TARGETS limitr_c EXPORT limitr_targets LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})
+  configure_file(${PROJECT_SOURCE_DIR}/cmake/limitr.pc.in ${PROJECT_BINARY_DIR}/limitr.pc @ONLY)
+  install(FILES ${PROJECT_BINARY_DIR}/limitr.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
+endif()
 install(DIRECTORY ${PROJECT_SOURCE_DIR}/include/limitr DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
 if(TARGET limitr_program)
   install(TARGETS limitr_program RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})

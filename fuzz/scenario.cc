@@ -35,7 +35,7 @@ bool is_file(const policy::Node* node) { return node != nullptr && node->as_text
 bool names_files(const Scenario& read) {
   if (is_file(read.policy) || is_file(read.customers)) return true;
   return std::any_of(read.steps.begin(), read.steps.end(), [](const scenario::Step& step) {
-    const scenario::Arguments arguments(step.arguments, step.at);
+    const call::Arguments arguments(step.arguments, step.at);
     return is_file(arguments.find("policy")) || is_file(arguments.find("records"));
   });
 }
