@@ -55,7 +55,7 @@ def test_what_was_answered_outlives_a_kill(store, tmp_path):
 
 
 def test_a_program_that_ends_loses_nothing(tmp_path):
-    """It does not close; nothing but close() would write with this durability."""
+    """It does not close, and a thread keeps the engine to the end; nothing but close() writes."""
     store = f"sqlite:{tmp_path}/a.db"
     outcome(
         program(
@@ -63,6 +63,9 @@ def test_a_program_that_ends_loses_nothing(tmp_path):
             engine = limitr.Limitr(POLICY, store=sys.argv[1], durability='manual')
             engine.create_customer('ann')
             for _ in range(100): engine.allow('ann', 'chat', 1)
+            import threading
+            wait = threading.Event().wait
+            threading.Thread(target=lambda kept: wait(), args=(engine,), daemon=True).start()
             """,
             store,
         )

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Threads of one process."""
 
+import os
 import threading
 
 import limitr
@@ -38,8 +39,15 @@ def test_a_limit_holds(engine):
 def test_handlers_of_many_threads_run_in_the_order_of_the_changes(engine):
     """A call may wait for the handlers of another thread, which need the GIL."""
     seen = []
-    engine.add_handler("test", lambda key, value: seen.append(value["meter"]["value"]))
+    sink = os.open(os.devnull, os.O_WRONLY)
+
+    def handler(key, value):
+        os.write(sink, b"x")  # This gives the GIL to the others, who then wait for this handler.
+        seen.append(value["meter"]["value"])
+
+    engine.add_handler("test", handler)
     together(8, lambda i: [engine.allow("ann", "chat", 1) for _ in range(300)])
+    os.close(sink)
     assert seen == list(range(1, 2401))
 
 
