@@ -47,6 +47,11 @@ def test_with_a_store(tmp_path):
         assert await engine.increment("ann", "few", {"x": 1}) and await engine.decrement("ann", "few")
         denied = await engine.decide("ann", "soft", 9, cap={"rune": 1})
         assert denied["cap"] == {"id": None, "customer": "ann"}
+        # What comes after them sees calls that nobody has waited for.
+        calls = [asyncio.ensure_future(engine.allow("ann", "chat", 1)) for _ in range(500)]
+        await asyncio.sleep(0)
+        assert (await engine.customers())["ann"]["meters"]["chat"]["value"] == 3500
+        assert all(await asyncio.gather(*calls)) and await engine.allow("ann", "chat", -500)
         await engine.flush()
         assert (await engine.load_customers(await engine.customers()))["loaded"] == 1
         assert await engine.close() > 0

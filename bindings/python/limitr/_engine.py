@@ -37,11 +37,13 @@ def _functions(host):
                 raise TypeError(
                     f"host[{kind!r}][{name!r}] must be a function, not {type(function).__name__}"
                 )
-            functions.append(("overhead" if kind == "overhead" else kind, name, function))
+            functions.append((kind, name, function))
     return functions
 
 
-def _none(value, name, wanted, fits):
+def _optional(options, name, wanted, fits):
+    """Takes an option out: None where it is not given."""
+    value = options.pop(name)
     if value is not None and not fits(value):
         raise TypeError(f"{name} must be {wanted}, not {type(value).__name__}")
     return value
@@ -98,27 +100,27 @@ class Limitr(_limitr.Engine, Methods):
         log=None,
     ):
         options = dict(locals())
+        for name in ("self", "policy", "format"):
+            del options[name]
         self._start(*_calls.document_of(policy, format), options)
 
     def _start(self, text, document_format, options):
-        options = dict(options)
-        for name in ("self", "policy", "format", "host", "clock", "log", "__class__", "cls"):
-            given = options.pop(name, None)
-            if name == "host":
-                host = _none(given, name, "a dict", lambda value: hasattr(value, "keys"))
-            elif name == "clock":
-                clock = _none(
-                    given, name, "a ManualClock",
-                    lambda value: isinstance(value, _limitr.ManualClock),
-                )
-            elif name == "log":
-                log = _none(given, name, "a function", callable)
-        store = _none(options["store"], "store", "str", lambda value: isinstance(value, str))
-        options["format"] = document_format
-        options = {name: value for name, value in options.items() if value is not None}
-        self._log = log or _hooks.default_log
+        """Opens the engine; without a text, for the policy that the store keeps."""
+        host = _optional(options, "host", "a dict", lambda value: hasattr(value, "keys"))
+        clock = _optional(
+            options, "clock", "a ManualClock", lambda value: isinstance(value, _limitr.ManualClock)
+        )
+        log = _optional(options, "log", "a function", callable)
+        store = _optional(options, "store", "str", lambda value: isinstance(value, str))
+        options.update(store=store, format=document_format)
+        given = {name: value for name, value in options.items() if value is not None}
         self._open(
-            text, _hooks.dumps(options, "options"), _functions(host), clock, self._log, bool(store)
+            text,
+            _hooks.dumps(given, "options"),
+            _functions(host),
+            clock,
+            log or _hooks.default_log,
+            bool(store),
         )
         _open.add(self)
 
@@ -143,8 +145,9 @@ class Limitr(_limitr.Engine, Methods):
     ):
         """An engine for the policy that its store keeps."""
         options = dict(locals())
-        if not isinstance(store, str):
-            raise TypeError(f"store must be str, not {type(store).__name__}")
+        del options["cls"]
+        if store is None:
+            raise TypeError("store must be str, not NoneType")
         self = cls.__new__(cls)
         self._start(None, None, options)
         return self

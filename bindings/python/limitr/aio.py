@@ -22,8 +22,8 @@ from limitr._methods import Methods
 
 __all__ = ["Limitr"]
 
-# What takes long whatever the store does, and what would wait for calls on their way.
-_IN_THREAD = frozenset(("customers", "export_state", "fsck", "flush", "warm", "set_policy"))
+# What would hold up the engine's own threads, or wait for them: it runs on another.
+_IN_THREAD = frozenset(("customers", "export_state", "fsck", "flush", "warm"))
 
 
 def _hand_out(answers):
@@ -213,16 +213,24 @@ class Limitr(Methods):
         if not self._waits:
             return self._engine._make(name, given, answer)
         if name in _IN_THREAD:
-            return await _in_thread(self._engine._make, name, given, answer)
-        arguments = _calls.arguments_of(name, given)
+            return await self._after_others(self._engine._make, name, given, answer)
+        made = json.loads(await self._asked(name, _calls.arguments_of(name, given)))
+        return made if answer is None else answer(made)
+
+    async def _asked(self, name, arguments):
         loop = asyncio.get_running_loop()
         future = loop.create_future()
         self._engine._call_async(self._answers_of(loop), future, name, arguments)
-        made = json.loads(await future)
-        return made if answer is None else answer(made)
+        return await future
+
+    async def _after_others(self, function, *args):
+        # The answer to a call tells that those before it have been made.
+        if self._waits:
+            await self._asked("default_plan", "")
+        return await _in_thread(function, *args)
 
     async def _load_records(self, records):
-        return await _in_thread(self._engine._load_records, records)
+        return await self._after_others(self._engine._load_records, records)
 
     async def _difference(self, other, document_format):
         return self._engine._difference(other, document_format)
