@@ -2,6 +2,7 @@
 #ifndef LIMITR_C_API_H
 #define LIMITR_C_API_H
 
+/* NOLINTBEGIN(modernize-*, readability-*): this is C. */
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
@@ -330,5 +331,6 @@ static inline limitr_value limitr_quantity(const char* text) {
 #ifdef __cplusplus
 }
 #endif
+/* NOLINTEND(modernize-*, readability-*) */
 
 #endif
