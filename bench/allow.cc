@@ -2,6 +2,9 @@
 // Question: what does one call cost, next to the least that any limiter has to do?
 
 #include <cmath>
+#include <memory>
+
+#include <limitr/c_api.h>
 
 #include "bare_map.h"
 #include "benches.h"
@@ -91,11 +94,48 @@ void compare_check_with_allow(const Size& size, Checks& checks) {
   checks.is_true("some calls reach the limit", denied > 0);
 }
 
+struct FreeEngine {
+  void operator()(limitr_engine* engine) const { limitr_engine_free(engine); }
+};
+using CEngine = std::unique_ptr<limitr_engine, FreeEngine>;
+
+limitr_view view(std::string_view text) { return {text.data(), text.size()}; }
+
+// The customers of an engine, in one of the C interface.
+CEngine copy_in_c(Limitr& limitr, double limit) {
+  CEngine engine(limitr_open(view(data_set_policy(limit)), view("{}"), nullptr, nullptr));
+  const std::string customers = required(limitr.customers());
+  limitr_string* report = limitr_load_customers(engine.get(), view(customers), nullptr);
+  limitr_string_free(report);
+  return engine;
+}
+
 }  // namespace
 
 Row allow_1k(const Size& size, Checks& checks) {
   const Workload work(1000, size.of(500'000, 10'000), size.runs());
   return allow_by_strings("allow_1k", 3, work, size.runs(), checks);
+}
+
+Row c_allow(const Size& size, Checks& checks) {
+  const Workload work(1000, size.of(500'000, 10'000), size.runs());
+  Limitr limitr = engine_with_customers(work.ids.size(), work.limit);
+  const CEngine in_c = copy_in_c(limitr, work.limit);
+  const auto ours = [&] {
+    return time_calls(work.keys, [&](const std::string& id) {
+      return limitr_allow(in_c.get(), view(id), view(called), limitr_number(1), nullptr, nullptr,
+                          nullptr) == 1;
+    });
+  };
+  const Figures figures =
+      alternate(size.runs(), checks, ours, [&] { return time_allow(limitr, work.keys); });
+  for (const std::string& id : work.ids) {
+    double value = -1;
+    limitr_value_of(in_c.get(), view(id), view(called), &value, nullptr);
+    checks.same(fmt::format("meter of {}", id), value,
+                required(limitr.value(id, called)).value_or(-2));
+  }
+  return row_of("c_allow", figures, "C++", 1.2);
 }
 
 Row allow_1m(const Size& size, Checks& checks) {

@@ -13,6 +13,7 @@ namespace limitr::bench {
 Row allow_1k(const Size& size, Checks& checks);
 Row handle_1k(const Size& size, Checks& checks);
 Row allow_1m(const Size& size, Checks& checks);
+Row c_allow(const Size& size, Checks& checks);
 Row check_1k(const Size& size, Checks& checks);
 Row threads_2(const Size& size, Checks& checks);
 Row allow_heap(const Size& size, Checks& checks);

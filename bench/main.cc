@@ -51,6 +51,8 @@ std::vector<Bench> engine_benches() {
       {{{"allow_1m", "allow by strings, 1,000,000 customers, at random"}},
        without_store(one_row<allow_1m>)},
       {{{"check_1k", "check, next to allow"}}, without_store(one_row<check_1k>)},
+      {{{"c_allow", "allow_1k through the C interface, next to C++"}},
+       without_store(one_row<c_allow>)},
       {{{"threads_2", "what a second thread adds, different customers"}},
        without_store(one_row<threads_2>)},
       {{{"allow_heap", "heap allocations in 10,000 plain allows"}},
