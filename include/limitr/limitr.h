@@ -206,7 +206,8 @@ public:
   // Snapshot and load. See docs/state.md.
 
   /// Every customer's record as one JSON object, ID -> record: a consistent cut, taken while calls
-  /// go on.
+  /// go on. With a store and sync durability it waits until all that it holds is safe. Errors:
+  /// those of flush().
   Result<std::string> customers();
   /// Loads such an object, `{format, customers, ...}`, or an array of records. No event fires. A
   /// bad record never keeps the good ones out, and neither does a text that breaks off. Has no

@@ -543,6 +543,7 @@ void Engine::write_ahead(Slot* slot, std::uint32_t running) {
 // REQUIRES: the slot's shard is locked.
 void Engine::append_record(SnapshotText& text, Slot& slot, std::uint32_t running) {
   slot.snapshot = running;
+  if (journal_ != nullptr && slot.group != 0) note_unsafe(text, journal_->group_of(slot));
   JsonWriter json(text.records);
   begin_element(text.records);
   json.key(slot.customer.id);
@@ -551,6 +552,14 @@ void Engine::append_record(SnapshotText& text, Slot& slot, std::uint32_t running
     begin_element(text.requests);
     state::write_request(text.requests, slot.customer.id, request);
   }
+}
+
+// There are few: those that are on their way to the store at one time.
+void Engine::note_unsafe(SnapshotText& text, std::uint64_t group) const {
+  if (journal_ == nullptr || !journal_->is_sync() || journal_->is_safe(group)) return;
+  const bool is_known =
+      std::find(text.groups.begin(), text.groups.end(), group) != text.groups.end();
+  if (!is_known) text.groups.push_back(group);
 }
 
 // A call either reads the snapshot's number before it is set, and then the snapshot meets its
@@ -570,6 +579,7 @@ Result<void> Engine::append_snapshot(SnapshotText& text) {
     {
       const std::lock_guard lock(shard.mutex);
       slots.assign(shard.customers.begin(), shard.customers.end());
+      note_unsafe(text, shard.left_in);
     }
     for (Slot* slot : slots) {
       const std::lock_guard lock(shard.mutex);
@@ -581,11 +591,17 @@ Result<void> Engine::append_snapshot(SnapshotText& text) {
     const std::lock_guard lock(shard.mutex);
     append(text.records, shard.snapshot.records);
     append(text.requests, shard.snapshot.requests);
+    for (const std::uint64_t group : shard.snapshot.groups) note_unsafe(text, group);
     shard.snapshot = {};
     for (Slot* slot : shard.removed) slot->release();
     shard.removed.clear();
   }
-  return {};
+  Result<void> safe;
+  for (const std::uint64_t group : text.groups) {
+    auto completed = complete({.group = group, .batch = {}});
+    if (safe.ok()) safe = std::move(completed);
+  }
+  return safe;
 }
 
 Result<void> Engine::append_stored(SnapshotText& text) {

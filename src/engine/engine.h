@@ -80,6 +80,7 @@ struct SlotEqual {
 struct SnapshotText {
   std::string records = {};
   std::string requests = {};
+  std::vector<std::uint64_t> groups = {};  ///< The journal's that it rests on, and not safe then.
 };
 
 /// The customers of one hash range. Each on cache lines of its own.
@@ -582,6 +583,7 @@ private:
   void write_ahead(Slot* slot, std::uint32_t running);
   std::uint64_t unsafe_group(const Locked& locked) const;
   void append_record(SnapshotText& text, Slot& slot, std::uint32_t running);
+  void note_unsafe(SnapshotText& text, std::uint64_t group) const;
   Result<void> append_stored(SnapshotText& text);
   bool refs_count(const policy::Policy& policy, const Customer& customer,
                   core::EntitlementKey key) const;

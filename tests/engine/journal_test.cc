@@ -487,6 +487,25 @@ TEST_F(JournalTest, ACallThatFailedIsToldSoHoweverManyFailedSince) {
   EXPECT_EQ(value("ann"), 0);
 }
 
+// Goal: a snapshot holds nothing that its store may still refuse.
+TEST_F(JournalTest, ASnapshotWaitsUntilWhatItHoldsIsSafe) {
+  load_all_ = true;
+  open();
+  ASSERT_TRUE(engine().create_customer("ann").ok());
+  std::future<Result<std::string>> snapshot;
+  faults_->refuse = 1;
+  faults_->before_commit = [&] {
+    snapshot = std::async(std::launch::async, [this] { return engine().customers(); });
+    // It cannot end before this does. One that does not wait has more than the time it takes.
+    EXPECT_EQ(snapshot.wait_for(std::chrono::milliseconds(50)), std::future_status::timeout);
+  };
+  EXPECT_FALSE(engine().allow("ann", "chat", 4).ok());
+  const Result<std::string> taken = snapshot.get();
+  const bool is_there =
+      taken.ok() && Json::parse(*taken)["ann"]["meters"]["chat"].value("value", 0.0) != 0;
+  EXPECT_FALSE(is_there);
+}
+
 TEST_F(JournalTest, ABatchIsOneGroup) {
   for (const char* id : {"ann", "bob"}) ASSERT_TRUE(engine().create_customer(id).ok());
   faults_->commits = 0;
