@@ -183,69 +183,87 @@ std::vector<Sharing::Task*> Sharing::run_round(std::vector<Task*> tasks) {
   running_ = nullptr;
 
   std::vector<Component> components = components_of(round);
-  const auto run_again = [&](Component& component) {
-    for (Task* task : component.tasks) {
-      clear(*task);
-      if (is_given_up(*task)) {
-        answer({&task, 1});
-      } else {
-        left.push_back(task);
-      }
-    }
-  };
   std::vector<Component*> asked;
   std::vector<Transaction> transactions;
-  const auto run_each_alone = [&](Component& component) {
-    for (Task* task : component.tasks) task->runs_alone = true;
-    undo(component);
-    run_again(component);
-  };
   for (Component& component : components) {
     if (component.is_torn && is_single) {
       fail(component, torn());
     } else if (component.is_torn) {
-      run_each_alone(component);
-    } else if (needs_exchange(component)) {
-      Transaction transaction = transaction_of(component);
-      const std::optional<Error> refusal = store_->refusal(transaction);
-      if (!refusal) {
-        transactions.push_back(std::move(transaction));
-        asked.push_back(&component);
-      } else if (component.tasks.size() > 1) {
-        // It may be what one of them asks for; the others are not to fail with it.
-        run_each_alone(component);
-      } else {
-        fail(component, *refusal);
-      }
-    } else {
+      run_each_alone(component, left);
+    } else if (!needs_exchange(component)) {
       answer(component.tasks);
+    } else if (auto transaction = transaction_to_send(component, left)) {
+      transactions.push_back(*std::move(transaction));
+      asked.push_back(&component);
     }
   }
   if (transactions.empty()) return left;
-  Result<std::vector<Exchanged>> exchanged = exchange(transactions);
+  const Result<std::vector<Exchanged>> exchanged = exchange(transactions);
   for (std::size_t i = 0; i < asked.size(); ++i) {
-    Component& component = *asked[i];
-    if (!exchanged.ok()) {
-      fail(component, exchanged.error());
-    } else if ((*exchanged)[i].failure) {
-      fail(component, not_taken(*(*exchanged)[i].failure));
-    } else if (const Exchanged& one = (*exchanged)[i]; one.is_written) {
-      keep(component, one);
-      answer(component.tasks);
+    if (exchanged.ok()) {
+      settle(*asked[i], (*exchanged)[i], left);
     } else {
-      undo(component);
-      if (auto unreadable = take_over(one.current)) {
-        for (Task* task : component.tasks) {
-          task->failure = unreadable;
-          task->held.clear();
-        }
-        answer(component.tasks);
-      } else {
-        run_again(component);
-      }
+      fail(*asked[i], exchanged.error());
     }
   }
   return left;
+}
+
+// Those of them that are not given up are added to `left`.
+void Sharing::run_again(Component& component, std::vector<Task*>& left) {
+  for (Task* task : component.tasks) {
+    clear(*task);
+    if (is_given_up(*task)) {
+      answer({&task, 1});
+    } else {
+      left.push_back(task);
+    }
+  }
+}
+
+void Sharing::run_each_alone(Component& component, std::vector<Task*>& left) {
+  for (Task* task : component.tasks) task->runs_alone = true;
+  undo(component);
+  run_again(component, left);
+}
+
+// None where the store would refuse it: the component has failed, or its calls are run again.
+std::optional<Transaction> Sharing::transaction_to_send(Component& component,
+                                                        std::vector<Task*>& left) {
+  Transaction transaction = transaction_of(component);
+  const std::optional<Error> refusal = store_->refusal(transaction);
+  if (!refusal) return transaction;
+  if (component.tasks.size() > 1) {
+    // It may be what one of them asks for; the others are not to fail with it.
+    run_each_alone(component, left);
+  } else {
+    fail(component, *refusal);
+  }
+  return std::nullopt;
+}
+
+// What has become of a component that was exchanged.
+void Sharing::settle(Component& component, const Exchanged& exchanged, std::vector<Task*>& left) {
+  if (exchanged.failure) {
+    fail(component, not_taken(*exchanged.failure));
+    return;
+  }
+  if (exchanged.is_written) {
+    keep(component, exchanged);
+    answer(component.tasks);
+    return;
+  }
+  undo(component);
+  const auto unreadable = take_over(exchanged.current);
+  if (!unreadable) {
+    run_again(component, left);
+    return;
+  }
+  for (Task* task : component.tasks) {
+    task->failure = unreadable;
+    task->held.clear();
+  }
+  answer(component.tasks);
 }
 
 // INVARIANT 3: two calls that have looked at one customer, or at one ID that nobody has, belong

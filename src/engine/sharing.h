@@ -147,6 +147,11 @@ private:
   // Runs one round of those that wait. REQUIRES: leading_ is held, and finish_leading() follows.
   void lead();
   std::vector<Task*> run_round(std::vector<Task*> tasks);
+  void run_again(Component& component, std::vector<Task*>& left);
+  void run_each_alone(Component& component, std::vector<Task*>& left);
+  std::optional<store::Transaction> transaction_to_send(Component& component,
+                                                        std::vector<Task*>& left);
+  void settle(Component& component, const store::Exchanged& exchanged, std::vector<Task*>& left);
   std::vector<Component> components_of(std::span<Task* const> tasks);
   bool needs_exchange(const Component& component) const;
   store::Transaction transaction_of(const Component& component);

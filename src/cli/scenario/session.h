@@ -41,7 +41,7 @@ public:
 
   /// Makes a call of the engine, or `restart`. Here a policy or records may be the path of a file,
   /// and a hold the label that a step gave it.
-  call::Answer make(const call::CallKind& call, const call::Arguments& arguments);
+  call::Answer make(const call::CallKind& kind, const call::Arguments& arguments);
 
   /// Takes a snapshot, opens a new engine on the same policy, and loads it: all that is exported,
   /// or only what customers() gives. On a store the engine is closed and opened again: it has all

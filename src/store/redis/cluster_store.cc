@@ -553,17 +553,17 @@ private:
     }
   }
 
-  /// REQUIRES: as write_group().
-  Result<std::vector<Exchanged>> exchange_all(std::span<const Transaction> transactions) {
-    struct Chunk {
-      Slot slot = 0;
-      std::vector<std::size_t> transactions = {};
-    };
-    std::vector<Exchanged> all(transactions.size());
+  // The transactions of one exchange, in calls of a slot each.
+  struct Chunks {
     std::vector<Call> calls;
-    std::vector<Chunk> chunks;
-    std::map<Slot, std::size_t> open_chunks;
+    std::vector<std::vector<std::size_t>> transactions;  // of each call
     Slots touched;
+  };
+
+  /// Those that have no part are written as they are: in `all`.
+  Chunks chunks_of(std::span<const Transaction> transactions, std::vector<Exchanged>& all) const {
+    Chunks chunks;
+    std::map<Slot, std::size_t> open_chunks;
     for (std::size_t i = 0; i < transactions.size(); ++i) {
       const Transaction& transaction = transactions[i];
       const std::optional<Slot> slot = place_of(transaction).slot;
@@ -571,37 +571,44 @@ private:
         all[i].is_written = true;
         continue;
       }
-      touched.set(*slot);
+      chunks.touched.set(*slot);
       const auto found = open_chunks.find(*slot);
       const bool has_room = found != open_chunks.end() &&
-                            chunks[found->second].transactions.size() < transactions_at_once &&
-                            calls[found->second].arguments.bytes() < exchange_bytes_at_once;
+                            chunks.transactions[found->second].size() < transactions_at_once &&
+                            chunks.calls[found->second].arguments.bytes() < exchange_bytes_at_once;
       if (!has_room) {
-        open_chunks[*slot] = calls.size();
-        chunks.push_back({.slot = *slot});
-        Call& call = calls.emplace_back(call_in(*slot, Script::slot_exchange));
+        open_chunks[*slot] = chunks.calls.size();
+        chunks.transactions.emplace_back();
+        Call& call = chunks.calls.emplace_back(call_in(*slot, Script::slot_exchange));
         call.arguments.add(epoch_).add(name_).add(transaction.number <= last_number_ ? "1" : "0");
         call.arguments.add("").add("");
       }
       const std::size_t at = open_chunks[*slot];
-      add_transaction(calls[at].arguments, transaction, /*is_in_cluster=*/true);
-      chunks[at].transactions.push_back(i);
+      add_transaction(chunks.calls[at].arguments, transaction, /*is_in_cluster=*/true);
+      chunks.transactions[at].push_back(i);
     }
-    if (auto marked = mark(touched); !marked.ok()) return std::move(marked).error();
+    return chunks;
+  }
+
+  /// REQUIRES: as write_group().
+  Result<std::vector<Exchanged>> exchange_all(std::span<const Transaction> transactions) {
+    std::vector<Exchanged> all(transactions.size());
+    Chunks chunks = chunks_of(transactions, all);
+    if (auto marked = mark(chunks.touched); !marked.ok()) return std::move(marked).error();
     const auto now = steady_clock::now();
     const bool renews = now - renewed_ > options_.lease / 4;
     if (renews) {
       renewed_ = now;
-      calls.push_back(renewal());
+      chunks.calls.push_back(renewal());
     }
     // From now on any of these may be there.
     for (const Transaction& transaction : transactions) {
       last_number_ = std::max(last_number_, transaction.number);
     }
-    const std::vector<Result<Answer>> answers = writer_->run(calls);
+    const std::vector<Result<Answer>> answers = writer_->run(chunks.calls);
     if (auto failed = failure_of(answers)) return *std::move(failed);
-    for (std::size_t i = 0; i < chunks.size(); ++i) {
-      const std::vector<std::size_t>& asked = chunks[i].transactions;
+    for (std::size_t i = 0; i < chunks.transactions.size(); ++i) {
+      const std::vector<std::size_t>& asked = chunks.transactions[i];
       if (!answers[i].ok()) {
         for (const std::size_t one : asked) all[one].failure = answers[i].error();
         continue;

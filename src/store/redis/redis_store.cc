@@ -544,7 +544,7 @@ private:
 
 }  // namespace
 
-std::unique_ptr<Store> redis_store(RedisOptions options) {
+std::unique_ptr<Store> redis_store(const RedisOptions& options) {
   return std::make_unique<EitherStore>(options);
 }
 

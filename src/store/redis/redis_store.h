@@ -34,6 +34,6 @@ Result<RedisOptions> read_redis_url(std::string_view url);
 
 /// A store in a Redis server, alone or with replicas that nobody writes to. docs/stores.md has its
 /// keys.
-std::unique_ptr<Store> redis_store(RedisOptions options);
+std::unique_ptr<Store> redis_store(const RedisOptions& options);
 
 }  // namespace limitr::store
