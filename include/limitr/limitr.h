@@ -128,9 +128,9 @@ public:
   std::future<Result<Decision>> allow_async(const Call& call);
   /// The same for any calls: `calls` makes them, on a thread of the engine's own and in one order
   /// with allow_async(), and keeps what they return; `then` is told whether that holds, once it is
-  /// safe. Where it is an error, nothing that they returned has happened. Neither may throw, nor
-  /// `calls` close(). Where the store is shared, `calls` may run more than once: the last time
-  /// counts.
+  /// safe. Where it is an error, nothing that they returned has happened, or `calls` was not run at
+  /// all: as many wait as may. Without a store both run before this returns. `calls` may not throw,
+  /// nor call close(). Where the store is shared, it may run more than once: the last time counts.
   void run_async(std::function<void()> calls, std::function<void(Result<void>)> then);
 
   /// The look-ups of allow() done once. None where customer or entitlement is unknown today.

@@ -690,7 +690,6 @@ TEST_F(JournalTest, CallsThatNobodyWaitsForAreAnsweredBeforeTheEngineIsGone) {
   EXPECT_EQ(value("ann", "soft"), calls);
 }
 
-// Goal: close() does not wait for calls that wait for the handler that called it.
 // Goal: a store that stalls fills no memory with calls; what is over the bound is told at once.
 TEST_F(JournalTest, CallsThatNobodyWaitsForAreBoundWhileTheStoreStalls) {
   max_unwritten_ = 10;
@@ -721,6 +720,7 @@ TEST_F(JournalTest, CallsThatNobodyWaitsForAreBoundWhileTheStoreStalls) {
   EXPECT_EQ(value("ann", "soft"), allowed);
 }
 
+// Goal: close() does not wait for calls that wait for the handler that called it.
 TEST_F(JournalTest, AHandlerMayCloseTheEngineWhileCallsAreOnTheirWay) {
   ASSERT_TRUE(engine().create_customer("ann").ok());
   std::future<Result<Decision>> later;
