@@ -66,6 +66,8 @@ enum limitr_error_code {
   LIMITR_STORE_FENCED = 13,
   LIMITR_STORE_WEAKER = 14,
   LIMITR_DATA_CORRUPT = 15,
+  LIMITR_UNCONNECTED = 16,  /* No connection to the Cloud server: nothing changed. */
+  LIMITR_UNAUTHORIZED = 17, /* The token is wrong, expired or revoked, or its scope too small. */
   LIMITR_OUT_OF_MEMORY = 1000 /* Only here: the process has no more memory. */
 };
 

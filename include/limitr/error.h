@@ -24,6 +24,8 @@ enum class ErrorCode {
   store_fenced = 13,       ///< Another process has taken the store over: stop, and open it anew.
   store_weaker = 14,       ///< The store keeps less than was asked for, as the message says.
   data_corrupt = 15,       ///< What the store holds is not what was written to it.
+  unconnected = 16,        ///< There is no connection to the Cloud server: nothing changed.
+  unauthorized = 17,       ///< The token is wrong, expired or revoked, or its scope too small.
 };
 
 /// The code's name as it appears in JSON and in messages, e.g. "policy_invalid".

@@ -87,6 +87,10 @@ public:
   /// where the options name no store, or the store keeps no policy: give one to open(); those of
   /// opening a store (docs/state.md, Stores).
   static Result<Limitr> open_stored(Options options);
+  /// An engine whose policy and customers are those of a Cloud server, which any number of engines
+  /// share with exact limits. Errors: unauthorized, unconnected (no connection within the time);
+  /// policy_invalid, invalid_argument (an address or a version that cannot be). See docs/cloud.md.
+  static Result<Limitr> cloud(CloudOptions options);
   static std::string_view version() noexcept;
 
   Limitr(Limitr&&) noexcept;

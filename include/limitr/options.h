@@ -53,6 +53,27 @@ struct Options {
   std::function<void(std::string_view message)> log = {};  ///< Empty: standard error.
 };
 
+/// How an engine of a Cloud server is opened. See docs/cloud.md.
+struct CloudOptions {
+  std::string token = {};
+  std::string address = "http://localhost:4242";  ///< http://, or https:// for TLS.
+  std::string policy = {};         ///< A version of the policy; empty: the active one, always.
+  Millis connect_timeout{5000};
+  /// What calls get that neither the server nor room covers while there is no connection: a denial
+  /// with reason `unconnected`; off: they are decided on what is known, and added to the server's
+  /// state when it is back, which can pass limits.
+  bool deny_unconnected = true;
+  /// How much of a hard limit or cap may be set aside for calls that are answered without asking;
+  /// 0: each call is confirmed.
+  double room = 0.01;
+  /// A file in which use that was answered and not reported yet outlives the process; empty: none.
+  std::string unreported = {};
+  std::string ca_file = {};  ///< Certificates that https:// trusts; empty: the system's.
+  /// Of these, validate, bounds, host, clock, store_timeout, max_unwritten, max_loaded and log
+  /// count.
+  Options engine = {};
+};
+
 /// A cap that counts for one call only. See docs/calls.md, Spend caps.
 struct CallCap {
   std::string credit = "rune";

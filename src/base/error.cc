@@ -20,6 +20,8 @@ std::string_view to_string(ErrorCode code) noexcept {
     case ErrorCode::store_fenced: return "store_fenced";
     case ErrorCode::store_weaker: return "store_weaker";
     case ErrorCode::data_corrupt: return "data_corrupt";
+    case ErrorCode::unconnected: return "unconnected";
+    case ErrorCode::unauthorized: return "unauthorized";
   }
   return "unknown";
 }

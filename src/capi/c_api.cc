@@ -53,7 +53,7 @@ struct limitr_handle {
 
 namespace {
 
-static_assert(LIMITR_DATA_CORRUPT == static_cast<int>(ErrorCode::data_corrupt));
+static_assert(LIMITR_UNAUTHORIZED == static_cast<int>(ErrorCode::unauthorized));
 static_assert(LIMITR_REASON_UNCONNECTED == 1 + static_cast<int>(limitr::Reason::unconnected));
 
 std::string_view text(limitr_view view) {

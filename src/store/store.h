@@ -12,6 +12,7 @@
 
 #include <limitr/result.h>
 #include <limitr/time.h>
+#include "store/homes.h"
 
 // The port between an engine and where its state is kept. A store keeps texts and knows nothing of
 // what is in them; the engine knows this header and no store.
@@ -170,6 +171,8 @@ public:
   /// exchange() with one of those in it is refused as a whole with the same error, and nothing is
   /// written. Threads: any.
   virtual std::optional<Error> refusal(const Transaction&) const { return std::nullopt; }
+  /// Null: each change is confirmed by exchange().
+  virtual Homes* homes() { return nullptr; }
   /// Tells the store that its owner, or sharer, is alive. Errors also: store_fenced.
   virtual Result<void> renew() { return {}; }
   /// Puts what is kept beside its main file into that, which can be copied by itself then; for

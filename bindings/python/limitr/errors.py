@@ -59,6 +59,8 @@ _CLASSES = {
     "store_fenced": StoreError,
     "store_weaker": StoreError,
     "data_corrupt": StoreError,
+    "unconnected": CloudError,
+    "unauthorized": CloudError,
 }
 
 

@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <functional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <limitr/result.h>
+
+namespace limitr::store {
+
+/// A customer, and the engine that it is at home with.
+struct Home {
+  std::string engine;
+  std::string customer;
+};
+
+/// What a shared store offers engines that answer calls of customers by themselves while they are
+/// alone with them. docs/protocol.md has the rules, and why they hold. Threads: any.
+class Homes {
+public:
+  virtual ~Homes() = default;
+  Homes(const Homes&) = delete;
+  Homes& operator=(const Homes&) = delete;
+
+  /// The incarnation of this engine: no two are ever the same.
+  virtual std::string_view engine() const = 0;
+  /// Whether customers at home here may be decided on without asking: the lease runs, by a clock
+  /// that runs on in suspend.
+  virtual bool is_leased() const = 0;
+  /// Whether the store can be reached now, as far as is known.
+  virtual bool is_connected() const = 0;
+  /// Has those engines asked to give these customers back, and tells which of them are lost.
+  /// Errors: store_unavailable.
+  virtual Result<std::vector<std::string>> recall(std::span<const Home> homes) = 0;
+  /// What is called, by a thread of the store, with the customers at home here that others ask for.
+  /// Null: nothing. Not running any more when this returns.
+  virtual void on_recall(std::function<void(std::vector<std::string> customers)> handler) = 0;
+
+protected:
+  Homes() = default;
+};
+
+}  // namespace limitr::store

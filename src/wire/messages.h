@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+#include <limitr/error.h>
+#include <limitr/json.h>
+#include <limitr/result.h>
+#include <limitr/time.h>
+#include "store/store.h"
+
+// The messages of docs/protocol.md as data, and their text.
+namespace limitr::wire {
+
+inline constexpr int protocol_version = 1;
+
+/// Close codes of a connection.
+enum class Close : std::uint16_t {
+  normal = 1000,
+  going_away = 1001,
+  not_text = 1003,
+  broken_rule = 1008,
+  too_large = 1009,
+  revoked = 4001,
+  wrong_version = 4002,
+  too_slow = 4003,
+};
+
+struct PolicyVersion {
+  std::uint64_t version = 0;
+  std::string document = {};  ///< JSON text.
+};
+
+/// A customer that another engine is asked to give back.
+struct HomeOf {
+  std::string engine;
+  std::vector<std::string> ids;
+};
+
+// From an engine.
+
+struct Hello {
+  int protocol = protocol_version;
+  std::string engine = {};
+  std::string limitr = {};
+  std::string policy = {};  ///< Empty: the active one, and those that follow it.
+  bool deny_unconnected = true;
+};
+struct Read {
+  std::vector<std::string> ids;
+};
+struct Exchange {
+  std::vector<store::Transaction> transactions;
+};
+struct RecallHomes {
+  std::vector<HomeOf> homes;
+};
+struct Scan {
+  std::string after = {};
+  std::uint32_t limit = 1000;
+};
+struct Estimates {
+  std::optional<std::string> text = {};
+};
+struct Renew {};
+struct Bye {};
+struct Admin {
+  std::string what = {};
+  Json args = {};
+};
+/// n: what the answer repeats.
+struct Request {
+  std::uint64_t n = 0;
+  std::variant<Hello, Read, Exchange, RecallHomes, Scan, Estimates, Renew, Bye, Admin> body;
+};
+
+// From the server.
+
+struct Welcome {
+  int protocol = protocol_version;
+  std::string project = {};
+  std::string server = {};
+  Millis lease{0};
+  Timestamp now = {};
+  std::uint64_t max_message = 0;
+  PolicyVersion policy = {};
+};
+struct Rows {
+  std::vector<store::StoredCustomer> rows = {};
+  bool more = false;  ///< Of a scan: there are others after these.
+};
+struct Exchangeds {
+  std::vector<store::Exchanged> results;
+};
+struct Recalled {
+  std::vector<std::string> lost;  ///< Engines that are.
+};
+struct Renewed {
+  Millis lease{0};
+  Timestamp now = {};
+};
+struct Done {
+  Json value = {};
+};
+/// Asked of an engine: what others want.
+struct RecallCustomers {
+  std::vector<std::string> ids;
+};
+struct Failed {
+  Error error;
+};
+/// n: of the request that it answers; none: nobody asked.
+struct Reply {
+  std::optional<std::uint64_t> n = {};
+  std::variant<Welcome, Rows, Exchangeds, Recalled, Estimates, Renewed, Done, RecallCustomers,
+               PolicyVersion, Failed>
+      body;
+};
+
+std::string encode(const Request& request);
+std::string encode(const Reply& reply);
+/// Errors: invalid_argument: what is wrong, and where in the message. Nested no deeper than 64.
+Result<Request> decode_request(std::string_view text);
+Result<Reply> decode_reply(std::string_view text);
+
+}  // namespace limitr::wire
