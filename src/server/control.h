@@ -50,7 +50,8 @@ struct NewToken {
 
 struct CreatedToken {
   Token token;
-  std::string text;  ///< What its holder shows. It is kept nowhere: this is the only time to see it.
+  std::string
+      text;  ///< What its holder shows. It is kept nowhere: this is the only time to see it.
 };
 
 struct Project {
@@ -85,8 +86,8 @@ class Control {
 public:
   /// Beside the customers of that URL; what is missing is made. Errors also: invalid_argument: a
   /// store of that kind has no such place, it is another program's, or a newer limitr wrote it.
-  static Result<std::unique_ptr<Control>> open(
-      std::string_view store_url, std::shared_ptr<const Clock> clock = system_clock());
+  static Result<std::unique_ptr<Control>> open(std::string_view store_url,
+                                               std::shared_ptr<const Clock> clock = system_clock());
   Control(const Control&) = delete;
   Control& operator=(const Control&) = delete;
   ~Control();
