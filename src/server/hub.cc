@@ -58,7 +58,7 @@ void Hub::received(SessionId session, wire::Request request, Moment now) {
   std::visit([&](auto& body) { handle(session, request.n, body, now); }, request.body);
 }
 
-void Hub::received_nonsense(SessionId session, const Error& error) {
+void Hub::received_nonsense(SessionId session, std::optional<std::uint64_t> n, const Error& error) {
   const auto found = sessions_.find(session);
   if (found == sessions_.end() || is_draining_) return;
   if (!found->second.is_greeted) {
@@ -66,7 +66,7 @@ void Hub::received_nonsense(SessionId session, const Error& error) {
     return;
   }
   ++counts_.failed;
-  send(session, std::nullopt, wire::Failed{error});
+  send(session, n, wire::Failed{error});
 }
 
 void Hub::handle(SessionId id, std::uint64_t n, wire::Hello& hello, Moment now) {

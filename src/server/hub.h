@@ -106,8 +106,8 @@ public:
   // What happens. Whatever is said of a session that is not there any more is passed over.
   void connected(SessionId session, Caller caller, Moment now);
   void received(SessionId session, wire::Request request, Moment now);
-  /// What was received could not be read.
-  void received_nonsense(SessionId session, const Error& error);
+  /// What was received could not be read, but for its number perhaps.
+  void received_nonsense(SessionId session, std::optional<std::uint64_t> n, const Error& error);
   /// The answer to a Work.
   void finished(SessionId session, std::uint64_t n, decltype(wire::Reply::body) answer, Moment now);
   void disconnected(SessionId session);
@@ -143,8 +143,8 @@ private:
     bool is_greeted = false;
     bool follows_policy = false;
     bool deny_unconnected = true;
-    std::string engine;  // empty: none, or none yet
-    std::string limitr;
+    std::string engine = {};  // empty: none, or none yet
+    std::string limitr = {};
     std::size_t requests = 0;  // on their way
   };
   struct Engine {

@@ -19,7 +19,7 @@ using ::testing::SizeIs;
 constexpr Scopes all_scopes{.engine = true, .read = true, .admin = true};
 
 Caller a_caller(Scopes scopes = all_scopes, std::string token = "t1") {
-  return {.token_id = std::move(token), .project = "default", .scopes = scopes};
+  return {.token_id = std::move(token), .token_name = "n", .project = "default", .scopes = scopes};
 }
 
 class HubTest : public ::testing::Test {
@@ -96,10 +96,10 @@ TEST_F(HubTest, WhatComesFirstIsAHelloOfOurProtocol) {
   hub_.connected(3, a_caller(), at(0));
   EXPECT_NE(cut(ask(3, wire::Hello{}), 3), nullptr);
   hub_.connected(4, a_caller(), at(0));
-  hub_.received_nonsense(4, {.code = ErrorCode::invalid_argument, .message = "no JSON"});
+  hub_.received_nonsense(4, 7, {.code = ErrorCode::invalid_argument, .message = "no JSON"});
   EXPECT_EQ(cut(hub_.take(), 4)->reason, "no JSON");
   greet(5, "e5");
-  hub_.received_nonsense(5, {.code = ErrorCode::invalid_argument, .message = "no JSON"});
+  hub_.received_nonsense(5, 7, {.code = ErrorCode::invalid_argument, .message = "no JSON"});
   const auto told = hub_.take();
   EXPECT_NE(sent<wire::Failed>(told, 5), nullptr);
   EXPECT_EQ(cut(told, 5), nullptr);
