@@ -30,27 +30,28 @@ struct Caller {
 
 /// What is known of a token: never the token itself.
 struct Token {
-  std::string id;
-  std::string project;
-  std::string name;
+  std::string id = {};
+  std::string project = {};
+  std::string name = {};
   TokenKind kind = TokenKind::live;
-  Scopes scopes;
+  Scopes scopes = {};
   Timestamp created = {};
   std::optional<Timestamp> expires = {};
   std::optional<Timestamp> revoked = {};
 };
 
 struct NewToken {
-  std::string project;
-  std::string name;  ///< 1 to 100 characters, for people.
-  Scopes scopes;     ///< At least one.
+  std::string project = std::string(default_project);
+  std::string name = {};  ///< 1 to 200 bytes on one line, for people.
+  Scopes scopes = {};     ///< At least one.
   TokenKind kind = TokenKind::live;
   std::optional<Timestamp> expires = {};
 };
 
 struct CreatedToken {
   Token token;
-  std::string text;  ///< What its holder shows. It is kept nowhere: this is the only time to see it.
+  std::string
+      text;  ///< What its holder shows. It is kept nowhere: this is the only time to see it.
 };
 
 struct Project {
@@ -62,8 +63,8 @@ struct Project {
 struct PolicyEntry {
   std::uint64_t version = 0;
   Timestamp at = {};
-  std::string who;
-  std::string message;
+  std::string who = {};
+  std::string message = {};
   bool active = false;
 };
 
@@ -85,8 +86,8 @@ class Control {
 public:
   /// Beside the customers of that URL; what is missing is made. Errors also: invalid_argument: a
   /// store of that kind has no such place, it is another program's, or a newer limitr wrote it.
-  static Result<std::unique_ptr<Control>> open(
-      std::string_view store_url, std::shared_ptr<const Clock> clock = system_clock());
+  static Result<std::unique_ptr<Control>> open(std::string_view store_url,
+                                               std::shared_ptr<const Clock> clock = system_clock());
   Control(const Control&) = delete;
   Control& operator=(const Control&) = delete;
   ~Control();
