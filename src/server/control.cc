@@ -580,6 +580,8 @@ Result<std::uint64_t> Control::change_count() {
   return static_cast<std::uint64_t>(rows->number(0, 0));
 }
 
+Timestamp Control::now() const { return parts_->clock->now(); }
+
 std::string Control::store_url_of(std::string_view project) const {
   const std::string& url = parts_->url;
   if (project == default_project) return url;

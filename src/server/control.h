@@ -127,6 +127,9 @@ public:
   /// Another number after any change by any process. Cheap enough to ask a few times a second.
   Result<std::uint64_t> change_count();
 
+  /// By the clock that it was opened with.
+  Timestamp now() const;
+
   /// The URL of the store that has a project's customers. Those of `default` are where the server
   /// was told; the others' are kept apart: PATH with `.NAME` before its ending, or a schema with
   /// `_NAME` behind its name.
