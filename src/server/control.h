@@ -30,20 +30,20 @@ struct Caller {
 
 /// What is known of a token: never the token itself.
 struct Token {
-  std::string id;
-  std::string project;
-  std::string name;
+  std::string id = {};
+  std::string project = {};
+  std::string name = {};
   TokenKind kind = TokenKind::live;
-  Scopes scopes;
+  Scopes scopes = {};
   Timestamp created = {};
   std::optional<Timestamp> expires = {};
   std::optional<Timestamp> revoked = {};
 };
 
 struct NewToken {
-  std::string project;
-  std::string name;  ///< 1 to 100 characters, for people.
-  Scopes scopes;     ///< At least one.
+  std::string project = std::string(default_project);
+  std::string name = {};  ///< 1 to 200 bytes on one line, for people.
+  Scopes scopes = {};     ///< At least one.
   TokenKind kind = TokenKind::live;
   std::optional<Timestamp> expires = {};
 };
@@ -63,8 +63,8 @@ struct Project {
 struct PolicyEntry {
   std::uint64_t version = 0;
   Timestamp at = {};
-  std::string who;
-  std::string message;
+  std::string who = {};
+  std::string message = {};
   bool active = false;
 };
 
@@ -126,6 +126,9 @@ public:
 
   /// Another number after any change by any process. Cheap enough to ask a few times a second.
   Result<std::uint64_t> change_count();
+
+  /// By the clock that it was opened with.
+  Timestamp now() const;
 
   /// The URL of the store that has a project's customers. Those of `default` are where the server
   /// was told; the others' are kept apart: PATH with `.NAME` before its ending, or a schema with
