@@ -62,8 +62,6 @@ public:
   void cut(const Client& client, bool to_server, bool from_server);
   NetworkFaults& faults() { return faults_; }
 
-  /// Engines whose room was put in doubt while their lease ran.
-  const std::vector<std::string>& wronged() const { return wronged_; }
   /// What the store has, past all servers.
   std::vector<store::StoredCustomer> rows();
   void put(const std::string& id, const std::string& record);
@@ -103,7 +101,6 @@ private:
   std::map<server::SessionId, Session> sessions_;
   std::map<const Client*, Cut> cuts_;
   server::SessionId last_session_ = 0;
-  std::vector<std::string> wronged_;
   std::unique_ptr<server::Rows> auditor_;
 };
 

@@ -63,7 +63,7 @@ struct Process {
     options.shared = true;
     options.clock = std::make_shared<SimulatedClock>(world, clock_off);
     options.store_timeout = Millis(2000);
-    options.log = [&world](std::string_view text) { if (getenv("SIM_DEBUG")) fprintf(stderr, "%ld log %s\n", (long)world.now().count(), std::string(text).c_str()); };
+    options.log = [](std::string_view) {};
     auto names = std::make_shared<SymbolTable>();
     Result<policy::Node> document =
         policy::parse_document(policy_text, Format::yaml, DocumentBounds());
@@ -103,6 +103,7 @@ private:
   void step(Process& process);
   void heal();
   void hand_over();
+  void check_leases();
   void check_state(bool is_final);
   void exhaust();
   std::size_t add_process();
@@ -205,14 +206,12 @@ void Simulation::count(const Call& call, const Result<Decision>& answer, bool at
   const Place place = place_of(call);
   if (!answer.ok()) {
     if (answer.error().code != ErrorCode::outcome_unknown) return;
-    if (getenv("SIM_DEBUG")) fprintf(stderr,"%ld error %s\n", (long)world_.now().count(), answer.error().to_string().c_str());
     maybe_[place] += call.units;
     ++report_.unknown;
     return;
   }
   if (!answer->allowed) {
     ++report_.denied;
-    if (getenv("SIM_DEBUG")) fprintf(stderr,"%ld denied %s %s %g reason %d home %d\n", (long)world_.now().count(), call.customer.c_str(), call.entitlement.c_str(), call.units, (int)*answer->reason, at_home);
     return;
   }
   answered_[place] += call.units;
@@ -350,6 +349,17 @@ void Simulation::hand_over() {
   go_on(3 * Servers::lease);
 }
 
+// Where nothing went wrong, nobody is called lost.
+void Simulation::check_leases() {
+  if (fault_chance_ != 0 || servers_.faults().loss != 0) return;
+  SymbolTable names;
+  for (const store::StoredCustomer& row : servers_.rows()) {
+    const Result<state::Customer> customer = state::read_customer(row.record, names);
+    if (!customer.ok() || customer->cloud == nullptr || customer->cloud->doubts.empty()) continue;
+    violated(row.id + ": the home was called lost, though nothing was");
+  }
+}
+
 // What the store has against what was answered.
 void Simulation::check_state(bool is_final) {
   SymbolTable names;
@@ -371,7 +381,6 @@ void Simulation::check_state(bool is_final) {
         violated(fmt::format("the cap of {} has {}, its meter {}", row.id, cap->meter_value, many));
       }
     }
-    if (is_final && getenv("SIM_DEBUG")) fprintf(stderr, "%s\n", row.record.c_str());
     if (report_.crashes == 0 && customer->cloud &&
         (customer->cloud->home || !customer->cloud->doubts.empty())) {
       violated(fmt::format("{} has a home or doubts when all have closed: {}", row.id, row.record));
@@ -432,6 +441,7 @@ Report Simulation::run() {
     if (world_.chance(fault_chance_)) fault();
     go_on(Millis(world_.between(0, 12)));
   }
+  check_leases();
   heal();
   hand_over();
   check_state(/*is_final=*/false);

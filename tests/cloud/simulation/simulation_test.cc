@@ -20,7 +20,6 @@ TEST(CloudSimulation, LimitsHoldUnderAllFaults) {
   const std::uint64_t first = number_from("LIMITR_SEED", 1);
   Report sum;
   for (std::uint64_t seed = first; seed < first + seeds; ++seed) {
-    if (getenv("SIM_SEEDS")) fprintf(stderr, "seed %d\n", (int)seed);
     const Report report = simulate(seed);
     ASSERT_TRUE(report.violations.empty()) << "LIMITR_SEED=" << seed << "\n" << text_of(report);
     sum.answered += report.answered;
@@ -69,7 +68,8 @@ std::string name_of(const testing::TestParamInfo<Bug>& bug) {
 }
 
 INSTANTIATE_TEST_SUITE_P(CloudSimulation, PlantedBug,
-                         testing::Values(Bug::room, Bug::incarnation, Bug::numbering, Bug::fencing),
+                         testing::Values(Bug::room, Bug::incarnation, Bug::numbering, Bug::fencing,
+                                         Bug::lease),
                          name_of);
 
 }  // namespace
