@@ -11,6 +11,10 @@
 #include "cli/store_usage.h"
 #include "cli/terminal.h"
 
+#ifdef LIMITR_CLOUD
+#include "cli/serve.h"
+#endif
+
 namespace limitr::cli {
 
 int trouble(const std::string& problem, const std::string& advice) {
@@ -125,6 +129,9 @@ struct CommandLine {
   TestOptions test;
   RunOptions run;
   StoreUsage stores;
+#ifdef LIMITR_CLOUD
+  ServeUsage serve;
+#endif
   std::string help_topic;
 };
 
@@ -247,6 +254,9 @@ int dispatch(const CLI::App& app, const std::string& overview, const CommandLine
   if (name == "bench") return bench(used.front()->remaining());
   if (name == "help") return help(app, overview, line.help_topic);
   if (const auto code = line.stores.run(name)) return *code;
+#ifdef LIMITR_CLOUD
+  if (name == "serve") return line.serve.run();
+#endif
   print("limitr {}\n", Limitr::version());
   return exit_fine;
 }
@@ -266,6 +276,9 @@ int start(int argc, char** argv) {
   add_test(app, line.test);
   add_run(app, line.run);
   line.stores.add_to(app);
+#ifdef LIMITR_CLOUD
+  line.serve.add_to(app);
+#endif
   CLI::App& bench_command = *app.add_subcommand("bench", "Measure this machine");
   bench_command.prefix_command()->footer(footer_text(bench_examples));
   app.add_subcommand("version", "Print the version");
