@@ -75,6 +75,12 @@ JsonWriter& JsonWriter::integer(std::int64_t number) {
   return raw({digits.data(), static_cast<std::size_t>(end - digits.data())});
 }
 
+JsonWriter& JsonWriter::whole(std::uint64_t number) {
+  std::array<char, 24> digits;
+  const auto end = std::to_chars(digits.data(), digits.data() + digits.size(), number).ptr;
+  return raw({digits.data(), static_cast<std::size_t>(end - digits.data())});
+}
+
 JsonWriter& JsonWriter::value(double number) {
   if (!std::isfinite(number)) return null();
   // Readers take "-0" for a whole number, which has no negative zero.
@@ -138,12 +144,7 @@ JsonWriter& JsonWriter::value(const Json& json) {
     case Json::value_t::string: return value(json.get_ref<const std::string&>());
     case Json::value_t::boolean: return value(json.get<bool>());
     case Json::value_t::number_integer: return value(json.get<std::int64_t>());
-    case Json::value_t::number_unsigned: {
-      const auto number = json.get<std::uint64_t>();
-      std::array<char, 24> digits;
-      const auto end = std::to_chars(digits.data(), digits.data() + digits.size(), number).ptr;
-      return raw({digits.data(), static_cast<std::size_t>(end - digits.data())});
-    }
+    case Json::value_t::number_unsigned: return value(json.get<std::uint64_t>());
     case Json::value_t::number_float: return value(json.get<double>());
     default: return null();
   }

@@ -43,6 +43,7 @@ public:
   template <std::integral T>
     requires(!std::same_as<T, bool>)
   JsonWriter& value(T number) {
+    if constexpr (std::unsigned_integral<T>) return whole(std::uint64_t{number});
     return integer(static_cast<std::int64_t>(number));
   }
   template <typename T>
@@ -63,6 +64,7 @@ private:
   JsonWriter& open(char bracket);
   JsonWriter& close(char bracket);
   JsonWriter& integer(std::int64_t number);
+  JsonWriter& whole(std::uint64_t number);
   void comma() {
     if (needs_comma_) out_.push_back(',');
     needs_comma_ = true;

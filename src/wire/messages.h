@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -33,7 +34,7 @@ enum class Close : std::uint16_t {
 
 struct PolicyVersion {
   std::uint64_t version = 0;
-  std::string document = {};  ///< JSON text.
+  std::string document = {};  ///< JSON text, its members in the order in which they were written.
 };
 
 /// A customer that another engine is asked to give back.
@@ -122,10 +123,21 @@ struct Reply {
       body;
 };
 
+/// The most elements that a list of a message may have.
+inline constexpr std::size_t most_elements = 100'000;
+/// The most levels that JSON inside a message, such as a record, may nest: those of a customer's
+/// metadata, and the record's own around them.
+inline constexpr std::size_t most_levels = 80;
+
+/// Records, answers and documents are written as they are, and read back byte for byte.
+/// REQUIRES: they are JSON text; of a record or document, or empty, which reads back as such.
 std::string encode(const Request& request);
 std::string encode(const Reply& reply);
-/// Errors: invalid_argument: what is wrong, and where in the message. Nested no deeper than 64.
+/// Errors: invalid_argument: what is wrong, and where in the message. Members that are not known
+/// are skipped. Threads: any.
 Result<Request> decode_request(std::string_view text);
 Result<Reply> decode_reply(std::string_view text);
+/// The `n` of a message that may be no good otherwise, for the error that answers it.
+std::optional<std::uint64_t> number_of(std::string_view text);
 
 }  // namespace limitr::wire
