@@ -13,8 +13,10 @@
 #include "cli/options.h"
 #include "cli/store_usage.h"
 #include "cli/terminal.h"
+
 #ifdef LIMITR_CLOUD
 #include "cli/cloud_usage.h"
+#include "cli/serve.h"
 #endif
 
 namespace limitr::cli {
@@ -132,6 +134,7 @@ struct CommandLine {
   RunOptions run;
   StoreUsage stores;
 #ifdef LIMITR_CLOUD
+  ServeUsage serve;
   CloudUsage cloud;
 #endif
   std::vector<std::string> help_topic;  ///< A command, and one of its own.
@@ -271,6 +274,7 @@ int dispatch(const CLI::App& app, const std::string& overview, const CommandLine
   if (name == "help") return help(app, overview, line.help_topic);
   if (const auto code = line.stores.run(name)) return *code;
 #ifdef LIMITR_CLOUD
+  if (name == "serve") return line.serve.run();
   if (const auto code = line.cloud.run(*used.front())) return *code;
 #endif
   print("limitr {}\n", Limitr::version());
@@ -293,6 +297,7 @@ int start(int argc, char** argv) {
   add_run(app, line.run);
   line.stores.add_to(app);
 #ifdef LIMITR_CLOUD
+  line.serve.add_to(app);
   line.cloud.add_to(app);
 #endif
   CLI::App& bench_command = *app.add_subcommand("bench", "Measure this machine");
