@@ -256,12 +256,17 @@ private:
 
   awaitable<void> run() {
     for (;;) {
+      session_.connecting();
       std::optional<Trouble> trouble;
       try {
-        session_.connecting();
-        trouble.emplace(address_.is_tls ? co_await live<Tls>() : co_await live<Plain>());
+        // gcc 12 destroys what one `?:` of both awaits twice.
+        if (address_.is_tls) {
+          trouble = co_await live<Tls>();
+        } else {
+          trouble = co_await live<Plain>();
+        }
       } catch (const std::exception& error) {  // Nothing of ours throws: memory has run out.
-        trouble.emplace(error.what());
+        trouble = Trouble(error.what());
       }
       disconnected(*trouble);
       if (is_closing_ || (trouble->is_final && !was_welcomed_)) break;
@@ -289,7 +294,8 @@ private:
                                                   error_code error, std::size_t) { done(error); });
     };
     connected(sent, std::get<0>(std::move(greeted)));
-    co_return co_await listen(*socket);
+    Trouble why = co_await listen(*socket);
+    co_return why;
   }
 
   // A try that takes too long is cut; what fails then has failed for that reason.
@@ -340,7 +346,8 @@ private:
     error_code ignored;
     connection.socket().set_option(tcp::no_delay(true), ignored);
     if constexpr (std::is_same_v<Stream, Tls>) {
-      if (auto trouble = co_await shake_hands(*stream)) co_return *std::move(trouble);
+      std::optional<Trouble> trouble = co_await shake_hands(*stream);
+      if (trouble) co_return *std::move(trouble);
     }
     co_return stream;
   }
