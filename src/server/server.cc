@@ -556,9 +556,9 @@ private:
   /// REQUIRES: within on_control().
   Result<Json> look_at_server(std::string_view what, const std::string& project) {
     if (what == "engines") {
-      return ask_io([&] {
+      return ask_io([&]() -> Json {
         const auto hub = hubs_.find(project);
-        return hub == hubs_.end() ? Json::array() : hub->second->engines(now());
+        return {{"engines", hub == hubs_.end() ? Json::array() : hub->second->engines(now())}};
       });
     }
     if (what == "status") return status(project);
