@@ -526,6 +526,10 @@ public:
   void set_policy(const PolicyPointer& policy);
   /// Held by whoever makes a new policy from the present one.
   std::mutex& policy_change() { return policy_change_; }
+  /// From now on the policy is what a Cloud server gives, and calls that change it are errors.
+  /// Called before the engine is used.
+  void leave_policy_to_server() { is_policy_servers_ = true; }
+  bool is_policy_servers() const { return is_policy_servers_; }
 
   // Snapshots.
 
@@ -662,6 +666,7 @@ private:
   absl::flat_hash_map<Symbol, std::vector<state::EstimateStats>> estimates_;  // guarded by it
   bool is_plain_ = true;  // no call is run more than once, or refused for what waits to be written
   bool is_on_demand_ = false;
+  bool is_policy_servers_ = false;
   std::array<std::atomic<std::uint32_t>, std::size_t{1} << shard_bits> departures_{};
   std::unique_ptr<Journal> journal_;  // null: there is no store, or it is shared
   std::unique_ptr<Sharing> sharing_;  // null: nobody else has these customers

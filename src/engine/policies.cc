@@ -10,6 +10,13 @@ using engine::PolicyPointer;
 
 namespace {
 
+// Errors: invalid_argument, where the policy is a server's.
+Result<void> may_change(const Engine& engine) {
+  if (!engine.is_policy_servers()) return {};
+  return Error{.code = ErrorCode::invalid_argument,
+               .message = "the policy is the Cloud server's: push the change to the server"};
+}
+
 // Compiles a document under the engine's names and options, and puts it in place. Warnings are
 // logged. REQUIRES: policy_change() is held.
 Result<void> take_over(Engine& engine, const policy::Node& document) {
@@ -31,6 +38,7 @@ Result<void> take_over(Engine& engine, const Json& document) {
 }  // namespace
 
 Result<void> Limitr::set_policy(std::string_view policy, Format format) {
+  if (auto may = may_change(*engine_); !may.ok()) return may;
   Result<limitr::policy::Node> document =
       limitr::policy::parse_document(policy, format, engine_->options().bounds);
   if (!document.ok()) return std::move(document).error();
@@ -39,11 +47,13 @@ Result<void> Limitr::set_policy(std::string_view policy, Format format) {
 }
 
 Result<void> Limitr::set_policy_json(const Json& policy) {
+  if (auto may = may_change(*engine_); !may.ok()) return may;
   const std::lock_guard lock(engine_->policy_change());
   return take_over(*engine_, policy);
 }
 
 Result<void> Limitr::set_plan(std::string_view name, const Json& plan) {
+  if (auto may = may_change(*engine_); !may.ok()) return may;
   if (name.empty()) {
     return Error{.code = ErrorCode::invalid_argument, .message = "a plan needs a name"};
   }
@@ -60,6 +70,7 @@ Result<void> Limitr::set_plan(std::string_view name, const Json& plan) {
 }
 
 Result<bool> Limitr::delete_plan(std::string_view name) {
+  if (auto may = may_change(*engine_); !may.ok()) return std::move(may).error();
   Json plan;
   {
     const std::lock_guard lock(engine_->policy_change());
@@ -78,6 +89,7 @@ Result<bool> Limitr::delete_plan(std::string_view name) {
 }
 
 Result<void> Limitr::set_notifications(const Json& notifications) {
+  if (auto may = may_change(*engine_); !may.ok()) return may;
   const std::lock_guard lock(engine_->policy_change());
   Json document = engine_->policy()->document;
   document["policy"]["notifications"] = notifications;

@@ -16,4 +16,9 @@ std::string RandomIds::next() {
   return fmt::format("{:016x}-{:x}", engine_, count_.fetch_add(1, std::memory_order_relaxed));
 }
 
+std::string new_incarnation() {
+  std::random_device device;
+  return fmt::format("{:08x}{:08x}{:08x}{:08x}", device(), device(), device(), device());
+}
+
 }  // namespace limitr::env

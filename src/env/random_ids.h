@@ -21,4 +21,7 @@ private:
   std::atomic<std::uint64_t> count_{0};
 };
 
+/// 128 random bits in hexadecimal: what no other call of this, anywhere, has ever returned.
+std::string new_incarnation();
+
 }  // namespace limitr::env

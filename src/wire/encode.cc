@@ -21,18 +21,17 @@ void write_raw(JsonWriter& json, std::string_view name, std::string_view text) {
   json.key(name).raw(text.empty() ? "null" : text);
 }
 
-template <typename T>
-void write_list(JsonWriter& json, std::string_view name, const std::vector<T>& list) {
+template <typename List>
+void write_list(JsonWriter& json, std::string_view name, const List& list) {
   json.key(name).begin_array();
-  for (const T& element : list) json.value(element);
+  for (const auto& element : list) json.value(element);
   json.end_array();
 }
 
-template <typename T, typename Write>
-void write_list(JsonWriter& json, std::string_view name, const std::vector<T>& list,
-                const Write& write) {
+template <typename List, typename Write>
+void write_list(JsonWriter& json, std::string_view name, const List& list, const Write& write) {
   json.key(name).begin_array();
-  for (const T& element : list) write(json, element);
+  for (const auto& element : list) write(json, element);
   json.end_array();
 }
 
@@ -148,11 +147,12 @@ public:
     write_list(begin("read"), "ids", read.ids);
     json_.end_object();
   }
-  void operator()(const Exchange& exchange) {
+  void operator()(const Exchange& exchange) { write(exchange.transactions); }
+  void write(std::span<const Transaction> transactions) {
     std::size_t size = around;
-    for (const Transaction& transaction : exchange.transactions) size += size_of(transaction);
+    for (const Transaction& transaction : transactions) size += size_of(transaction);
     out_.reserve(size);
-    write_list(begin("exchange"), "transactions", exchange.transactions, write_transaction);
+    write_list(begin("exchange"), "transactions", transactions, write_transaction);
     json_.end_object();
   }
   void operator()(const RecallHomes& recall) {
@@ -255,6 +255,12 @@ private:
 std::string encode(const Request& request) {
   std::string out;
   std::visit(RequestWriter(out, request.n), request.body);
+  return out;
+}
+
+std::string encode_exchange(std::uint64_t n, std::span<const Transaction> transactions) {
+  std::string out;
+  RequestWriter(out, n).write(transactions);
   return out;
 }
 

@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <variant>
@@ -133,6 +134,8 @@ inline constexpr std::size_t most_levels = 80;
 /// REQUIRES: they are JSON text; of a record or document, or empty, which reads back as such.
 std::string encode(const Request& request);
 std::string encode(const Reply& reply);
+/// The text of an Exchange, without a copy of what is in it.
+std::string encode_exchange(std::uint64_t n, std::span<const store::Transaction> transactions);
 /// Errors: invalid_argument: what is wrong, and where in the message. Members that are not known
 /// are skipped. Threads: any.
 Result<Request> decode_request(std::string_view text);
