@@ -149,6 +149,8 @@ void ServeUsage::add_bounds(CLI::App& command) {
   add_count(command, "--max-pings", listen.max_pings, many, "Close where a second has more pings");
   add_count(command, "--max-requests", options_.max_requests, many,
             "Close where a connection has more requests on their way");
+  add_count(command, "--max-inbound", options_.max_inbound, std::size_t{1} << 40U,
+            "Refuse requests where more bytes of them wait for the store");
   add_count(command, "--max-failed-attempts", options_.max_failed_attempts, 60'000,
             "Refuse an address for a while that had more bad tokens in a minute");
   add_duration(command, "--handshake-timeout", listen.handshake,

@@ -27,10 +27,10 @@ Result<void> Keeper::start(const std::string& project) {
   return {};
 }
 
-void Keeper::ask(std::string project, Work work) {
+void Keeper::ask(std::string project, Work work, std::size_t bytes) {
   {
     const std::lock_guard lock(mutex_);
-    asked_.push_back({.project = std::move(project), .work = std::move(work)});
+    asked_.push_back({.project = std::move(project), .work = std::move(work), .bytes = bytes});
   }
   changed_.notify_one();
 }
@@ -91,13 +91,13 @@ void Keeper::run() {
 
 void Keeper::work(std::vector<Asked> asked) {
   std::vector<Finished> finished;
-  std::map<std::string, std::vector<Work*>> exchanges;
+  std::map<std::string, std::vector<Asked*>> exchanges;
   for (Asked& one : asked) {
     if (std::holds_alternative<wire::Exchange>(one.work.what)) {
-      exchanges[one.project].push_back(&one.work);
+      exchanges[one.project].push_back(&one);
     }
   }
-  for (auto& [project, works] : exchanges) exchange(project, works, finished);
+  for (const auto& [project, each] : exchanges) exchange(project, each, finished);
   // Before the others, which are not so urgent.
   if (!finished.empty()) hooks_.deliver(std::exchange(finished, {}));
   for (Asked& one : asked) {
@@ -105,17 +105,18 @@ void Keeper::work(std::vector<Asked> asked) {
     finished.push_back({.project = one.project,
                         .session = one.work.session,
                         .n = one.work.n,
+                        .bytes = one.bytes,
                         .answer = answer(one.project, one.work)});
   }
   if (!finished.empty()) hooks_.deliver(std::move(finished));
 }
 
-void Keeper::exchange(const std::string& project, std::vector<Work*>& works,
+void Keeper::exchange(const std::string& project, const std::vector<Asked*>& asked,
                       std::vector<Finished>& finished) {
   std::vector<store::Transaction> all;
   std::vector<std::size_t> sizes;
-  for (Work* work : works) {
-    auto& transactions = std::get<wire::Exchange>(work->what).transactions;
+  for (Asked* one : asked) {
+    auto& transactions = std::get<wire::Exchange>(one->work.what).transactions;
     sizes.push_back(transactions.size());
     std::ranges::move(transactions, std::back_inserter(all));
   }
@@ -132,8 +133,12 @@ void Keeper::exchange(const std::string& project, std::vector<Work*>& works,
     return done;
   }();
   std::size_t at = 0;
-  for (std::size_t i = 0; i < works.size(); ++i) {
-    Finished one{.project = project, .session = works[i]->session, .n = works[i]->n, .answer = {}};
+  for (std::size_t i = 0; i < asked.size(); ++i) {
+    Finished one{.project = project,
+                 .session = asked[i]->work.session,
+                 .n = asked[i]->work.n,
+                 .bytes = asked[i]->bytes,
+                 .answer = {}};
     if (exchanged.ok()) {
       const auto from = std::next(exchanged->begin(), static_cast<std::ptrdiff_t>(at));
       const auto to = std::next(from, static_cast<std::ptrdiff_t>(sizes[i]));

@@ -32,6 +32,7 @@ struct Finished {
   std::string project;
   SessionId session = 0;
   std::uint64_t n = 0;
+  std::size_t bytes = 0;  ///< As they were given to ask().
   decltype(wire::Reply::body) answer;
 };
 
@@ -58,8 +59,8 @@ public:
 
   /// Opens the rows of a project, then begins. Errors: those of Store::open().
   Result<void> start(const std::string& project);
-  /// Threads: any.
-  void ask(std::string project, Work work);
+  /// Threads: any. `bytes`: how large it is.
+  void ask(std::string project, Work work, std::size_t bytes);
   /// Threads: any. `look` is called by the keeper's thread.
   void look(std::function<void(std::vector<RowFigures>)> look);
   /// Finishes what was asked, closes, and says what was written in all. Threads: one.
@@ -69,12 +70,13 @@ private:
   struct Asked {
     std::string project;
     Work work;
+    std::size_t bytes = 0;
   };
   using Look = std::function<void(std::vector<RowFigures>)>;
 
   void run();
   void work(std::vector<Asked> asked);
-  void exchange(const std::string& project, std::vector<Work*>& works,
+  void exchange(const std::string& project, const std::vector<Asked*>& asked,
                 std::vector<Finished>& finished);
   decltype(wire::Reply::body) answer(const std::string& project, Work& work);
   Result<Rows*> rows_of(const std::string& project);

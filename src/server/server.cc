@@ -469,6 +469,7 @@ private:
   void received(SessionId id, std::string_view text) override {
     if (is_draining_) return;
     Hub& hub = *hubs_.at(connections_.at(id).project);
+    message_bytes_ = text.size();
     Result<wire::Request> request = wire::decode_request(text);
     if (request.ok()) {
       hub.received(id, *std::move(request), now());
@@ -500,8 +501,11 @@ private:
 
   void act() {
     for (const auto& [project, hub] : hubs_) {
-      for (Output& output : hub->take()) {
-        std::visit([&, name = project](auto& one) { act(name, one); }, output);
+      // To refuse one makes another.
+      for (auto outputs = hub->take(); !outputs.empty(); outputs = hub->take()) {
+        for (Output& output : outputs) {
+          std::visit([&, name = project](auto& one) { act(name, one); }, output);
+        }
       }
     }
   }
@@ -510,6 +514,14 @@ private:
     const auto found = connections_.find(send.session);
     if (found == connections_.end()) return;
     found->second.socket->send(std::make_shared<const std::string>(wire::encode(send.reply)));
+  }
+
+  void act(const std::string&, const Broadcast& broadcast) {
+    const auto text = std::make_shared<const std::string>(wire::encode(broadcast.reply));
+    for (const SessionId id : broadcast.sessions) {
+      const auto found = connections_.find(id);
+      if (found != connections_.end()) found->second.socket->send(text);
+    }
   }
 
   void act(const std::string&, const Cut& cut) {
@@ -529,8 +541,19 @@ private:
           });
       return;
     }
+    if (inbound_ + message_bytes_ > options_.max_inbound) {
+      hubs_.at(project)->finished(
+          work.session, work.n,
+          wire::Failed{{.code = ErrorCode::store_unavailable,
+                        .message = fmt::format("{} bytes wait for the store already: try again "
+                                               "later (--max-inbound)",
+                                               inbound_)}},
+          now());
+      return;
+    }
     ++jobs_;
-    keeper_.ask(project, std::move(work));
+    inbound_ += message_bytes_;
+    keeper_.ask(project, std::move(work), message_bytes_);
   }
 
   void administer(const std::string& project, const Work& work, const wire::Admin& admin) {
@@ -602,6 +625,7 @@ private:
   void has_finished(std::vector<Finished> all) {
     for (Finished& one : all) {
       --jobs_;
+      inbound_ -= one.bytes;
       hubs_.at(one.project)->finished(one.session, one.n, std::move(one.answer), now());
     }
     act();
@@ -687,7 +711,9 @@ private:
   std::map<SessionId, Connection> connections_;
   std::map<unsigned, std::uint64_t> closed_;
   std::uint64_t refused_tokens_ = 0;
-  std::size_t jobs_ = 0;  // handed to other threads, and not back yet
+  std::size_t message_bytes_ = 0;  // of what was received last
+  std::size_t inbound_ = 0;        // bytes of what the keeper was asked, and has not answered
+  std::size_t jobs_ = 0;           // handed to other threads, and not back yet
   bool is_ready_ = false;
   bool is_draining_ = false;
   bool is_parting_ = false;

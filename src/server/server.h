@@ -27,6 +27,7 @@ struct ServeOptions {
   ListenerOptions listen;
   Millis lease{10'000};
   std::size_t max_requests = 256;        ///< On their way, of one connection.
+  std::size_t max_inbound = 256 << 20U;  ///< Bytes of all messages that wait for the store.
   std::size_t max_failed_attempts = 30;  ///< Tokens that are no good, from one address in a minute.
 };
 

@@ -7,9 +7,11 @@ import itertools
 import json
 import os
 import pathlib
+import pwd
 import re
 import signal
 import socket
+import ssl
 import struct
 import subprocess
 import time
@@ -26,8 +28,9 @@ PATIENCE = 30.0
 class Server:
     """`limitr serve` in a folder, with a store that outlives it."""
 
-    def __init__(self, program, folder, *arguments, policy=True, store=None):
+    def __init__(self, program, folder, *arguments, policy=True, store=None, trusts=None):
         self.folder = pathlib.Path(folder)
+        self.tls = ssl.create_default_context(cafile=trusts) if trusts else None
         self.policy = self.folder / "policy.yaml"
         if policy and not self.policy.exists():
             self.policy.write_text(POLICY % 10)
@@ -60,7 +63,11 @@ class Server:
 
     def request(self, method, path, body=None, headers=None):
         """Status, headers and body."""
-        connection = http.client.HTTPConnection(self.host, self.port, timeout=PATIENCE)
+        if self.tls:
+            connection = http.client.HTTPSConnection(
+                self.host, self.port, timeout=PATIENCE, context=self.tls)
+        else:
+            connection = http.client.HTTPConnection(self.host, self.port, timeout=PATIENCE)
         try:
             connection.request(method, path, body, headers or {})
             answer = connection.getresponse()
@@ -82,7 +89,7 @@ class Server:
         return answer["ticket"]
 
     def connect(self, token=None, **how):
-        return Connection(self.host, self.port, self.ticket(token), **how)
+        return Connection(self.host, self.port, self.ticket(token), tls=self.tls, **how)
 
     def engine(self, name="e1", token=None, **how):
         """A connection that was welcomed."""
@@ -120,12 +127,14 @@ class Closed(Exception):
 
 
 class Connection:
-    def __init__(self, host, port, ticket, receive_buffer=None):
+    def __init__(self, host, port, ticket, receive_buffer=None, tls=None):
         self.socket = socket.socket()
         if receive_buffer:
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
         self.socket.settimeout(PATIENCE)
         self.socket.connect((host, port))
+        if tls:
+            self.socket = tls.wrap_socket(self.socket, server_hostname=host)
         key = base64.b64encode(os.urandom(16)).decode()
         self.socket.sendall(
             f"GET /wss?ticket={ticket} HTTP/1.1\r\nHost: {host}\r\nUpgrade: websocket\r\n"
@@ -229,6 +238,41 @@ class Connection:
             return closed.code, closed.reason
         except ConnectionResetError:
             return None, "reset"
+
+
+class Postgres:
+    """A server that listens on a socket in a folder of its own."""
+
+    def __init__(self, programs, folder):
+        self.programs = pathlib.Path(programs)
+        self.folder = pathlib.Path(folder)
+        self.url = f"postgres://postgres@/postgres?host={folder}"
+        self.how = {"cwd": folder}
+        # It refuses to run as root.
+        if os.geteuid() == 0:
+            user = pwd.getpwnam("postgres")
+            os.chown(folder, user.pw_uid, user.pw_gid)
+            self.how |= {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []}
+        subprocess.run([self.programs / "initdb", "-D", "data", "-U", "postgres", "-A", "trust",
+                        "-E", "UTF8", "--locale=C", "--no-sync"],
+                       check=True, stdout=subprocess.DEVNULL, **self.how)
+        self.start()
+
+    def start(self):
+        with open(self.folder / "postgres.log", "ab") as log:
+            self.process = subprocess.Popen(
+                [self.programs / "postgres", "-D", "data", "-k", self.folder, "-h", ""],
+                stdout=log, stderr=log, **self.how)
+        wait_until(lambda: self.ask("SELECT 1") == "1", "postgres is up")
+
+    def ask(self, sql):
+        return subprocess.run(["psql", "-AtX", self.url, "-c", sql], check=False,
+                              capture_output=True, text=True).stdout.strip()
+
+    def stop(self):
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGINT)  # fast: connections are cut
+        self.process.wait(PATIENCE)
 
 
 def wait_until(is_so, what):

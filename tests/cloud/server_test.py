@@ -1,22 +1,24 @@
 # SPDX-License-Identifier: Apache-2.0
 """`limitr serve` as engines and operators see it: a real process, real sockets.
 
-    tests/cloud/server_test.py PROGRAM
+    tests/cloud/server_test.py PROGRAM POSTGRES_BIN
 """
 
 import json
 import os
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import tempfile
 import unittest
 
 import cloud_client
-from cloud_client import POLICY, Server, is_closed, wait_until
+from cloud_client import POLICY, Postgres, Server, is_closed, wait_until
 
 PROGRAM = ""
+POSTGRES_BIN = ""
 
 
 class ServerTest(unittest.TestCase):
@@ -163,6 +165,17 @@ class Messages(ServerTest):
         self.assertEqual(reader.closed()[0], 4003)
         self.assertEqual(writer.ask("renew")["type"], "renewed")
         self.assertLess(server.memory() - before, 60 << 20)
+
+    def test_what_waits_for_the_store_is_bounded(self):
+        server = self.start("--max-inbound", "1000")
+        engine = self.open(server.engine())
+        self.assertIn("versions", engine.write("ann", 0, {}))
+        part = {"id": "bob", "version": 0, "write": {"record": {"x": "x" * 2000}, "alts": [],
+                                                     "requests": [], "first_request": 0}}
+        refused = engine.ask("exchange", transactions=[{"number": 2, "parts": [part]}])
+        self.assertEqual(refused["code"], "store_unavailable")
+        self.assertIn("--max-inbound", refused["message"])
+        self.assertIn("versions", engine.write("cyd", 0, {}))
 
     def test_another_version_is_told(self):
         server = self.start()
@@ -448,6 +461,86 @@ class Operations(ServerTest):
                 self.assertNotIn(secret.encode(), text)
 
 
+class Tls(ServerTest):
+    def test_engines_come_over_tls(self):
+        subprocess.run(
+            ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256",
+             "-nodes", "-keyout", "key.pem", "-out", "cert.pem", "-days", "2", "-subj", "/CN=x",
+             "-addext", "subjectAltName=IP:127.0.0.1"],
+            cwd=self.folder, check=True, capture_output=True)
+        cert = f"{self.folder}/cert.pem"
+        server = self.start("--tls-cert", cert, "--tls-key", f"{self.folder}/key.pem",
+                            "--handshake-timeout", "500ms", trusts=cert)
+        self.assertIn("Serving at https://", server.said)
+        engine = self.open(server.engine())
+        self.assertEqual(engine.ask("renew")["type"], "renewed")
+        for oldest, is_good in ((ssl.TLSVersion.TLSv1_1, False), (ssl.TLSVersion.TLSv1_2, True)):
+            context = ssl.create_default_context(cafile=cert)
+            context.set_ciphers("ALL:@SECLEVEL=0")
+            context.minimum_version = ssl.TLSVersion.TLSv1
+            context.maximum_version = oldest
+            with socket.create_connection((server.host, server.port)) as raw:
+                try:
+                    context.wrap_socket(raw, server_hostname="127.0.0.1").close()
+                    self.assertTrue(is_good, oldest)
+                except (ssl.SSLError, ConnectionResetError):
+                    self.assertFalse(is_good, oldest)
+        # Plain text, and nothing at all.
+        with socket.create_connection((server.host, server.port)) as raw:
+            raw.sendall(b"GET /healthz HTTP/1.1\r\n\r\n")
+            self.assertNotIn(b"HTTP", raw.recv(1 << 16))
+        with socket.create_connection((server.host, server.port)) as raw:
+            raw.settimeout(cloud_client.PATIENCE)
+            self.assertEqual(raw.recv(1), b"")
+        self.assertEqual(server.stop(), 0)
+
+
+class OnPostgres(ServerTest):
+    def setUp(self):
+        super().setUp()
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.database = Postgres(POSTGRES_BIN, folder.name)
+        self.addCleanup(self.database.stop)
+
+    def test_two_servers_have_the_same_rows(self):
+        one = self.start(store=self.database.url)
+        two = self.start(store=self.database.url)
+        first, second = self.open(one.engine("e1")), self.open(two.engine("e2"))
+        version = first.write("ann", 0, {"a": 1})["versions"][0]
+        self.assertEqual(second.write("ann", 0, {"a": 2})["current"][0]["version"], version)
+        newer = second.write("ann", version, {"a": 2})["versions"][0]
+        self.assertGreater(newer, version)
+        rows = first.ask("read", ids=["ann"])["rows"]
+        self.assertEqual([(row["record"], row["version"]) for row in rows], [({"a": 2}, newer)])
+        # What one is told reaches the engines of the other.
+        one.policy.write_text(POLICY % 20)
+        self.assertEqual(second.push()["version"], 2)
+        self.assertEqual((one.stop(), two.stop()), (0, 0))
+
+    def test_a_database_that_restarts_is_waited_for(self):
+        server = self.start(store=self.database.url)
+        engine = self.open(server.engine())
+        version = engine.write("ann", 0, {"a": 1})["versions"][0]
+        self.database.stop()
+        away = engine.write("ann", version, {"a": 2})
+        self.assertEqual(away["failure"]["code"], "store_unavailable")
+        self.assertEqual(engine.ask("read", ids=["ann"])["code"], "store_unavailable")
+        self.assertEqual(server.get_json("/healthz")[0], 200)
+        self.database.start()
+        written = []
+
+        def is_written():
+            written.append(engine.write("ann", version, {"a": 2}))
+            return "versions" in written[-1]
+
+        wait_until(is_written, "it is written")
+        self.assertGreater(written[-1]["versions"][0], version)
+        self.assertEqual(engine.ask("renew")["type"], "renewed")
+        self.assertEqual(server.stop(), 0)
+
+
 if __name__ == "__main__":
     PROGRAM = os.path.abspath(sys.argv.pop(1))
+    POSTGRES_BIN = sys.argv.pop(1)
     unittest.main()
