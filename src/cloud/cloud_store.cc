@@ -5,10 +5,13 @@
 #include <iterator>
 #include <limits>
 #include <map>
+#include <thread>
 #include <utility>
 
 #include <absl/container/flat_hash_set.h>
 #include <fmt/format.h>
+
+#include "env/boot_clock.h"
 
 namespace limitr::cloud {
 namespace {
@@ -65,8 +68,8 @@ bool fits(const std::vector<Exchanged>& results, std::span<const Transaction> tr
 
 class CloudStore final : public store::Store, private store::Homes {
 public:
-  CloudStore(std::unique_ptr<Link> link, Millis timeout)
-      : link_(std::move(link)), timeout_(timeout) {}
+  CloudStore(std::unique_ptr<Link> link, const StoreOptions& options)
+      : link_(std::move(link)), options_(options), timeout_(options.timeout) {}
   ~CloudStore() override { link_->notices().on_recall(nullptr); }
 
   Result<Opened> open(Access access, const store::Owner&) override {
@@ -173,6 +176,12 @@ private:
   std::string_view engine() const override { return link_->engine(); }
   bool is_leased() const override { return link_->is_leased(); }
   bool is_connected() const override { return link_->is_connected(); }
+  Millis running_time() const override { 
+    return std::chrono::duration_cast<Millis>(env::BootClock::now().time_since_epoch());
+   }
+  void pause(Millis time) override { std::this_thread::sleep_for(time); }
+  double room_share() const override { return options_.room; }
+  bool denies_unconnected() const override { return options_.deny_unconnected; }
   Result<std::vector<std::string>> recall(std::span<const store::Home> homes) override {
     std::map<std::string_view, std::vector<std::string>> by_engine;
     for (const store::Home& home : homes) by_engine[home.engine].push_back(home.customer);
@@ -236,14 +245,15 @@ private:
   }
 
   const std::unique_ptr<Link> link_;
+  const StoreOptions options_;
   const Millis timeout_;
   bool was_opened_ = false;
 };
 
 }  // namespace
 
-std::unique_ptr<store::Store> cloud_store(std::unique_ptr<Link> link, Millis timeout) {
-  return std::make_unique<CloudStore>(std::move(link), timeout);
+std::unique_ptr<store::Store> cloud_store(std::unique_ptr<Link> link, const StoreOptions& options) {
+  return std::make_unique<CloudStore>(std::move(link), options);
 }
 
 }  // namespace limitr::cloud

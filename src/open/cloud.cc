@@ -112,7 +112,10 @@ Result<Limitr> Limitr::cloud(CloudOptions options) {
   cloud::Notices& notices = link->notices();
   Result<Limitr> limitr =
       open_document(*document, engine_options(options),
-                    cloud::cloud_store(std::move(link), options.engine.store_timeout));
+                    cloud::cloud_store(std::move(link),
+                                       {.timeout = options.engine.store_timeout,
+                                        .deny_unconnected = options.deny_unconnected,
+                                        .room = options.room}));
   if (!limitr.ok()) return limitr;
   engine::Engine& engine = *limitr->engine_;
   engine.leave_policy_to_server();
