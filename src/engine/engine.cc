@@ -232,6 +232,7 @@ Result<Decision> Engine::decide_shared(const Who& who, core::CallInput& input, b
   const auto body = [&] { return decide_once(who, input, commit, condition); };
   Result<Decision> answer = sharing_->run(body, commit, who.id);
   if (answer.ok() || answer.error().code != ErrorCode::unconnected) return answer;
+  // Where that is not wanted, it was answered without a connection already.
   Decision denied;
   denied.reason = Reason::unconnected;
   return denied;

@@ -274,6 +274,7 @@ public:
 private:
   bool list(std::string_view id);
   void touch();
+  bool is_unknown(const Slot& slot);
   bool follow_refs();
   bool is_nobodys(std::string_view id) const;
   void note_nobody(std::string_view id);
@@ -366,10 +367,11 @@ public:
   }
   /// A call that may change something. Error also: store_unavailable, where too much waits to be
   /// written already, and cannot be.
+  /// `about`: as of Sharing::run().
   template <typename Body>
-  auto change(const Body& body) -> decltype(body()) {
+  auto change(const Body& body, std::string_view about = {}) -> decltype(body()) {
     if (is_plain_) return body();
-    if (sharing_ != nullptr) return sharing_->run(body, /*changes=*/true);
+    if (sharing_ != nullptr) return sharing_->run(body, /*changes=*/true, about);
     if (auto room = journal_->make_room(); !room.ok()) return std::move(room).error();
     return body();
   }
@@ -418,6 +420,9 @@ public:
   /// confirmed.
   std::optional<Result<Decision>> decide_at_home(const Who& who, core::CallInput& input,
                                                  bool commit);
+  /// Whether somebody of that ID is in memory, and no call that is not confirmed yet has to do with
+  /// it.
+  bool has_in_memory(std::string_view id);
   /// Whether calls may be answered without asking the store at all now.
   bool decides_at_home() {
     Homes* homes = sharing_->homes();
