@@ -14,7 +14,7 @@ namespace limitr::cli {
 struct CloudUse {
   std::string store;    ///< The URL of the server's store: it is changed there. Or empty.
   std::string address;  ///< Of a running server, which is asked. Or empty.
-  std::string token;    ///< For the server.
+  std::string token;    ///< For the server; empty: LIMITR_TOKEN of the environment.
   std::string ca_file;  ///< Certificates that https:// trusts; empty: the system's.
   std::string project;  ///< Empty: the token's own, or `default`.
   bool json = false;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cli/cloud_server.h"
 
+#include <cstdlib>
 #include <string>
 #include <utility>
 
@@ -12,14 +13,21 @@ namespace {
 
 constexpr Millis patience{15'000};
 
+std::string token_of(const CloudUse& use) {
+  if (!use.token.empty()) return use.token;
+  const char* token = std::getenv("LIMITR_TOKEN");
+  return token != nullptr ? token : "";
+}
+
 }  // namespace
 
 Result<Json> ask_server(const CloudUse& use, std::string_view what, const Json& args) {
-  if (use.token.empty()) {
+  const std::string token = token_of(use);
+  if (token.empty()) {
     return Error{.code = ErrorCode::invalid_argument,
                  .message = "a server takes a token: put one in LIMITR_TOKEN, or --token"};
   }
-  auto link = cloud::Link::connect({.token = use.token,
+  auto link = cloud::Link::connect({.token = token,
                                     .address = use.address,
                                     .ca_file = use.ca_file,
                                     .limitr = std::string(Limitr::version()),

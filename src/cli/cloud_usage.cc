@@ -56,8 +56,7 @@ void add_use(CLI::App& command, CloudUse& use, bool has_project) {
   command.add_option("--address", use.address, "A running server, as http://localhost:4242")
       ->excludes(store)
       ->type_name("URL");
-  command.add_option("--token", use.token, "For the server; better in LIMITR_TOKEN")
-      ->envname("LIMITR_TOKEN")
+  command.add_option("--token", use.token, "For the server; else LIMITR_TOKEN of the environment")
       ->type_name("TOKEN");
   command.add_option("--ca-file", use.ca_file, "Certificates that https:// trusts")
       ->check(is_named())

@@ -177,7 +177,7 @@ class OverAServer(ControlTest):
     def setUp(self):
         super().setUp()
         self.token = self.as_json("token", "create", "ops", "--scope", "admin", *self.where)
-        self.on("push", "one.yaml", "--message", "so that engines can come")
+        self.on("push", "-", "--message", "so that engines can come", stdin=policy(9))
         self.on_store = self.where
         self.log = open(self.folder / "log", "wb")
         self.addCleanup(self.log.close)
