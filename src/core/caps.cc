@@ -115,12 +115,11 @@ std::optional<double> consumption(const Cap& cap, const Exchange& exchange, Symb
   return consumed;
 }
 
-bool has_room(const Cap& cap, std::optional<double> consumed) {
+bool has_room(const Cap& cap, std::optional<double> consumed, double in_doubt) {
   if (cap.observe_only || !consumed) return true;
-  if (cap.hard_trailing) {
-    return amount::less(cap.meter_value, cap.value) || !amount::is_positive(*consumed);
-  }
-  return amount::less_or_equal(cap.meter_value + *consumed, cap.value);
+  const double used = cap.meter_value + in_doubt;
+  if (cap.hard_trailing) return amount::less(used, cap.value) || !amount::is_positive(*consumed);
+  return amount::less_or_equal(used + *consumed, cap.value);
 }
 
 }  // namespace limitr::core

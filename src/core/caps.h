@@ -36,7 +36,7 @@ AppliedCap call_cap(const CallCap& cap, Symbol credit, Timestamp now);
 std::optional<double> consumption(const state::Cap& cap, const Exchange& exchange, Symbol credit,
                                   double units, double position, double overhead_rate);
 
-/// Whether a cap has room for that much more.
-bool has_room(const state::Cap& cap, std::optional<double> consumed);
+/// Whether a cap has room for that much more, where `in_doubt` may have been used besides.
+bool has_room(const state::Cap& cap, std::optional<double> consumed, double in_doubt = 0);
 
 }  // namespace limitr::core

@@ -193,6 +193,9 @@ void Decider::measure() {
   overhead_after_ = overhead_before().value_or(0) + overhead_;
 
   if (units_ > 0 && extra_ != nullptr) held_ = held_room(extra_, input_.now);
+  if (units_ > 0 && owner_.cloud != nullptr && !begins_) {
+    held_.value += doubted(owner_, entitlement_);
+  }
   gate_units_ = units_ + held_.value;
   gate_after_ = after_ + held_.value;
 
@@ -261,7 +264,9 @@ bool Decider::find_full_cap(double units, double position, double overage, doubl
     const auto consumed =
         consumption(cap, exchange_, limit_.credit, cap.overage_only ? overage : units,
                     cap.overage_only ? overage_position : position, gate_rate);
-    if (has_room(cap, consumed)) continue;
+    const double in_doubt =
+        applied.call_scoped ? 0 : doubted_of_cap(family_[applied.holder], applied.cap);
+    if (has_room(cap, consumed, in_doubt)) continue;
     spending_->full_cap = {applied.holder, applied.call_scoped, cap};
     return true;
   }
@@ -639,6 +644,21 @@ HeldRoom held_room(const state::MeterExtra* extra, Timestamp now) {
     room.overhead += hold.overhead;
   }
   return room;
+}
+
+double doubted(const state::Customer& owner, Symbol entitlement) {
+  const bool is_elsewhere = !owner.cloud->stay || !owner.cloud->stay->is_confirmed;
+  if (!is_elsewhere && owner.cloud->doubts.empty()) return 0;
+  return state::doubted(owner, entitlement, is_elsewhere);
+}
+
+double doubted_of_cap(const state::Customer& holder, const state::Cap& cap) {
+  if (holder.cloud == nullptr) return 0;
+  // Of the period that was found to run now; the holder may still have the one before.
+  const state::Cap* stored = holder.cap(cap.id);
+  if (stored == nullptr || state::period_of(*stored) != state::period_of(cap)) return 0;
+  const bool is_elsewhere = !holder.cloud->stay || !holder.cloud->stay->is_confirmed;
+  return state::doubted_of_cap(holder, cap.id, is_elsewhere);
 }
 
 }  // namespace limitr::core

@@ -114,6 +114,10 @@ struct HeldRoom {
   double overhead = 0;
 };
 HeldRoom held_room(const state::MeterExtra* extra, Timestamp now);
+/// What others may have used of a customer's meter or cap, and have not reported yet: the room of
+/// lost engines, and of the home where that is another engine.
+double doubted(const state::Customer& owner, Symbol entitlement);
+double doubted_of_cap(const state::Customer& holder, const state::Cap& cap);
 
 /// A meter that starts its first period.
 inline state::Meter new_meter(Symbol entitlement, Symbol credit, Timestamp started) {

@@ -224,6 +224,64 @@ Result<Decision> Engine::decide_once(const Who& who, core::CallInput& input, boo
   return decide_and_finish(locked, counts, input, commit, once ? &*once : nullptr);
 }
 
+Result<Decision> Engine::decide_shared(const Who& who, core::CallInput& input, bool commit,
+                                       const Condition* condition) {
+  if (condition == nullptr && decides_at_home()) {
+    if (auto answer = decide_at_home(who, input, commit)) return *std::move(answer);
+  }
+  const auto body = [&] { return decide_once(who, input, commit, condition); };
+  Result<Decision> answer = sharing_->run(body, commit, who.id);
+  if (answer.ok() || answer.error().code != ErrorCode::unconnected) return answer;
+  Decision denied;
+  denied.reason = Reason::unconnected;
+  return denied;
+}
+
+std::optional<Result<Decision>> Engine::decide_at_home(const Who& who, core::CallInput& input,
+                                                       bool commit) {
+  // What is to count once is remembered where all engines see it.
+  if (!input.options->request.empty() || input.settles != nullptr) return std::nullopt;
+  if (input.options->event_data && wrong_event_data(*input.options->event_data)) {
+    return std::nullopt;
+  }
+  AtHome at_home(*this);
+  std::optional<HostRates> rates;
+  if (calls_host_.load(std::memory_order_relaxed)) {
+    rates = this->rates();
+    input.host_overhead = host_overhead(who, input);
+    if (!at_home.holds()) return std::nullopt;
+  }
+  input.now = now();
+  Locked locked(*this);
+  bool found = locked.find(who);
+  if (found && reaches_others(locked.policy(), locked.slot().customer, input.entitlement)) {
+    found = locked.find_family(who);
+  }
+  if (!found || !at_home.holds()) return std::nullopt;
+  // An old name's meter passes to the new one, whose room is another's.
+  if (locked.policy().has_renames) return std::nullopt;
+  if (rates) input.rates = rates->of(locked.policy());
+  input.wants_events = commit && input.options->event && dispatcher_.has_handlers();
+  Result<Decision> answer{Decision()};
+  core::Outcome outcome = core::decide(locked.policy(), locked.family(), input, ids_, *answer);
+  if (outcome.error) return Result<Decision>(*std::move(outcome.error));
+  if (commit && !sharing_->homes()->covers(locked, outcome)) return std::nullopt;
+  if (!outcome.upkeep.empty()) {
+    locked.before_change();
+    state::apply(outcome.upkeep, locked.family());
+  }
+  if (!commit) return answer;
+  if (!outcome.changes.empty()) {
+    state::apply(outcome.changes, locked.family());
+    sharing_->homes()->use(locked, outcome);
+  }
+  if (!outcome.events) return answer;
+  auto sent = complete(let_go(
+      locked, call_events(locked.policy(), locked.family(), outcome, *input.options, input.now)));
+  if (!sent.ok()) answer = std::move(sent).error();
+  return answer;
+}
+
 // Has one answer, which is made where the caller wants it: moving it costs as much as a look-up.
 Result<Decision> Engine::decide_and_finish(Locked& locked, bool counts, core::CallInput& input,
                                            bool commit, const Once* once) {
@@ -265,6 +323,9 @@ Result<Decision> Engine::decide_locked(Locked& locked, core::CallInput& input, b
   if (!outcome.upkeep.empty()) state::apply(outcome.upkeep, locked.family());
   if (!commit) return answer;
   if (!outcome.changes.empty()) state::apply(outcome.changes, locked.family());
+  if (sharing_ != nullptr && sharing_->homes() != nullptr) {
+    sharing_->homes()->note_decided(locked, outcome);
+  }
   if (outcome.lesson) teach(locked, outcome, input.now);
   if (once != nullptr && answer->allowed && !outcome.changes.empty()) {
     once->remember(locked, *answer);
@@ -301,14 +362,14 @@ Engine::Rest Engine::let_go(Locked& locked, std::vector<Event> events) {
   if (!events.empty()) {
     Dispatcher::Batch batch{.events = std::move(events), .tickets = {}, .policy = {}};
     batch.policy = locked.policy_pointer();
-    if (sharing_ != nullptr) {
+    if (sharing_ != nullptr && locked.at_home() == nullptr) {
       sharing_->hold_back(std::move(batch), locked.locks().held());
     } else {
       for (const std::uint32_t shard : locked.locks().held()) dispatcher_.take_ticket(batch, shard);
       rest.batch = std::move(batch);
     }
   }
-  make_room(locked.locks());
+  if (locked.at_home() == nullptr) make_room(locked.locks());
   locked.unlock();
   return rest;
 }
@@ -369,6 +430,7 @@ void Engine::send(std::vector<Event> events) {
 }
 
 Slot& Engine::insert(Customer customer) {
+  customer.cloud.reset();  // Who decides on it is not the caller's to say.
   Slot& slot = insert_stored(std::move(customer));
   if (journal_ != nullptr) journal_->mark(slot, journal_->current(), /*is_new=*/true);
   if (sharing_ != nullptr) sharing_->mark(slot, /*is_new=*/true);
@@ -442,6 +504,7 @@ void Engine::replace(Slot& slot, Customer customer) {
   for (const std::string& alt : customer.more().alt_ids) {
     if (!contains(slot.customer, alt)) shards_[shard_of(alt)].alts[alt] = customer.id;
   }
+  customer.cloud = std::move(slot.customer.cloud);
   slot.customer = std::move(customer);
 }
 

@@ -157,6 +157,30 @@ struct Who {
 
 class Engine;
 
+/// While one stands on a thread, what the thread asks of this engine is answered from customers at
+/// home here, if at all: the store is not asked, and nothing is marked to be confirmed.
+class AtHome {
+public:
+  explicit AtHome(const Engine& engine);
+  ~AtHome() { current_ = outer_; }
+  AtHome(const AtHome&) = delete;
+  AtHome& operator=(const AtHome&) = delete;
+
+  /// The one that stands on this thread, for that engine; null: none.
+  static AtHome* of(const Engine& engine) {
+    return current_ != nullptr && &current_->engine_ == &engine ? current_ : nullptr;
+  }
+  /// Whether all that was asked could be answered so. Otherwise nothing that was returned counts.
+  bool holds() const { return holds_; }
+  void give_up() { holds_ = false; }
+
+private:
+  static thread_local AtHome* current_;
+  const Engine& engine_;
+  AtHome* const outer_;
+  bool holds_ = true;
+};
+
 /// A customer, locked, together with those its refs reach where they were asked for.
 class Locked {
 public:
@@ -241,12 +265,15 @@ public:
   Family& family() { return *family_; }
   const Family& family() const { return *family_; }
   ShardLocks& locks() { return locks_; }
+  /// Not null: the call is answered from customers at home here.
+  AtHome* at_home() const { return at_home_; }
   void unlock() { locks_.unlock(); }
   /// To be called before the first change: lets a running snapshot have what stands now.
   inline void before_change();
 
 private:
   bool list(std::string_view id);
+  void touch();
   bool follow_refs();
   bool is_nobodys(std::string_view id) const;
   void note_nobody(std::string_view id);
@@ -269,6 +296,7 @@ private:
 
   Engine& engine_;
   ShardLocks locks_;
+  AtHome* const at_home_;
   std::uint32_t times_let_go_ = 0;
   std::uint64_t rests_on_ = 0;
   std::vector<state::RememberedRequest> pushed_out_;
@@ -328,14 +356,20 @@ public:
   /// A call that changes nothing.
   template <typename Body>
   auto read(const Body& body) {
-    return sharing_ == nullptr ? body() : sharing_->run(body);
+    if (sharing_ == nullptr) return body();
+    if (decides_at_home()) {
+      AtHome at_home(*this);
+      auto answer = body();
+      if (at_home.holds()) return answer;
+    }
+    return sharing_->run(body, /*changes=*/false);
   }
   /// A call that may change something. Error also: store_unavailable, where too much waits to be
   /// written already, and cannot be.
   template <typename Body>
   auto change(const Body& body) -> decltype(body()) {
     if (is_plain_) return body();
-    if (sharing_ != nullptr) return sharing_->run(body);
+    if (sharing_ != nullptr) return sharing_->run(body, /*changes=*/true);
     if (auto room = journal_->make_room(); !room.ok()) return std::move(room).error();
     return body();
   }
@@ -376,8 +410,18 @@ public:
   Result<Decision> decide(const Who& who, core::CallInput& input, bool commit,
                           const Condition* condition = nullptr) {
     if (is_plain_) return decide_once(who, input, commit, condition);
+    if (sharing_ != nullptr) return decide_shared(who, input, commit, condition);
     const auto body = [&] { return decide_once(who, input, commit, condition); };
     return commit ? change(body) : read(body);
+  }
+  /// The same where all that the call touches is at home here, and has room for it; none: it must be
+  /// confirmed.
+  std::optional<Result<Decision>> decide_at_home(const Who& who, core::CallInput& input,
+                                                 bool commit);
+  /// Whether calls may be answered without asking the store at all now.
+  bool decides_at_home() {
+    Homes* homes = sharing_->homes();
+    return homes != nullptr && !sharing_->is_leading() && homes->port().is_leased();
   }
   /// Whether a call by this customer can touch others, so that its refs must be followed.
   bool reaches_others(const policy::Policy& policy, const Customer& customer,
@@ -571,6 +615,8 @@ private:
     static thread_local int running_;
   };
 
+  Result<Decision> decide_shared(const Who& who, core::CallInput& input, bool commit,
+                                 const Condition* condition);
   Result<Decision> decide_once(const Who& who, core::CallInput& input, bool commit,
                                const Condition* condition);
   class Ids final : public core::IdSource {
@@ -626,7 +672,13 @@ private:
   std::unique_ptr<Sharing> sharing_;  // null: nobody else has these customers
 };
 
-void Locked::before_change() { engine_.before_change(slot_, relatives_); }
+void Locked::before_change() {
+  if (at_home_ == nullptr) {
+    engine_.before_change(slot_, relatives_);
+  } else if (at_home_->holds()) {
+    touch();
+  }
+}
 
 /// Puts a record in the place of any customer of its ID, as loading does: no event. The group that
 /// is to be waited for, or 0. Errors: alias_taken, where the ID or an alternate ID is another

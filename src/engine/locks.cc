@@ -71,10 +71,19 @@ void ShardLocks::unlock_all() {
   first_ = none;
 }
 
-Locked::Locked(Engine& engine) : engine_(engine), locks_(engine.shards()) {}
+thread_local AtHome* AtHome::current_ = nullptr;
+
+AtHome::AtHome(const Engine& engine) : engine_(engine), outer_(std::exchange(current_, this)) {}
+
+Locked::Locked(Engine& engine)
+    : engine_(engine), locks_(engine.shards()), at_home_(AtHome::of(engine)) {}
 
 void Locked::note_found(Slot& slot) {
   slot.used = true;
+  if (at_home_ != nullptr) {
+    if (!Homes::is_here(slot)) at_home_->give_up();
+    return;
+  }
   if (engine_.sharing() != nullptr) engine_.sharing()->note_found(slot);
 }
 
@@ -83,6 +92,13 @@ Result<void> Locked::finish() { return engine_.finish(*this); }
 void Locked::note_pushed_out(std::span<state::RememberedRequest> requests) {
   if (engine_.journal() == nullptr || !engine_.journal()->is_sync()) return;
   std::move(requests.begin(), requests.end(), std::back_inserter(pushed_out_));
+}
+
+// What is in memory of those found differs from what the store has, and is to be written.
+void Locked::touch() {
+  Homes& homes = *engine_.sharing()->homes();
+  if (slot_ != nullptr) homes.touch(*slot_);
+  for (Slot* slot : relatives_) homes.touch(*slot);
 }
 
 // Whoever had the ID may have lost it in a group that is not safe yet.
@@ -105,12 +121,19 @@ void Locked::let_go_of_fetched() {
 // shard is locked.
 bool Locked::is_nobodys(std::string_view id) const {
   if (!engine_.is_on_demand()) return true;
+  if (at_home_ != nullptr) {
+    at_home_->give_up();
+    return true;
+  }
   const std::uint32_t departures = engine_.departures(Engine::shard_of(id));
   const auto is_it = [&](const Fetching::Nobody& nobody) {
     return nobody.id == id && nobody.departures == departures;
   };
-  const bool is_known = fetching_ != nullptr &&
-                        std::any_of(fetching_->nobodies.begin(), fetching_->nobodies.end(), is_it);
+  const Sharing* sharing = engine_.sharing();
+  const bool is_known =
+      (sharing != nullptr && sharing->is_nobodys(id, departures)) ||
+      (fetching_ != nullptr &&
+       std::any_of(fetching_->nobodies.begin(), fetching_->nobodies.end(), is_it));
   if (is_known && engine_.sharing() != nullptr) engine_.sharing()->note_nobody(id);
   return is_known;
 }

@@ -12,6 +12,10 @@
 namespace limitr::engine {
 
 Result<void> Engine::load(std::span<const std::string> ids, std::vector<Slot*>* pinned) {
+  if (AtHome* at_home = AtHome::of(*this)) {
+    at_home->give_up();
+    return {};
+  }
   const auto pin = [&](Slot& slot) {
     if (pinned == nullptr) return;
     slot.retain();
@@ -130,6 +134,8 @@ void Engine::make_room(ShardLocks& locks) {
 // Lets go of a customer, unless it is in use or the store does not have it as it is.
 bool Engine::let_go_of(Slot& slot, ShardLocks& locks) {
   if (slot.group != 0 || slot.queued || !slot.is_alone()) return false;
+  // Where it is at home here, memory has what the store does not.
+  if (slot.customer.cloud != nullptr && slot.customer.cloud->stay) return false;
   for (const std::string& alt : slot.customer.more().alt_ids) {
     if (!locks.try_add(shard_of(alt))) return false;
   }

@@ -32,6 +32,19 @@ private:
   std::vector<std::size_t> parents_;
 };
 
+// How long until the row of another engine's customer is read again, each time longer.
+Millis pause_after(int recalls) { return std::min(Millis(50), Millis(1) * (1 << std::min(recalls, 6))); }
+
+bool is_written_by(const state::Customer& customer, std::string_view engine, std::uint64_t number) {
+  return customer.cloud != nullptr && state::is_written_by(*customer.cloud, engine, number);
+}
+
+bool was_written_last_by(const state::Customer& customer, std::string_view engine,
+                         std::uint64_t number) {
+  return customer.cloud != nullptr && !customer.cloud->by.empty() &&
+         customer.cloud->by.front() == state::Writer{std::string(engine), number};
+}
+
 Error torn() {
   return {.code = ErrorCode::invalid_argument,
           .message =
@@ -46,7 +59,15 @@ Sharing::Sharing(Engine& engine, std::unique_ptr<store::Store> store, const Opti
       store_(std::move(store)),
       timeout_(options.store_timeout),
       max_waiting_(options.max_unwritten),
-      owner_(this_process(engine.now())) {}
+      owner_(this_process(engine.now())) {
+  store::Homes* port = store_->homes();
+  if (port == nullptr) return;
+  homes_ = std::make_unique<Homes>(engine, *port);
+  homes_->on_urgent([this] {
+    { const std::lock_guard lock(mutex_); }
+    changed_.notify_all();
+  });
+}
 
 Sharing::~Sharing() { stop(); }
 
@@ -71,6 +92,12 @@ Result<void> Sharing::open() {
   if (opened->estimates) engine_.merge_estimates(*opened->estimates);
   renew_every_ = opened->renew_every;
   is_open_ = is_up_ = true;
+  if (homes_) {
+    homes_->port().on_recall([this](std::vector<std::string> customers) {  //
+      homes_->recall(customers);
+    });
+    if (homes_->port().is_stepped()) return {};
+  }
   worker_ = std::thread([this] { work(); });
   return {};
 }
@@ -88,8 +115,9 @@ void Sharing::execute(Task& task) {
       seen = finished_;
     }
     if (std::unique_lock leading(leading_, std::try_to_lock); leading) {
-      lead();
+      const std::optional<Millis> wait = lead();
       finish_leading(std::move(leading));
+      if (wait) homes_->port().pause(*wait);
       continue;
     }
     std::unique_lock lock(mutex_);
@@ -108,105 +136,220 @@ bool Sharing::run_later(std::function<void()> body,
     ++later_;
     ++later_made_;
   }
+  later_waiting_.fetch_add(1, std::memory_order_release);
   changed_.notify_all();
   return true;
 }
 
-// Leads for those who do not wait, tells them, and keeps the lease.
+// Leads for those who do not wait, reports what is due, and keeps the lease.
 void Sharing::work() {
-  Millis pause(1000);
-  if (renew_every_ != Millis(0)) pause = std::min(pause, renew_every_);
+  std::optional<Millis> wait;
   for (;;) {
-    std::vector<std::unique_ptr<Task>> answered;
     {
       std::unique_lock lock(mutex_);
-      changed_.wait_for(lock, pause, [this] { return stop_ || later_ != 0 || !answered_.empty(); });
+      Millis pause = wait.value_or(Millis(1000));
+      if (renew_every_ != Millis(0)) pause = std::min(pause, renew_every_);
+      changed_.wait_for(lock, pause, [this, waits = wait.has_value()] {
+        if (stop_ || !answered_.empty()) return true;
+        if (homes_ && homes_->wait() == Millis(0) && !unreachable_) return true;
+        return !waits && later_ != 0;
+      });
       if (stop_ && later_ == 0 && answered_.empty()) return;
-      answered.swap(answered_);
     }
-    for (const std::unique_ptr<Task>& task : answered) {
-      for (Dispatcher::Batch& batch : task->batches) engine_.dispatcher().run(std::move(batch));
-      task->then(task->failure);
-    }
-    {
-      const std::lock_guard leading(leading_);
-      if (is_open_) keep_lease();
-      lead();
-    }
-    {
-      const std::lock_guard lock(mutex_);
-      ++finished_;
-      later_done_ += answered.size();
-    }
-    changed_.notify_all();
+    wait = step();
   }
 }
 
-void Sharing::lead() {
-  std::vector<Task*> tasks;
+std::optional<Millis> Sharing::step() {
+  std::vector<std::unique_ptr<Task>> answered;
   {
     const std::lock_guard lock(mutex_);
-    const std::size_t count = std::min(queue_.size(), store::most_transactions);
-    const auto end = queue_.begin() + static_cast<std::ptrdiff_t>(count);
-    tasks.assign(queue_.begin(), end);
-    queue_.erase(queue_.begin(), end);
+    answered.swap(answered_);
   }
-  if (tasks.empty()) return;
+  for (const std::unique_ptr<Task>& task : answered) {
+    for (Dispatcher::Batch& batch : task->batches) engine_.dispatcher().run(std::move(batch));
+    task->then(task->failure);
+  }
+  std::optional<Millis> wait;
+  {
+    const std::lock_guard leading(leading_);
+    if (is_open_) keep_lease();
+    wait = lead();
+    if (homes_) {
+      // What could not be reported is tried again in a while.
+      const bool is_cut_off = !unanswered_.empty() || (is_open_ && !is_up_);
+      unreachable_ = is_cut_off;
+      const std::optional<Millis> due = is_cut_off ? Millis(100) : homes_->wait();
+      if (due && (!wait || *due < *wait)) wait = due;
+    }
+  }
+  {
+    const std::lock_guard lock(mutex_);
+    ++finished_;
+    later_done_ += answered.size();
+  }
+  later_waiting_.fetch_sub(answered.size(), std::memory_order_release);
+  changed_.notify_all();
+  return wait;
+}
+
+// Those of the queue whose time has come; `wait`: how long until it comes for the next, where there
+// are none.
+std::vector<Sharing::Task*> Sharing::take_tasks(std::optional<Millis>& wait) {
+  const Millis now = homes_ ? homes_->port().running_time() : Millis(0);
+  std::vector<Task*> tasks;
+  std::vector<Task*> rest;
+  const std::lock_guard lock(mutex_);
+  for (Task* task : queue_) {
+    if (task->retry_at > now) {
+      const Millis left = task->retry_at - now;
+      wait = std::min(wait.value_or(left), left);
+      rest.push_back(task);
+    } else if (tasks.size() < store::most_transactions) {
+      tasks.push_back(task);
+    } else {
+      rest.push_back(task);
+    }
+  }
+  queue_ = std::move(rest);
+  return tasks;
+}
+
+std::optional<Millis> Sharing::lead() {
+  std::optional<Millis> wait;
+  if (homes_) homes_->shrink_idle();
+  std::vector<Task*> tasks = take_tasks(wait);
+  const bool reports = homes_ && homes_->wait() == Millis(0);
+  if (tasks.empty() && !reports && unanswered_.empty()) return wait;
   leader_ = std::this_thread::get_id();
-  if (auto up = be_up(); !up.ok()) {
+  std::vector<Task*> left;
+  Result<void> up = be_up();
+  if (up.ok() && !unanswered_.empty()) up = exchange_all(std::exchange(unanswered_, {}), left);
+  if (!up.ok()) {
     for (Task* task : tasks) task->failure = up.error();
     answer(tasks);
-    tasks.clear();
   } else {
-    tasks = run_round(std::move(tasks));
+    if (homes_) settle_unreported();
+    left = run_round(std::move(tasks));
   }
   leader_ = std::thread::id();
   // Before all that have come since.
   const std::lock_guard lock(mutex_);
-  queue_.insert(queue_.begin(), tasks.begin(), tasks.end());
+  queue_.insert(queue_.begin(), left.begin(), left.end());
+  return std::nullopt;
 }
 
-// Runs calls once, and returns those that are not answered yet.
+// Runs calls once, and returns those that are not answered yet. Reports what is due besides.
 std::vector<Sharing::Task*> Sharing::run_round(std::vector<Task*> tasks) {
   ++round_;
   std::vector<Task*> left;
   std::vector<Task*> round;
-  const bool is_single = tasks.front()->runs_alone;
+  const bool is_single = !tasks.empty() && tasks.front()->runs_alone;
   for (Task* task : tasks) {
     const bool takes_part = is_single ? task == tasks.front() : !task->runs_alone;
     (takes_part ? round : left).push_back(task);
   }
-  for (Task* task : round) {
-    running_ = task;
-    task->body();
-  }
-  running_ = nullptr;
+  run_bodies(round);
 
-  std::vector<Component> components = components_of(round);
-  std::vector<Component*> asked;
-  std::vector<Transaction> transactions;
-  for (Component& component : components) {
+  std::vector<Component> elsewhere;
+  std::vector<Sent> sent;
+  for (Component& component : components_of(round)) {
     if (component.is_torn && is_single) {
       fail(component, torn());
     } else if (component.is_torn) {
       run_each_alone(component, left);
+    } else if (needs_recall(component)) {
+      elsewhere.push_back(std::move(component));
     } else if (!needs_exchange(component)) {
       answer(component.tasks);
     } else if (auto transaction = transaction_to_send(component, left)) {
-      transactions.push_back(*std::move(transaction));
-      asked.push_back(&component);
+      sent.push_back({std::move(component), *std::move(transaction)});
     }
   }
-  if (transactions.empty()) return left;
-  const Result<std::vector<Exchanged>> exchanged = exchange(transactions);
-  for (std::size_t i = 0; i < asked.size(); ++i) {
-    if (exchanged.ok()) {
-      settle(*asked[i], (*exchanged)[i], left);
-    } else {
-      fail(*asked[i], exchanged.error());
-    }
+  if (homes_) add_reports(sent);
+  if (!sent.empty()) {
+    // Whoever waits has been told of a failure by then.
+    (void)exchange_all(std::move(sent), left);
   }
+  if (!elsewhere.empty()) recall(std::move(elsewhere), left);
   return left;
+}
+
+void Sharing::run_bodies(std::span<Task* const> tasks) {
+  nobodies_.clear();
+  if (homes_) {
+    std::vector<std::string> wanted;
+    for (const Task* task : tasks) {
+      if (!task->about.empty()) wanted.emplace_back(task->about);
+    }
+    // All in one round trip. Where that fails, each call that needs one says so itself.
+    if (!wanted.empty() && engine_.load(wanted).ok()) {
+      for (const std::string& id : wanted) {
+        const std::uint32_t shard = Engine::shard_of(id);
+        const std::lock_guard lock(engine_.shard(shard).mutex);
+        if (!engine_.owner_of(id)) nobodies_.try_emplace(id, engine_.departures(shard));
+      }
+    }
+  }
+  for (Task* task : tasks) {
+    running_ = task;
+    task->body();
+  }
+  running_ = nullptr;
+}
+
+// Sends transactions and does what their answers say. Errors: those of exchange(); all who wait
+// have been told.
+Result<void> Sharing::exchange_all(std::vector<Sent> sent, std::vector<Task*>& left) {
+  const Result<std::vector<Exchanged>> exchanged = exchange(sent);
+  for (std::size_t i = 0; i < sent.size(); ++i) {
+    Sent& one = sent[i];
+    const bool is_unknown = !exchanged.ok() && exchanged.error().code == ErrorCode::outcome_unknown;
+    if (exchanged.ok()) {
+      settle(one, (*exchanged)[i], left);
+      if (one.was_unanswered) let_go(one.component);
+    } else if (one.was_unanswered || (homes_ && is_unknown)) {
+      leave_unanswered(one, exchanged.error());
+    } else if (one.component.is_report) {
+      settle_report(one, {.failure = exchanged.error()});
+    } else {
+      fail(one.component, exchanged.error());
+    }
+  }
+  if (!exchanged.ok()) return exchanged.error();
+  return {};
+}
+
+// INVARIANT 4: it is sent again before anything else is done. Those who wait are told that nobody
+// knows.
+void Sharing::leave_unanswered(Sent& sent, const Error& error) {
+  Component& component = sent.component;
+  if (!sent.was_unanswered && !component.is_report) {
+    for (Slot* slot : component.slots) {
+      slot->retain();
+      const std::lock_guard lock(engine_.shard(slot->shard).mutex);
+      slot->in_round = Slot::Round::unanswered;
+    }
+  }
+  sent.was_unanswered = true;
+  for (Task* task : component.tasks) {
+    task->failure = error;
+    task->held.clear();
+  }
+  answer(std::exchange(component.tasks, {}));
+  unanswered_.push_back(std::move(sent));
+}
+
+// Calls may look at them again.
+void Sharing::let_go(const Component& component) {
+  if (component.is_report) return;
+  for (Slot* slot : component.slots) {
+    {
+      const std::lock_guard lock(engine_.shard(slot->shard).mutex);
+      slot->in_round = Slot::Round::none;
+    }
+    slot->release();
+  }
 }
 
 // Those of them that are not given up are added to `left`.
@@ -243,7 +386,12 @@ std::optional<Transaction> Sharing::transaction_to_send(Component& component,
 }
 
 // What has become of a component that was exchanged.
-void Sharing::settle(Component& component, const Exchanged& exchanged, std::vector<Task*>& left) {
+void Sharing::settle(Sent& sent, const Exchanged& exchanged, std::vector<Task*>& left) {
+  Component& component = sent.component;
+  if (component.is_report) {
+    settle_report(sent, exchanged);
+    return;
+  }
   if (exchanged.failure) {
     fail(component, not_taken(*exchanged.failure));
     return;
@@ -253,7 +401,13 @@ void Sharing::settle(Component& component, const Exchanged& exchanged, std::vect
     answer(component.tasks);
     return;
   }
+  if (was_taken(sent.transaction, exchanged)) {
+    adopt(sent, exchanged);
+    answer(component.tasks);
+    return;
+  }
   undo(component);
+  lose(component, exchanged);
   const auto unreadable = take_over(exchanged.current);
   if (!unreadable) {
     run_again(component, left);
@@ -264,6 +418,88 @@ void Sharing::settle(Component& component, const Exchanged& exchanged, std::vect
     task->held.clear();
   }
   answer(component.tasks);
+}
+
+void Sharing::settle_report(Sent& sent, const Exchanged& exchanged) {
+  Slot& slot = *sent.component.slots.front();
+  if (exchanged.failure) {
+    const std::lock_guard lock(engine_.shard(slot.shard).mutex);
+    homes_->not_taken(slot);
+  } else if (exchanged.is_written) {
+    keep(sent.component, exchanged);
+  } else if (was_taken(sent.transaction, exchanged)) {
+    adopt(sent, exchanged);
+  } else {
+    lose(sent.component, exchanged);
+    if (const auto unreadable = take_over(exchanged.current)) {
+      engine_.log(unreadable->to_string());
+    }
+  }
+  slot.release();
+}
+
+// The store has what others wrote of these: they are not at home here any more.
+void Sharing::lose(const Component& component, const Exchanged& exchanged) {
+  if (!homes_) return;
+  for (Slot* slot : component.slots) {
+    const auto is_it = [&](const StoredCustomer& one) { return one.id == slot->customer.id; };
+    if (std::none_of(exchanged.current.begin(), exchanged.current.end(), is_it)) continue;
+    const std::lock_guard lock(engine_.shard(slot->shard).mutex);
+    homes_->lost(*slot);
+  }
+}
+
+// Whether the store took a transaction before, and its answer was lost: the rows say so.
+bool Sharing::was_taken(const Transaction& transaction, const Exchanged& exchanged) const {
+  if (!homes_) return false;
+  return std::any_of(
+      exchanged.current.begin(), exchanged.current.end(), [&](const StoredCustomer& row) {
+        const auto part = std::find_if(transaction.parts.begin(), transaction.parts.end(),
+                                       [&](const Part& one) { return one.id == row.id; });
+        if (part == transaction.parts.end() || !part->write) return false;
+        if (!part->write->record) return row.version == 0;
+        if (row.version == 0 || row.damage) return false;
+        const Result<state::Customer> customer = customer_of(row, engine_.names());
+        return customer.ok() && is_written_by(*customer, homes_->engine(), transaction.number);
+      });
+}
+
+// The store took it before; others may have written since.
+void Sharing::adopt(Sent& sent, const Exchanged& exchanged) {
+  Component& component = sent.component;
+  Exchanged ours{.is_written = true};
+  Component kept;
+  kept.is_report = component.is_report;
+  std::vector<StoredCustomer> others;
+  for (Slot* slot : component.slots) {
+    const auto row =
+        std::find_if(exchanged.current.begin(), exchanged.current.end(),
+                     [&](const StoredCustomer& one) { return one.id == slot->customer.id; });
+    if (row == exchanged.current.end()) {
+      // It was only looked at, and is what it was.
+      ours.versions.push_back(known(*slot).version);
+      kept.slots.push_back(slot);
+      continue;
+    }
+    const Result<state::Customer> customer =
+        row->version == 0 ? Result<state::Customer>(state::Customer())
+                          : customer_of(*row, engine_.names());
+    if (customer.ok() && was_written_last_by(*customer, homes_->engine(), sent.transaction.number)) {
+      ours.versions.push_back(row->version);
+      kept.slots.push_back(slot);
+      continue;
+    }
+    {
+      const std::lock_guard lock(engine_.shard(slot->shard).mutex);
+      homes_->lost(*slot);
+    }
+    Known& about = known(*slot);
+    about.is_dirty = false;
+    about.before.reset();
+    others.push_back(*row);
+  }
+  keep(kept, ours);
+  if (const auto unreadable = take_over(others)) engine_.log(unreadable->to_string());
 }
 
 // INVARIANT 3: two calls that have looked at one customer, or at one ID that nobody has, belong
@@ -318,9 +554,124 @@ std::vector<Sharing::Component> Sharing::components_of(std::span<Task* const> ta
 
 // One customer that was read in this round is what the store has.
 bool Sharing::needs_exchange(const Component& component) const {
-  if (component.is_dirty || component.slots.size() + component.nobodies.size() > 1) return true;
+  if (component.is_dirty) return true;
+  if (homes_ && component.nobodies.empty() && homes_->port().is_leased()) {
+    const auto is_here = [this](Slot* slot) {
+      const std::lock_guard lock(engine_.shard(slot->shard).mutex);
+      return homes_->stays(*slot);
+    };
+    if (std::all_of(component.slots.begin(), component.slots.end(), is_here)) return false;
+  }
+  if (component.slots.size() + component.nobodies.size() > 1) return true;
   if (component.slots.empty()) return !component.nobodies.empty();
   return known_.at(component.slots.front()).read_in != round_;
+}
+
+// Whether a call that may change something rests on customers that other engines decide on.
+bool Sharing::needs_recall(const Component& component) const {
+  if (!homes_) return false;
+  const auto changes = [](const Task* task) { return task->changes; };
+  if (std::none_of(component.tasks.begin(), component.tasks.end(), changes)) return false;
+  return std::any_of(component.slots.begin(), component.slots.end(),
+                     [this](const Slot* slot) { return homes_->is_elsewhere(*slot); });
+}
+
+// Has others give back what the calls need; the calls run again when they have, or are lost.
+void Sharing::recall(std::vector<Component> components, std::vector<Task*>& left) {
+  std::vector<store::Home> homes;
+  for (Component& component : components) {
+    undo(component);
+    for (const Slot* slot : component.slots) {
+      if (slot->removed || !homes_->is_elsewhere(*slot)) continue;
+      homes.push_back({slot->customer.cloud->home->engine, slot->customer.id});
+    }
+  }
+  const Result<std::vector<std::string>> lost = homes_->port().recall(homes);
+  const Millis now = homes_->port().running_time();
+  for (Component& component : components) {
+    if (!lost.ok()) {
+      fail(component, not_taken(lost.error()));
+      continue;
+    }
+    bool waits = false;
+    for (Slot* slot : component.slots) {
+      if (slot->removed || !homes_->is_elsewhere(*slot)) continue;
+      ShardLocks locks(engine_.shards());
+      lock(locks, slot->customer);
+      const std::string& engine = slot->customer.cloud->home->engine;
+      if (std::find(lost->begin(), lost->end(), engine) != lost->end()) {
+        homes_->lose(*slot);
+        known(*slot).others_until.reset();
+      } else {
+        waits = true;
+        engine_.unlist(*slot);
+        known_.erase(slot);
+      }
+    }
+    for (Task* task : component.tasks) {
+      if (waits) task->retry_at = now + pause_after(task->recalls++);
+    }
+    run_again(component, left);
+  }
+}
+
+// The customers that have something to report, and that no call of this round has looked at.
+void Sharing::add_reports(std::vector<Sent>& sent) {
+  for (Slot* slot : homes_->take_due()) {
+    const std::lock_guard lock(engine_.shard(slot->shard).mutex);
+    if (slot->in_round != Slot::Round::none || sent.size() >= store::most_transactions) {
+      homes_->put_back(slot);
+      continue;
+    }
+    if (!homes_->begin_report(*slot)) {
+      slot->release();
+      continue;
+    }
+    Known& about = known(*slot);
+    Transaction transaction{.number = ++transactions_, .parts = {}};
+    homes_->prepare(*slot, transaction.number, about.others_until);
+    transaction.parts.push_back({.id = slot->customer.id,
+                                 .version = about.version,
+                                 .write = write_of(*slot, engine_.names())});
+    Component component;
+    component.slots.push_back(slot);
+    component.is_report = true;
+    sent.push_back({std::move(component), std::move(transaction)});
+  }
+}
+
+// What was used of customers that were lost is added to what the store has of them by now.
+void Sharing::settle_unreported() {
+  for (auto& [id, unreported] : homes_->take_unsettled()) {
+    struct Settling {
+      std::string id;
+      state::Unreported unreported;
+      std::optional<Error> failure;
+    };
+    const auto one = std::make_shared<Settling>(Settling{id, unreported, {}});
+    const bool is_taken = run_later(
+        [this, one] {
+          Locked locked(engine_);
+          one->failure.reset();
+          if (!locked.find(one->id)) {
+            if (locked.failure() != nullptr) one->failure = *locked.failure();
+            return;
+          }
+          state::Customer settled = locked.slot().customer;
+          if (state::settle(settled, one->unreported)) {
+            locked.before_change();
+            settled.cloud->stay.reset();
+            locked.slot().customer = std::move(settled);
+          }
+          if (auto finished = engine_.finish(locked); !finished.ok()) {
+            one->failure = std::move(finished).error();
+          }
+        },
+        [this, one](const std::optional<Error>& failure) {
+          if (failure || one->failure) homes_->put_back_unsettled(one->id, one->unreported);
+        });
+    if (!is_taken) homes_->put_back_unsettled(id, unreported);
+  }
 }
 
 Transaction Sharing::transaction_of(const Component& component) {
@@ -328,7 +679,11 @@ Transaction Sharing::transaction_of(const Component& component) {
   for (Slot* slot : component.slots) {
     const Known& about = known(*slot);
     Part part{.id = slot->customer.id, .version = about.version};
-    if (about.is_dirty) part.write = write_of(*slot, engine_.names());
+    if (about.is_dirty) {
+      const std::lock_guard lock(engine_.shard(slot->shard).mutex);
+      if (homes_) homes_->prepare(*slot, transaction.number, about.others_until);
+      part.write = write_of(*slot, engine_.names());
+    }
     // One that was made and deleted again was never there.
     if (about.version == 0 && slot->removed) part.write.reset();
     transaction.parts.push_back(std::move(part));
@@ -337,18 +692,31 @@ Transaction Sharing::transaction_of(const Component& component) {
   return transaction;
 }
 
-// Errors: store_unavailable: nothing was written; outcome_unknown, when the store could not be
-// asked in time.
-Result<std::vector<Exchanged>> Sharing::exchange(std::span<const Transaction> transactions) {
+// Errors: store_unavailable, unconnected: nothing was written; outcome_unknown, when the store could
+// not be asked in time.
+Result<std::vector<Exchanged>> Sharing::exchange(std::span<Sent> sent) {
+  std::vector<Transaction> transactions;
+  for (Sent& one : sent) transactions.push_back(std::move(one.transaction));
+  Result<std::vector<Exchanged>> exchanged = exchange_until_known(transactions);
+  for (std::size_t i = 0; i < sent.size(); ++i) sent[i].transaction = std::move(transactions[i]);
+  if (exchanged.ok() || exchanged.error().code == ErrorCode::outcome_unknown) return exchanged;
+  note_down(exchanged.error());
+  return not_taken(exchanged.error());
+}
+
+Result<std::vector<Exchanged>> Sharing::exchange_until_known(
+    std::span<const Transaction> transactions) {
   Result<std::vector<Exchanged>> exchanged = store_->exchange(transactions);
-  const auto deadline = steady_clock::now() + timeout_;
+  const Millis deadline = running_time() + timeout_;
   while (!exchanged.ok() && exchanged.error().code == ErrorCode::outcome_unknown) {
     // The same transactions again: the store knows those that it has taken.
     note_down(exchanged.error());
-    if (steady_clock::now() >= deadline) return exchanged;
+    if (running_time() >= deadline) return exchanged;
+    if (homes_) homes_->port().pause(Backoff::min);
     {
       std::unique_lock lock(mutex_);
-      if (changed_.wait_for(lock, Backoff::min, [this] { return stop_; })) return exchanged;
+      const Millis pause = homes_ ? Millis(0) : Backoff::min;
+      if (changed_.wait_for(lock, pause, [this] { return stop_; })) return exchanged;
     }
     if (auto opened = store_->open(store::Access::share, owner_); !opened.ok()) {
       if (opened.error().code == ErrorCode::store_owned) return exchanged;
@@ -362,11 +730,18 @@ Result<std::vector<Exchanged>> Sharing::exchange(std::span<const Transaction> tr
       exchanged = Error{.code = ErrorCode::outcome_unknown, .message = exchanged.error().message};
     }
   }
-  if (!exchanged.ok()) {
-    note_down(exchanged.error());
-    return not_taken(exchanged.error());
-  }
   return exchanged;
+}
+
+// By a clock that does not jump.
+Millis Sharing::running_time() const {
+  if (homes_) return homes_->port().running_time();
+  return std::chrono::duration_cast<Millis>(steady_clock::now().time_since_epoch());
+}
+
+void Sharing::lock(ShardLocks& locks, const state::Customer& customer) const {
+  locks.add(Engine::shard_of(customer.id));
+  for (const std::string& alt : customer.more().alt_ids) locks.add(Engine::shard_of(alt));
 }
 
 // The store has taken it all.
@@ -374,10 +749,14 @@ void Sharing::keep(Component& component, const Exchanged& exchanged) {
   for (std::size_t i = 0; i < component.slots.size(); ++i) {
     Slot& slot = *component.slots[i];
     Known& about = known(slot);
-    if (about.is_dirty) ++customers_written_;
+    const bool is_written = about.is_dirty || component.is_report;
+    if (is_written) ++customers_written_;
     about.is_dirty = false;
     about.before.reset();
     about.version = exchanged.versions[i];
+    ShardLocks locks(engine_.shards());
+    lock(locks, slot.customer);
+    if (is_written && homes_) homes_->confirmed(slot);
     if (!slot.removed) continue;
     engine_.forget_leaving(slot);
     known_.erase(&slot);
@@ -386,6 +765,13 @@ void Sharing::keep(Component& component, const Exchanged& exchanged) {
 
 // Everything is what it was before the round.
 void Sharing::undo(const Component& component) {
+  ShardLocks locks(engine_.shards());
+  for (Slot* slot : component.slots) {
+    const Known& about = known(*slot);
+    if (!about.is_dirty) continue;
+    lock(locks, slot->customer);
+    if (about.before) lock(locks, *about.before);
+  }
   // All at first: an alternate ID may have passed from one to another.
   for (Slot* slot : component.slots) {
     if (!known(*slot).is_dirty) continue;
@@ -399,6 +785,7 @@ void Sharing::undo(const Component& component) {
       known_.erase(slot);
       continue;
     }
+    Homes::keep_marks(*about.before, slot->customer);
     slot->customer = *std::move(about.before);
     about.before.reset();
     about.is_dirty = false;
@@ -408,6 +795,8 @@ void Sharing::undo(const Component& component) {
 
 // INVARIANT 4: whoever is concerned is read anew.
 void Sharing::forget_all(const Component& component) {
+  ShardLocks locks(engine_.shards());
+  for (const Slot* slot : component.slots) lock(locks, slot->customer);
   for (Slot* slot : component.slots) {
     engine_.unlist(*slot);
     engine_.forget_leaving(*slot);
@@ -419,13 +808,9 @@ void Sharing::forget_all(const Component& component) {
 std::optional<Error> Sharing::take_over(const std::vector<StoredCustomer>& current) {
   std::vector<std::pair<Customer, std::uint64_t>> present;
   std::optional<Error> unreadable;
+  ShardLocks locks(engine_.shards());
   for (const StoredCustomer& stored : current) {
-    auto& customers = engine_.shard(Engine::shard_of(stored.id)).customers;
-    const auto listed = customers.find(std::string_view(stored.id));
-    if (listed != customers.end()) {
-      known_.erase(*listed);
-      engine_.unlist(**listed);
-    }
+    locks.add(Engine::shard_of(stored.id));
     if (stored.version == 0) continue;
     if (!is_whole(stored, engine_.options().log)) {
       unreadable = stored.damage;
@@ -436,7 +821,22 @@ std::optional<Error> Sharing::take_over(const std::vector<StoredCustomer>& curre
       unreadable = std::move(customer).error();
       continue;
     }
+    lock(locks, *customer);
     present.emplace_back(*std::move(customer), stored.version);
+  }
+  const auto listed = [&](const StoredCustomer& stored) -> Slot* {
+    auto& customers = engine_.shard(Engine::shard_of(stored.id)).customers;
+    const auto found = customers.find(std::string_view(stored.id));
+    return found == customers.end() ? nullptr : *found;
+  };
+  for (const StoredCustomer& stored : current) {
+    if (const Slot* slot = listed(stored)) lock(locks, slot->customer);
+  }
+  for (const StoredCustomer& stored : current) {
+    if (Slot* slot = listed(stored)) {
+      known_.erase(slot);
+      engine_.unlist(*slot);
+    }
   }
   for (auto& [customer, version] : present) {
     note_loaded(engine_.insert_stored(std::move(customer)), version);
@@ -481,7 +881,7 @@ void Sharing::answer(std::span<Task* const> tasks) {
 
 // Whether a call that has fallen is not run again: then it has its answer.
 bool Sharing::is_given_up(Task& task) const {
-  const auto now = steady_clock::now();
+  const Millis now = running_time();
   if (!task.deadline) task.deadline = now + timeout_;
   // However short the time is, it is run a second time.
   else if (now >= *task.deadline) {
@@ -494,7 +894,13 @@ bool Sharing::is_given_up(Task& task) const {
 }
 
 void Sharing::clear(Task& task) {
-  for (Slot* slot : task.found) slot->release();
+  for (Slot* slot : task.found) {
+    if (homes_) {
+      const std::lock_guard lock(engine_.shard(slot->shard).mutex);
+      if (slot->in_round == Slot::Round::running) slot->in_round = Slot::Round::none;
+    }
+    slot->release();
+  }
   task.found.clear();
   task.nobodies.clear();
   task.held.clear();
@@ -505,6 +911,7 @@ void Sharing::note_found(Slot& slot) {
   if (std::find(found.rbegin(), found.rend(), &slot) != found.rend()) return;
   slot.retain();
   found.push_back(&slot);
+  if (homes_) slot.in_round = Slot::Round::running;
 }
 
 void Sharing::note_nobody(std::string_view id) { running_->nobodies.emplace_back(id); }
@@ -521,6 +928,7 @@ void Sharing::note_loaded(Slot& slot, std::uint64_t version) {
   Known& about = known(slot);
   about.version = version;
   about.read_in = round_;
+  if (homes_) about.others_until = homes_->others_wrote(slot);
 }
 
 void Sharing::hold_back(Dispatcher::Batch batch, std::span<const std::uint32_t> shards) {
@@ -553,7 +961,8 @@ Result<void> Sharing::be_up() {
                  .message = "the engine was closed, and nothing has changed"};
   }
   if (is_up_) return write_texts();
-  if (const Error* why = backoff_.too_early()) return not_taken(*why);
+  // With homes, opening is to ask whether the connection is there again.
+  if (const Error* why = backoff_.too_early(); why != nullptr && !homes_) return not_taken(*why);
   auto opened = store_->open(store::Access::share, owner_);
   if (!opened.ok()) {
     backoff_.failed(opened.error());
@@ -592,6 +1001,9 @@ Result<void> Sharing::flush() {
 // REQUIRES: leading_ is held.
 Result<void> Sharing::write_all() {
   if (auto up = be_up(); !up.ok()) return up;
+  if (homes_) {
+    if (auto reported = report_all(); !reported.ok()) return reported;
+  }
   if (!estimates_changed_.exchange(false)) return {};
   store::Group group;
   group.estimates = engine_.estimates_text();
@@ -600,6 +1012,20 @@ Result<void> Sharing::write_all() {
   note_estimates();
   note_down(written.error());
   return written;
+}
+
+// Reports whatever is due. REQUIRES: leading_ is held.
+Result<void> Sharing::report_all() {
+  std::vector<Task*> none;
+  if (!unanswered_.empty()) {
+    if (auto sent = exchange_all(std::exchange(unanswered_, {}), none); !sent.ok()) return sent;
+  }
+  for (;;) {
+    std::vector<Sent> sent;
+    add_reports(sent);
+    if (sent.empty()) return {};
+    if (auto taken = exchange_all(std::move(sent), none); !taken.ok()) return taken;
+  }
 }
 
 // Whoever found leading_ taken meanwhile waits for this.
@@ -626,6 +1052,11 @@ Result<void> Sharing::close() {
   }
   Result<void> flushed = flush();
   std::unique_lock leading(leading_);
+  if (is_open_ && homes_) {
+    homes_->port().on_recall(nullptr);
+    homes_->give_back_all();
+    if (auto given_back = report_all(); !given_back.ok() && flushed.ok()) flushed = given_back;
+  }
   if (!is_open_) {
     finish_leading(std::move(leading));
     return flushed;

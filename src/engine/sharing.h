@@ -21,8 +21,10 @@
 
 #include <limitr/options.h>
 #include <limitr/result.h>
+#include "base/text_map.h"
 #include "engine/backoff.h"
 #include "engine/dispatcher.h"
+#include "engine/homes.h"
 #include "engine/slot.h"
 #include "engine/stored.h"
 #include "store/store.h"
@@ -44,10 +46,15 @@
 //    undone in memory, and run again on what the store has now.
 //    Those that stand are answered when their round ends.
 // 4. A call that fails because the store does has changed nothing in memory. Where nobody knows
-//    whether the store took it, memory forgets whom it concerned.
+//    whether the store took it, memory forgets whom it concerned; with homes, the same transaction
+//    is sent until the store has answered, and nobody looks at those customers before.
+// 5. With homes, other threads answer calls of customers that are at home here and that no running
+//    round has looked at. So whatever a leader changes in memory, it changes under the shards'
+//    locks.
 namespace limitr::engine {
 
 class Engine;
+class ShardLocks;
 
 class Sharing {
 public:
@@ -66,12 +73,13 @@ public:
   /// Runs a call as often as it takes, and returns the answer that counts; its events are sent
   /// then. A call that a call makes, through a host function, is a part of it. Errors also: those
   /// of Store::exchange(); store_unavailable, where others change what it rests on for too long.
+  /// `about`: whom it is likely to need, so that they are read together with those of others.
   template <typename Body>
-  auto run(const Body& body) -> decltype(body()) {
+  auto run(const Body& body, bool changes, std::string_view about = {}) -> decltype(body()) {
     using Answer = decltype(body());
     if (is_leading()) return body();
     std::optional<Answer> answer;
-    Task task{.body = [&] { answer.emplace(body()); }};
+    Task task{.body = [&] { answer.emplace(body()); }, .changes = changes, .about = about};
     execute(task);
     if (task.failure) return *std::move(task.failure);
     return *std::move(answer);
@@ -79,11 +87,24 @@ public:
   /// The same without waiting: `then` is given what went wrong with the store, if anything, on a
   /// thread of the engine's own. False, and neither is kept: as many wait already as may.
   bool run_later(std::function<void()> body, std::function<void(const std::optional<Error>&)> then);
+  /// Whether calls are made that wait their turn and that nobody waits for.
+  bool has_later() const { return later_waiting_.load(std::memory_order_acquire) != 0; }
+  /// What the worker does each time it wakes.
+  /// How long it may sleep then; none: until something happens.
+  std::optional<Millis> step();
+  /// Null: each call is confirmed.
+  Homes* homes() { return homes_.get(); }
+  bool is_leading() const { return leader_.load() == std::this_thread::get_id(); }
 
   // What the running call does. REQUIRES: this thread leads.
 
   void note_found(Slot& slot);
   void note_nobody(std::string_view id);
+  /// Whether this round has found already that nobody has that ID.
+  bool is_nobodys(std::string_view id, std::uint32_t departures) const {
+    const auto known = nobodies_.find(id);
+    return known != nobodies_.end() && known->second == departures;
+  }
   /// The customer is going to change or, with `is_new`, was just listed.
   void mark(Slot& slot, bool is_new = false);
   void note_loaded(Slot& slot, std::uint64_t version);
@@ -106,12 +127,16 @@ public:
 private:
   struct Task {
     std::function<void()> body;
+    bool changes = true;
+    std::string_view about = {};
     std::function<void(const std::optional<Error>&)> then = {};  // none: somebody waits
+    Millis retry_at{0};  // by the clock of the homes: others are to give back what it needs
+    int recalls = 0;
     bool is_done = false;                                        // guarded by mutex_
     std::optional<Error> failure = {};
     bool runs_alone = false;  // in a round of its own
     // Set when it falls for the first time: when it is given up.
-    std::optional<std::chrono::steady_clock::time_point> deadline = {};
+    std::optional<Millis> deadline = {};
     // What this run has looked at, and its events.
     std::vector<Slot*> found = {};  // each retained
     std::vector<std::string> nobodies = {};
@@ -130,6 +155,7 @@ private:
     std::size_t found_by = 0;    // the first call in that round to look at it
     bool is_dirty = false;
     std::optional<state::Customer> before = {};  // of one that is dirty and not new
+    std::optional<Millis> others_until = {};     // when somebody else was last seen to write it
   };
   // Calls of a round that stand or fall together.
   struct Component {
@@ -137,43 +163,69 @@ private:
     std::vector<Slot*> slots;
     std::vector<std::string> nobodies;
     bool is_dirty = false;
-    bool is_torn = false;  // it has two customers of one ID, one after the other
+    bool is_torn = false;    // it has two customers of one ID, one after the other
+    bool is_report = false;  // of one customer, whom no call has looked at
+  };
+  // What was sent, or is to be.
+  struct Sent {
+    Component component;
+    store::Transaction transaction;
+    bool was_unanswered = false;  // before: whatever fails now, it may have been taken
   };
 
-  bool is_leading() const { return leader_.load() == std::this_thread::get_id(); }
   void execute(Task& task);
   void work();
 
-  // Runs one round of those that wait. REQUIRES: leading_ is held, and finish_leading() follows.
-  void lead();
+  // Runs one round of those that wait; how long until there is something to do, where there was
+  // not. REQUIRES: leading_ is held, and finish_leading() follows.
+  std::optional<Millis> lead();
+  std::vector<Task*> take_tasks(std::optional<Millis>& wait);
   std::vector<Task*> run_round(std::vector<Task*> tasks);
+  void run_bodies(std::span<Task* const> tasks);
   void run_again(Component& component, std::vector<Task*>& left);
   void run_each_alone(Component& component, std::vector<Task*>& left);
   std::optional<store::Transaction> transaction_to_send(Component& component,
                                                         std::vector<Task*>& left);
-  void settle(Component& component, const store::Exchanged& exchanged, std::vector<Task*>& left);
+  Result<void> exchange_all(std::vector<Sent> sent, std::vector<Task*>& left);
+  void settle(Sent& sent, const store::Exchanged& exchanged, std::vector<Task*>& left);
+  void settle_report(Sent& sent, const store::Exchanged& exchanged);
+  bool was_taken(const store::Transaction& transaction, const store::Exchanged& exchanged) const;
+  void adopt(Sent& sent, const store::Exchanged& exchanged);
   std::vector<Component> components_of(std::span<Task* const> tasks);
   bool needs_exchange(const Component& component) const;
+  bool needs_recall(const Component& component) const;
+  void recall(std::vector<Component> components, std::vector<Task*>& left);
   store::Transaction transaction_of(const Component& component);
-  Result<std::vector<store::Exchanged>> exchange(std::span<const store::Transaction> transactions);
+  void add_reports(std::vector<Sent>& sent);
+  void settle_unreported();
+  Result<std::vector<store::Exchanged>> exchange(std::span<Sent> sent);
+  Result<std::vector<store::Exchanged>> exchange_until_known(
+      std::span<const store::Transaction> transactions);
+  Millis running_time() const;
   void keep(Component& component, const store::Exchanged& exchanged);
   void undo(const Component& component);
   void forget_all(const Component& component);
   std::optional<Error> take_over(const std::vector<store::StoredCustomer>& current);
   void fail(Component& component, const Error& error);
+  void leave_unanswered(Sent& sent, const Error& error);
+  void let_go(const Component& component);
+  void lose(const Component& component, const store::Exchanged& exchanged);
   void answer(std::span<Task* const> tasks);
   bool is_given_up(Task& task) const;
-  static void clear(Task& task);
+  void clear(Task& task);
   Result<void> be_up();
   Result<void> write_texts();
   Result<void> write_all();
+  Result<void> report_all();
   void finish_leading(std::unique_lock<std::mutex> leading);
   void note_down(const Error& error);
   void keep_lease();
   Known& known(Slot& slot) { return known_[&slot]; }
+  void lock(ShardLocks& locks, const state::Customer& customer) const;
 
   Engine& engine_;
   const std::unique_ptr<store::Store> store_;
+  std::unique_ptr<Homes> homes_;
   const Millis timeout_;
   const std::size_t max_waiting_;
   const store::Owner owner_;
@@ -182,6 +234,9 @@ private:
   std::atomic<std::thread::id> leader_{};
   Task* running_ = nullptr;
   absl::node_hash_map<Slot*, Known> known_;
+  std::vector<Sent> unanswered_;
+  // IDs that nobody has, found in this round, and how many customers had left their shards.
+  TextMap<std::uint32_t> nobodies_;
   std::uint64_t round_ = 0;
   std::uint64_t transactions_ = 0;
   std::uint64_t customers_written_ = 0;
@@ -191,11 +246,13 @@ private:
   Millis renew_every_{0};
   std::chrono::steady_clock::time_point next_renewal_;
   std::atomic<bool> estimates_changed_{false};
+  std::atomic<bool> unreachable_{false};  // reports wait until the store can be asked again
 
   std::mutex mutex_;
   std::condition_variable changed_;
   std::vector<Task*> queue_;                     // guarded by mutex_; those of run_later() owned
   std::size_t later_ = 0;                        // guarded by mutex_: of run_later(), not answered
+  std::atomic<std::size_t> later_waiting_{0};    // of run_later(), `then` not called
   std::uint64_t later_made_ = 0;                 // guarded by mutex_
   std::uint64_t later_done_ = 0;                 // guarded by mutex_
   std::vector<std::unique_ptr<Task>> answered_;  // guarded by mutex_: those whose `then` is due

@@ -51,6 +51,13 @@ public:
   bool removed = false;  ///< Deleted or let go, and kept only for those who still refer to it.
   bool queued = false;   ///< Marked for a group of the journal, and not gathered yet.
   bool used = true;      ///< Found since it was last looked at as one to be let go.
+  /// Where the customer is shared: whether a round has looked at it that has not ended.
+  enum class Round : std::uint8_t {
+    none,
+    running,
+    unanswered,  ///< The store has not said what became of it.
+  };
+  Round in_round = Round::none;
 
   std::uint32_t group = 0;  ///< The mark of the journal's group it is in; 0: clean.
   std::uint32_t place = 0;  ///< In the shard's list of those that can be let go.

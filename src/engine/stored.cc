@@ -114,7 +114,8 @@ void log_opened(const store::Opened& opened, const std::function<void(std::strin
 }
 
 Error not_taken(const Error& error) {
-  const bool is_final = error.code == ErrorCode::store_fenced;
+  const bool is_final =
+      error.code == ErrorCode::store_fenced || error.code == ErrorCode::unconnected;
   return {.code = is_final ? error.code : ErrorCode::store_unavailable,
           .message = "the store did not take the change, and nothing has changed: " + error.message,
           .where = error.where};

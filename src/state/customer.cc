@@ -41,7 +41,8 @@ Customer::Customer(const Customer& other)
       plan(other.plan),
       type(other.type),
       meters(other.meters),
-      rest(other.rest ? std::make_unique<CustomerRest>(*other.rest) : nullptr) {}
+      rest(other.rest ? std::make_unique<CustomerRest>(*other.rest) : nullptr),
+      cloud(other.cloud ? std::make_unique<Cloud>(*other.cloud) : nullptr) {}
 
 Customer& Customer::operator=(const Customer& other) { return *this = Customer(other); }
 

@@ -15,6 +15,7 @@
 #include "base/amount.h"
 #include "base/limit.h"
 #include "base/symbols.h"
+#include "state/cloud.h"
 
 // Customer records as plain data, laid out for a million of them: what every call touches is
 // compact and contiguous, the rest only takes space when there. spec: state.md, Record fields
@@ -212,6 +213,7 @@ struct Customer {
   Symbol type = Symbol::empty;
   std::vector<Meter> meters;  ///< By entitlement, each once; kept also where the policy has none.
   std::unique_ptr<CustomerRest> rest;
+  std::unique_ptr<Cloud> cloud;  ///< Null: no Cloud server has to do with it.
 
   Customer() = default;
   Customer(const Customer& other);

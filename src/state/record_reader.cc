@@ -557,6 +557,90 @@ void read_state(Customer& customer, std::string_view key, ondemand::value& value
   });
 }
 
+Room read_room(ondemand::value& value, const Place& place, NameCache& names) {
+  Room room;
+  each_member(value, place, [&](std::string_view key, ondemand::value member) {
+    const bool of_caps = is(key, "caps");
+    if (!of_caps && !is(key, "meters")) bad(place, "meters and caps");
+    const Place kind = place[of_caps ? "caps" : "meters"];
+    each_member(member, kind, [&](std::string_view name, ondemand::value units) {
+      const std::string kept(name);
+      const Place here = kind[kept];
+      MeterRoom one{.entitlement = of_caps ? Symbol::empty : names.intern(kept)};
+      each_member(units, here, [&](std::string_view field, ondemand::value figure) {
+        if (is(field, "units")) {
+          one.units = read_number(figure, here["units"]);
+        } else if (is(field, "started")) {
+          one.started = read_time(figure, here["started"]);
+        } else {
+          bad(here, "units and started");
+        }
+      });
+      if (of_caps) {
+        room.caps.push_back({.cap = kept, .started = one.started, .units = one.units});
+      } else {
+        room.meters.push_back(one);
+      }
+    });
+  });
+  return room;
+}
+
+Doubt read_doubt(ondemand::value& value, const Place& place, NameCache& names) {
+  Doubt doubt;
+  each_member(value, place, [&](std::string_view key, ondemand::value member) {
+    const Place here = place[key];
+    if (is(key, "engine")) {
+      doubt.engine = read_text(member, here);
+    } else if (is(key, "report")) {
+      doubt.report = static_cast<std::uint64_t>(read_count(member, here));
+    } else if (is(key, "released")) {
+      doubt.released = read_bool(member, here);
+    } else if (is(key, "room")) {
+      doubt.room = read_room(member, here, names);
+    } else {
+      bad(place, "engine, report, released and room");
+    }
+  });
+  if (doubt.engine.empty()) bad(place["engine"], "an engine");
+  return doubt;
+}
+
+Writer read_writer(ondemand::value& value, const Place& place) {
+  Writer writer;
+  std::size_t at = 0;
+  each_element(value, place, [&](ondemand::value& element) {
+    if (at == 0) writer.engine = read_text(element, place);
+    if (at == 1) writer.number = static_cast<std::uint64_t>(read_count(element, place));
+    ++at;
+  });
+  if (at != 2) bad(place, "an engine and a number");
+  return writer;
+}
+
+std::unique_ptr<Cloud> read_cloud(ondemand::value& value, const Place& place, NameCache& names) {
+  auto cloud = std::make_unique<Cloud>();
+  each_member(value, place, [&](std::string_view key, ondemand::value member) {
+    const Place here = place[key];
+    if (is(key, "home")) {
+      if (is_null(member, here)) return;
+      Doubt home = read_doubt(member, here, names);
+      cloud->home = Home{std::move(home.engine), home.report, std::move(home.room)};
+    } else if (is(key, "by")) {
+      each_element(member, here, [&](ondemand::value& element) {
+        cloud->by.push_back(read_writer(element, here));
+      });
+    } else if (is(key, "doubts")) {
+      each_element(member, here, [&](ondemand::value& element) {
+        cloud->doubts.push_back(read_doubt(element, here, names));
+      });
+    } else {
+      keep_unknown(cloud->unknown, key, member, here);
+    }
+  });
+  return cloud;
+}
+
 void read_field(Customer& customer, std::string_view key, ondemand::value& value,
                 const Place& place, NameCache& names) {
   if (is(key, "id")) {
@@ -580,6 +664,8 @@ void read_field(Customer& customer, std::string_view key, ondemand::value& value
     if (is_null(value, place)) return;
     if (value.type() != ondemand::json_type::object) bad(place, "an object or null");
     customer.own_rest().metadata = read_json(value, place);
+  } else if (is(key, "cloud")) {
+    if (!is_null(value, place)) customer.cloud = read_cloud(value, place, names);
   } else if (is(key, "format")) {
     const double format = read_number(value, place);
     if (format != record_format)

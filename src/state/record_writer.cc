@@ -75,6 +75,42 @@ void write_estimates(JsonWriter& json, const MeterExtra* extra) {
   json.end_object();
 }
 
+void write_room(JsonWriter& json, const Room& room, const SymbolTable& names) {
+  const auto write = [&](std::string_view name, const auto& one) {
+    json.key(name).begin_object().field("units", one.units).field("started", one.started);
+    json.end_object();
+  };
+  json.key("room").begin_object().key("meters").begin_object();
+  for (const MeterRoom& one : room.meters) write(names.text(one.entitlement), one);
+  json.end_object().key("caps").begin_object();
+  for (const CapRoom& one : room.caps) write(one.cap, one);
+  json.end_object().end_object();
+}
+
+void write_cloud(JsonWriter& json, const Cloud& cloud, const SymbolTable& names) {
+  json.key("cloud").begin_object();
+  if (cloud.home) {
+    json.key("home").begin_object().field("engine", cloud.home->engine);
+    json.field("report", cloud.home->report);
+    write_room(json, cloud.home->room, names);
+    json.end_object();
+  }
+  json.key("by").begin_array();
+  for (const Writer& writer : cloud.by) {
+    json.begin_array().value(writer.engine).value(writer.number).end_array();
+  }
+  json.end_array().key("doubts").begin_array();
+  for (const Doubt& doubt : cloud.doubts) {
+    json.begin_object().field("engine", doubt.engine).field("report", doubt.report);
+    json.field("released", doubt.released);
+    write_room(json, doubt.room, names);
+    json.end_object();
+  }
+  json.end_array();
+  write_unknown(json, cloud.unknown);
+  json.end_object();
+}
+
 }  // namespace
 
 void write_hold(JsonWriter& json, const Hold& hold) {
@@ -241,6 +277,7 @@ void write_customer(JsonWriter& json, const Customer& customer, const SymbolTabl
     write_cap(json, cap, names);
   }
   json.end_object().field("metadata", rest.metadata).field("format", record_format);
+  if (customer.cloud) write_cloud(json, *customer.cloud, names);
   write_unknown(json, rest.unknown);
   json.end_object();
 }

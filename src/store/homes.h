@@ -8,6 +8,7 @@
 #include <vector>
 
 #include <limitr/result.h>
+#include <limitr/time.h>
 
 namespace limitr::store {
 
@@ -32,6 +33,16 @@ public:
   virtual bool is_leased() const = 0;
   /// Whether the store can be reached now, as far as is known.
   virtual bool is_connected() const = 0;
+  /// That clock, and a way to let it run on.
+  virtual Millis running_time() const = 0;
+  virtual void pause(Millis time) = 0;
+  /// Whether the engine's own thread is left out: whoever runs a simulation does its work.
+  virtual bool is_stepped() const { return false; }
+  /// How much of a hard limit or cap may be set aside.
+  virtual double room_share() const = 0;
+  /// What a call gets that cannot be confirmed, as there is no connection: a denial, or an answer
+  /// from what is known here.
+  virtual bool denies_unconnected() const = 0;
   /// Has those engines asked to give these customers back, and tells which of them are lost.
   /// Errors: store_unavailable.
   virtual Result<std::vector<std::string>> recall(std::span<const Home> homes) = 0;

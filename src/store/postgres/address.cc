@@ -15,7 +15,7 @@ namespace {
 
 constexpr Millis lease_min{100};
 constexpr Millis lease_max{3'600'000};
-constexpr std::size_t schema_name_max = 40;
+constexpr std::size_t schema_name_max = 63;  // PostgreSQL's own bound
 
 Error bad_url(std::string_view what) {
   return {.code = ErrorCode::invalid_argument,
@@ -35,7 +35,7 @@ Result<void> take_own(std::string_view key, std::string_view value, Address& add
   if (key == "schema") {
     address.schema = value;
     if (is_schema_name(value)) return {};
-    return bad_url("names a `schema` that is none: use up to 40 of a-z, 0-9 and _, no `pg_` first");
+    return bad_url("names a `schema` that is none: use up to 63 of a-z, 0-9 and _, no `pg_` first");
   }
   std::int64_t lease = 0;
   const auto [end, code] = std::from_chars(value.data(), value.data() + value.size(), lease);
@@ -153,6 +153,19 @@ Result<Address> read_address(std::string_view url) {
   }
   name_it(address);
   return address;
+}
+
+std::string with_schema(std::string_view url, std::string_view schema) {
+  const std::size_t question = url.find('?', begin_of_place(url));
+  std::string changed = fmt::format("{}?schema={}", url.substr(0, question), schema);
+  if (question == std::string_view::npos) return changed;
+  for (std::string_view query = url.substr(question + 1); !query.empty();) {
+    const std::size_t end = std::min(query.find('&'), query.size());
+    const std::string_view parameter = query.substr(0, end);
+    query.remove_prefix(std::min(end + 1, query.size()));
+    if (!parameter.starts_with("schema=")) changed += fmt::format("&{}", parameter);
+  }
+  return changed;
 }
 
 }  // namespace limitr::store::postgres

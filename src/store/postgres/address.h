@@ -28,4 +28,7 @@ struct Address {
 /// Errors: invalid_argument. Nothing of the URL is in them that could be a secret.
 Result<Address> read_address(std::string_view url);
 
+/// The same URL, but for its schema. REQUIRES: read_address() takes it.
+std::string with_schema(std::string_view url, std::string_view schema);
+
 }  // namespace limitr::store::postgres

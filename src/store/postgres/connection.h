@@ -27,6 +27,8 @@ public:
 
   int size() const { return PQntuples(result_.get()); }
   bool empty() const { return size() == 0; }
+  int columns() const { return PQnfields(result_.get()); }
+  bool is_text(int column) const { return PQftype(result_.get(), column) == text_type; }
   bool is_null(int row, int column) const { return PQgetisnull(result_.get(), row, column) != 0; }
   /// The bytes of a column, in PostgreSQL's binary form. They live as long as this does.
   std::string_view text(int row, int column) const {
@@ -39,6 +41,7 @@ public:
   }
 
 private:
+  static constexpr Oid text_type = 25;
   struct Clear {
     void operator()(PGresult* result) const noexcept { PQclear(result); }
   };

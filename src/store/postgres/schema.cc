@@ -190,7 +190,9 @@ Result<Found> look_at(Connection& connection) {
   const Address& address = connection.address();
   const auto found = connection.run(
       "SELECT current_setting('server_encoding'),"
-      " (SELECT count(*) FROM pg_catalog.pg_class c WHERE c.relnamespace = n.oid),"
+      // What a server keeps beside the customers may be there first.
+      " (SELECT count(*) FROM pg_catalog.pg_class c WHERE c.relnamespace = n.oid"
+      "  AND c.relname NOT LIKE 'limitr\\_%'),"
       " (SELECT count(*) FROM pg_catalog.pg_class c WHERE c.relnamespace = n.oid"
       "  AND c.relname IN ('limitr', 'owner') AND c.relkind = 'r'), n.oid IS NOT NULL"
       " FROM (SELECT 1) x LEFT JOIN pg_catalog.pg_namespace n ON n.nspname = $1",

@@ -24,6 +24,9 @@ public:
     (bind_at(++index, values), ...);
     return *this;
   }
+  /// One value; `index` counts from 1.
+  void bind_at(int index, std::string_view text);
+  void bind_at(int index, std::uint64_t number);
 
   /// To the next row; false when there is none. What fails has been reset.
   Result<bool> step();
@@ -34,6 +37,7 @@ public:
   /// Columns of the row, from 0. Texts live until the next step or reset.
   std::string_view text(int column) const;
   std::uint64_t number(int column) const;
+  int columns() const { return sqlite3_column_count(handle_.get()); }
   /// A key that is no text, though of the same bytes, stands elsewhere in its order.
   bool is_text(int column) const {
     return sqlite3_column_type(handle_.get(), column) == SQLITE_TEXT;
@@ -44,9 +48,6 @@ private:
   struct Finalize {
     void operator()(sqlite3_stmt* handle) const noexcept { sqlite3_finalize(handle); }
   };
-
-  void bind_at(int index, std::string_view text);
-  void bind_at(int index, std::uint64_t number);
 
   std::unique_ptr<sqlite3_stmt, Finalize> handle_;
 };

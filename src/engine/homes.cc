@@ -1,0 +1,465 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "engine/homes.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <utility>
+#include <variant>
+
+#include "engine/engine.h"
+
+namespace limitr::engine {
+namespace {
+
+using state::Cloud;
+using state::Family;
+using state::Stay;
+using state::Tally;
+
+// How long use may wait to be reported, and how long one that is idle keeps room for more.
+constexpr Millis report_every{100};
+constexpr Millis idle_for{1000};
+// How long an engine must have been the only one to write a customer before it takes it home; twice
+// as long each time that it is called back soon after.
+constexpr Millis alone_min{2000};
+constexpr Millis alone_max{60'000};
+constexpr Millis soon{10'000};
+constexpr std::size_t most_recalled = 100'000;
+// Where nothing is denied for what is unreported, room bounds how much that may be.
+constexpr double usual_calls = 10;
+constexpr double unlimited = std::numeric_limits<double>::infinity();
+
+Stay& stay_of(state::Customer& customer) {
+  if (!customer.cloud) customer.cloud = std::make_unique<Cloud>();
+  if (!customer.cloud->stay) customer.cloud->stay.emplace();
+  return *customer.cloud->stay;
+}
+
+// A tally of what moves in the present period; what went before is in the record as it is.
+template <typename Of>
+Tally& present(Of& one, Timestamp started) {
+  if (one.started != started) {
+    one.started = started;
+    one.tally = {.usual = one.tally.usual};
+  }
+  return one.tally;
+}
+
+void count_move(Tally& tally, double units, bool is_used) {
+  if (units == 0) return;
+  tally.moved += std::fabs(units);
+  tally.usual = std::fabs(units);
+  if (!is_used) return;
+  tally.left -= units;
+  tally.used += units;
+}
+
+bool fits(const Tally& tally, double units) { return units <= 0 || units <= tally.left; }
+
+bool runs_short(const Tally& tally) { return tally.left < tally.granted / 2; }
+
+// What is asked for, within the share of a limit, and within what is left of it.
+double sized(const Tally& tally, double limit, double share, double left) {
+  if (share <= 0) return 0;
+  const double wanted = std::max(2 * tally.moved, tally.usual);
+  if (limit == unlimited) return std::max(wanted, usual_calls * tally.usual);
+  return std::max(0.0, std::min({wanted, std::max(1.0, share * limit), left}));
+}
+
+void send(Tally& tally, double units) {
+  tally.sent += tally.used;
+  tally.used = 0;
+  tally.moved = 0;
+  tally.left = std::min(tally.left, units);
+  tally.granted = units;
+}
+
+void keep(Tally& tally) {
+  tally.sent = 0;
+  tally.left = tally.granted - tally.used;
+}
+
+void take_back(Tally& tally) {
+  tally.used += tally.sent;
+  tally.moved += std::fabs(tally.sent);
+  tally.sent = 0;
+}
+
+double held(const state::Customer& customer, Symbol entitlement, Timestamp now) {
+  return core::held_room(customer.extra(entitlement), now).value;
+}
+
+// What is in no version that is known to be confirmed.
+state::Unreported unreported_of(const Cloud& cloud, std::string_view engine) {
+  state::Unreported unreported{.engine = std::string(engine),
+                               .report = cloud.stay->report};
+  for (const Stay::OfMeter& one : cloud.stay->meters) {
+    const auto add = [&](state::Use& use, double units, double overhead) {
+      if (units == 0 && overhead == 0) return;
+      use.meters.push_back({one.entitlement, one.started, {units, overhead}});
+    };
+    add(unreported.sent, one.tally.sent, one.overhead_sent);
+    add(unreported.since, one.tally.used, one.overhead_used);
+  }
+  for (const Stay::OfCap& one : cloud.stay->caps) {
+    if (one.tally.sent != 0) unreported.sent.caps.push_back({one.cap, one.started, one.tally.sent});
+    if (one.tally.used != 0)
+      unreported.since.caps.push_back({one.cap, one.started, one.tally.used});
+  }
+  return unreported;
+}
+
+// Whether nothing has moved since its room was set, and that is more than one call needs.
+bool is_idle(const Stay& stay) {
+  bool is_large = false;
+  const auto look_at = [&](const Tally& tally) {
+    is_large = is_large || tally.granted > tally.usual;
+    return tally.moved == 0;
+  };
+  for (const Stay::OfMeter& one : stay.meters) {
+    if (!look_at(one.tally)) return false;
+  }
+  for (const Stay::OfCap& one : stay.caps) {
+    if (!look_at(one.tally)) return false;
+  }
+  return is_large;
+}
+
+}  // namespace
+
+Homes::Homes(Engine& engine, store::Homes& port)
+    : engine_(engine), port_(port), share_(port.room_share()) {}
+
+Slot& Homes::slot_of(Locked& locked, Family::Index who) const {
+  return who == Family::caller ? locked.slot() : *locked.relatives()[who - 1];
+}
+const Slot& Homes::slot_of(const Locked& locked, Family::Index who) const {
+  return who == Family::caller ? *locked.caller_slot() : *locked.relatives()[who - 1];
+}
+
+bool Homes::covers(const Locked& locked, const core::Outcome& outcome) const {
+  if (outcome.lesson) return false;
+  if (const auto& meter = outcome.changes.meter) {
+    if (meter->began_period) return false;
+    Stay& stay = *slot_of(locked, meter->customer).customer.cloud->stay;
+    const Stay::OfMeter* one = stay.meter(meter->entitlement);
+    const bool moves = meter->value_delta != 0 || meter->overhead_delta != 0;
+    if (moves && (one == nullptr || one->started != meter->started)) return false;
+    if (moves && !fits(one->tally, meter->value_delta)) return false;
+  }
+  for (const state::Move& move : outcome.changes.moves) {
+    const auto* cap = std::get_if<state::CapMove>(&move);
+    if (cap == nullptr) return false;
+    const state::Customer& holder = slot_of(locked, cap->customer).customer;
+    const state::Cap* stored = holder.cap(cap->cap);
+    const Stay::OfCap* one = holder.cloud->stay->cap(cap->cap);
+    if (stored == nullptr || one == nullptr) return false;
+    if (one->started != state::period_of(*stored) || !fits(one->tally, cap->delta)) return false;
+  }
+  return true;
+}
+
+void Homes::count(Locked& locked, const core::Outcome& outcome, bool is_used) {
+  if (const auto& meter = outcome.changes.meter) {
+    Slot& slot = slot_of(locked, meter->customer);
+    Stay& stay = stay_of(slot.customer);
+    Stay::OfMeter* one = stay.meter(meter->entitlement);
+    if (one == nullptr) {
+      one = &stay.meters.emplace_back();
+      one->entitlement = meter->entitlement;
+      one->started = meter->started;
+    }
+    const Limit* limit = outcome.target.limit;
+    one->limit = limit != nullptr && limit->mode == Mode::hard ? limit->value : unlimited;
+    Tally& tally = present(*one, meter->started);
+    count_move(tally, meter->value_delta, is_used);
+    if (is_used) {
+      one->overhead_used += meter->overhead_delta;
+      make_due(slot, runs_short(tally));
+    }
+  }
+  for (const state::Move& move : outcome.changes.moves) {
+    const auto* moved = std::get_if<state::CapMove>(&move);
+    if (moved == nullptr) continue;
+    Slot& slot = slot_of(locked, moved->customer);
+    const state::Cap* cap = slot.customer.cap(moved->cap);
+    if (cap == nullptr) continue;
+    Stay& stay = stay_of(slot.customer);
+    Stay::OfCap* one = stay.cap(moved->cap);
+    if (one == nullptr) {
+      one = &stay.caps.emplace_back();
+      one->cap = moved->cap;
+      one->started = state::period_of(*cap);
+    }
+    one->limit = cap->observe_only ? unlimited : cap->value;
+    Tally& tally = present(*one, state::period_of(*cap));
+    count_move(tally, moved->delta, is_used);
+    if (is_used) make_due(slot, runs_short(tally));
+  }
+}
+
+void Homes::use(Locked& locked, const core::Outcome& outcome) { count(locked, outcome, true); }
+
+void Homes::touch(Slot& slot) {
+  slot.customer.cloud->stay->is_touched = true;
+  make_due(slot, false);
+}
+
+void Homes::note_decided(Locked& locked, const core::Outcome& outcome) {
+  count(locked, outcome, false);
+}
+
+bool Homes::is_elsewhere(const Slot& slot) const {
+  const Cloud* cloud = slot.customer.cloud.get();
+  return cloud != nullptr && cloud->home && cloud->home->engine != engine();
+}
+
+// Whether a version that is written now may say that this engine is the home.
+bool Homes::may_take(const Slot& slot, std::optional<Millis> others_until) const {
+  const Cloud& cloud = *slot.customer.cloud;
+  if (gives_back_ || slot.removed || (cloud.stay && cloud.stay->is_recalled)) return false;
+  if (cloud.home) return cloud.home->engine == engine();
+  if (!others_until) return true;
+  return port_.running_time() - *others_until >= alone_time(slot.customer.id);
+}
+
+Millis Homes::alone_time(const std::string& customer) const {
+  const auto recalled = recalled_.find(customer);
+  return recalled == recalled_.end() ? alone_min : recalled->second.alone;
+}
+
+void Homes::prepare(Slot& slot, std::uint64_t number, std::optional<Millis> others_until) {
+  if (slot.removed) return;
+  state::Customer& customer = slot.customer;
+  if (!customer.cloud) customer.cloud = std::make_unique<Cloud>();
+  Cloud& cloud = *customer.cloud;
+  state::drop_past_doubts(customer);
+  const bool takes = may_take(slot, others_until);
+  state::sign(cloud, engine(), number);
+  // One that leaves for good is nobody's: the next engine takes it home at once.
+  if (gives_back_) cloud.by.clear();
+  Stay& stay = stay_of(customer);
+  stay.is_touched = false;
+  if (!cloud.home) cloud.home = state::Home{.engine = std::string(engine())};
+  stay.report = ++cloud.home->report;
+  size_room(customer, takes);
+  for (Stay::OfMeter& one : stay.meters) {
+    one.overhead_sent += std::exchange(one.overhead_used, 0);
+  }
+  if (!takes) cloud.home.reset();
+}
+
+// The room of the next version, and what may be answered until that is confirmed.
+void Homes::size_room(state::Customer& customer, bool takes) const {
+  const Timestamp now = engine_.now();
+  Stay& stay = *customer.cloud->stay;
+  state::Room& room = customer.cloud->home->room;
+  room = {};
+  for (Stay::OfMeter& one : stay.meters) {
+    const state::Meter* meter = customer.meter(one.entitlement);
+    if (meter == nullptr) continue;
+    Tally& tally = present(one, meter->started);
+    const double left = one.limit - meter->value - held(customer, one.entitlement, now) -
+                        state::doubted(customer, one.entitlement, false);
+    const double units = takes ? sized(tally, one.limit, share_, left) : 0;
+    send(tally, units);
+    if (units > 0) room.meters.push_back({one.entitlement, one.started, units});
+  }
+  for (Stay::OfCap& one : stay.caps) {
+    const state::Cap* cap = customer.cap(one.cap);
+    if (cap == nullptr) continue;
+    Tally& tally = present(one, state::period_of(*cap));
+    const double left =
+        one.limit - cap->meter_value - state::doubted_of_cap(customer, one.cap, false);
+    const double units = takes ? sized(tally, one.limit, share_, left) : 0;
+    send(tally, units);
+    if (units > 0) room.caps.push_back({one.cap, one.started, units});
+  }
+}
+
+void Homes::confirmed(Slot& slot) {
+  if (slot.removed || !slot.customer.cloud || !slot.customer.cloud->stay) {
+    if (here_.erase(&slot) != 0) slot.release();
+    return;
+  }
+  Cloud& cloud = *slot.customer.cloud;
+  Stay& stay = *cloud.stay;
+  if (!cloud.home) {
+    if (stay.is_recalled) note_given_back(slot.customer.id, stay);
+    const Stay given_back = *std::exchange(cloud.stay, Stay());
+    cloud.stay->is_due = given_back.is_due;
+    cloud.stay->is_watched = given_back.is_watched;
+    if (here_.erase(&slot) != 0) slot.release();
+    return;
+  }
+  if (here_.insert(&slot).second) {
+    slot.retain();
+    stay.taken_at = port_.running_time();
+  }
+  stay.is_confirmed = true;
+  bool has_room = false;
+  for (Stay::OfMeter& one : stay.meters) {
+    keep(one.tally);
+    one.overhead_sent = 0;
+    has_room = has_room || one.tally.granted > 0;
+  }
+  for (Stay::OfCap& one : stay.caps) {
+    keep(one.tally);
+    has_room = has_room || one.tally.granted > 0;
+  }
+  if (!has_room || stay.is_watched) return;
+  stay.is_watched = true;
+  slot.retain();
+  watched_.emplace_back(&slot, port_.running_time());
+}
+
+void Homes::note_given_back(const std::string& customer, const Stay& stay) {
+  if (recalled_.size() >= most_recalled) recalled_.clear();
+  Recalled& recalled = recalled_[customer];
+  const bool was_soon = port_.running_time() - stay.taken_at < soon;
+  recalled.alone = was_soon ? std::clamp(recalled.alone * 2, alone_min * 2, alone_max) : alone_min;
+}
+
+void Homes::not_taken(Slot& slot) {
+  if (!slot.customer.cloud || !slot.customer.cloud->stay) return;
+  Stay& stay = *slot.customer.cloud->stay;
+  for (Stay::OfMeter& one : stay.meters) {
+    take_back(one.tally);
+    one.overhead_used += std::exchange(one.overhead_sent, 0);
+  }
+  for (Stay::OfCap& one : stay.caps) take_back(one.tally);
+  make_due(slot, false);
+}
+
+void Homes::lost(Slot& slot) {
+  if (here_.erase(&slot) == 0) return;
+  if (slot.customer.cloud && slot.customer.cloud->stay) {
+    state::Unreported unreported = unreported_of(*slot.customer.cloud, engine());
+    slot.customer.cloud->stay.reset();
+    put_back_unsettled(slot.customer.id, std::move(unreported));
+  }
+  slot.release();
+}
+
+std::optional<Millis> Homes::others_wrote(const Slot& slot) const {
+  const Cloud* cloud = slot.customer.cloud.get();
+  if (cloud == nullptr || cloud->by.empty() || cloud->by.front().engine == engine()) {
+    return std::nullopt;
+  }
+  return port_.running_time();
+}
+
+void Homes::lose(Slot& slot) { state::lose_home(slot.customer); }
+
+void Homes::make_due(Slot& slot, bool is_urgent) {
+  Stay& stay = *slot.customer.cloud->stay;
+  if (!stay.is_due) {
+    stay.is_due = true;
+    slot.retain();
+    const std::lock_guard lock(mutex_);
+    due_.push_back(&slot);
+    if (!due_since_) due_since_ = port_.running_time();
+  }
+  if (is_urgent && !is_urgent_.load(std::memory_order_relaxed) && !is_urgent_.exchange(true)) {
+    if (wake_) wake_();
+  }
+}
+
+std::vector<Slot*> Homes::take_due() {
+  const std::lock_guard lock(mutex_);
+  due_since_.reset();
+  is_urgent_ = false;
+  return std::exchange(due_, {});
+}
+
+void Homes::put_back(Slot* slot) {
+  const std::lock_guard lock(mutex_);
+  due_.push_back(slot);
+  if (!due_since_) due_since_ = port_.running_time();
+}
+
+bool Homes::begin_report(Slot& slot) {
+  Cloud* cloud = slot.customer.cloud.get();
+  if (slot.removed || cloud == nullptr || !cloud->stay) return false;
+  Stay& stay = *cloud->stay;
+  stay.is_due = false;
+  if (!stay.is_confirmed) return false;
+  const auto has_moved = [](const auto& one) { return one.tally.used != 0; };
+  const bool was_used =
+      std::any_of(stay.meters.begin(), stay.meters.end(), has_moved) ||
+      std::any_of(stay.caps.begin(), stay.caps.end(), has_moved) ||
+      std::any_of(stay.meters.begin(), stay.meters.end(),
+                  [](const Stay::OfMeter& one) { return one.overhead_used != 0; });
+  return was_used || stay.is_touched || stay.is_recalled;
+}
+
+void Homes::keep_marks(state::Customer& was, const state::Customer& now) {
+  if (!was.cloud || !was.cloud->stay || !now.cloud || !now.cloud->stay) return;
+  was.cloud->stay->is_due = now.cloud->stay->is_due;
+  was.cloud->stay->is_watched = now.cloud->stay->is_watched;
+  was.cloud->stay->is_recalled = now.cloud->stay->is_recalled;
+  was.cloud->stay->is_touched = now.cloud->stay->is_touched;
+}
+
+std::optional<Millis> Homes::wait() const {
+  if (is_urgent_) return Millis(0);
+  const std::lock_guard lock(mutex_);
+  if (!due_since_) return std::nullopt;
+  return std::max(Millis(0), *due_since_ + report_every - port_.running_time());
+}
+
+void Homes::give_back_all() {
+  gives_back_ = true;
+  for (Slot* slot : here_) {
+    const std::lock_guard lock(engine_.shard(slot->shard).mutex);
+    if (!slot->customer.cloud || !slot->customer.cloud->stay) continue;
+    slot->customer.cloud->stay->is_recalled = true;
+    make_due(*slot, true);
+  }
+}
+
+void Homes::recall(std::span<const std::string> customers) {
+  for (const std::string& id : customers) {
+    Shard& shard = engine_.shard(Engine::shard_of(id));
+    const std::lock_guard lock(shard.mutex);
+    const auto found = shard.customers.find(std::string_view(id));
+    if (found == shard.customers.end()) continue;
+    Slot& slot = **found;
+    if (!slot.customer.cloud || !slot.customer.cloud->stay) continue;
+    slot.customer.cloud->stay->is_recalled = true;
+    make_due(slot, true);
+  }
+}
+
+void Homes::shrink_idle() {
+  const Millis now = port_.running_time();
+  while (!watched_.empty() && watched_.front().second + idle_for <= now) {
+    Slot& slot = *watched_.front().first;
+    watched_.pop_front();
+    {
+      const std::lock_guard lock(engine_.shard(slot.shard).mutex);
+      Cloud* cloud = slot.customer.cloud.get();
+      if (cloud != nullptr && cloud->stay) {
+        cloud->stay->is_watched = false;
+        // Otherwise it is watched again when its next report is confirmed.
+        if (!slot.removed && cloud->stay->is_confirmed && is_idle(*cloud->stay)) {
+          touch(slot);
+        }
+      }
+    }
+    slot.release();
+  }
+}
+
+std::vector<std::pair<std::string, state::Unreported>> Homes::take_unsettled() {
+  const std::lock_guard lock(mutex_);
+  return std::exchange(unsettled_, {});
+}
+
+void Homes::put_back_unsettled(std::string customer, state::Unreported unreported) {
+  const std::lock_guard lock(mutex_);
+  unsettled_.emplace_back(std::move(customer), std::move(unreported));
+}
+
+}  // namespace limitr::engine

@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "server/tickets.h"
+
+#include <algorithm>
+#include <array>
+#include <cstdint>
+
+#include <sys/random.h>
+
+#include <fmt/format.h>
+
+namespace limitr::server {
+
+Result<std::string> Tickets::issue(Caller caller, Millis now) {
+  std::erase_if(tickets_, [&](const auto& one) { return one.second.expires <= now; });
+  if (tickets_.size() >= most) {
+    return Error{.code = ErrorCode::store_unavailable,
+                 .message = fmt::format("{} tickets wait to be used: try again later", most)};
+  }
+  std::array<unsigned char, 32> bits{};
+  if (::getrandom(bits.data(), bits.size(), 0) != static_cast<ssize_t>(bits.size())) {
+    return Error{.code = ErrorCode::io_failed, .message = "the machine has no random bits"};
+  }
+  std::string ticket = fmt::format("{:02x}", fmt::join(bits, ""));
+  tickets_[ticket] = {.caller = std::move(caller), .expires = now + lasts};
+  return ticket;
+}
+
+std::optional<Caller> Tickets::redeem(std::string_view ticket, Millis now) {
+  const auto found = tickets_.find(ticket);
+  if (found == tickets_.end()) return std::nullopt;
+  Ticket redeemed = std::move(found->second);
+  tickets_.erase(found);
+  if (redeemed.expires <= now) return std::nullopt;
+  return std::move(redeemed.caller);
+}
+
+Millis Attempts::wait(const std::string& address, Millis now) const {
+  const auto found = until_.find(address);
+  if (found == until_.end()) return Millis(0);
+  return std::max(Millis(0), found->second - now + each() - Millis(60'000));
+}
+
+void Attempts::failed(const std::string& address, Millis now) {
+  if (until_.size() >= most && !until_.contains(address)) {
+    std::erase_if(until_, [&](const auto& one) { return one.second <= now; });
+    if (until_.size() >= most) until_.erase(until_.begin());
+  }
+  Millis& until = until_[address];
+  until = std::max(until, now) + each();
+}
+
+std::string Attempts::who(std::string_view address) {
+  std::size_t colons = 0;
+  for (std::size_t i = 0; i < address.size(); ++i) {
+    if (address[i] != ':') continue;
+    // The first four groups of an address that is written out, or what is before `::`.
+    if (++colons == 4 || address.substr(i).starts_with("::")) {
+      return std::string(address.substr(0, i));
+    }
+  }
+  return std::string(address);
+}
+
+}  // namespace limitr::server

@@ -1,0 +1,155 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "state/cloud.h"
+
+#include <algorithm>
+
+#include "state/customer.h"
+
+namespace limitr::state {
+namespace {
+
+bool is_present(const Customer& customer, const MeterRoom& room) {
+  const Meter* meter = customer.meter(room.entitlement);
+  return meter != nullptr && meter->started == room.started;
+}
+
+bool is_present(const Customer& customer, const CapRoom& room) {
+  const Cap* cap = customer.cap(room.cap);
+  return cap != nullptr && period_of(*cap) == room.started;
+}
+
+bool is_present(const Customer& customer, const Room& room) {
+  const auto present = [&](const auto& one) { return is_present(customer, one); };
+  return std::any_of(room.meters.begin(), room.meters.end(), present) ||
+         std::any_of(room.caps.begin(), room.caps.end(), present);
+}
+
+// Governor tokens that may have been taken with the units, or were not after all. Below zero they
+// say how much of what comes back may be used up already.
+void move_tokens(Customer& customer, const MeterRoom& room, double units) {
+  if (!is_present(customer, room)) return;
+  MeterExtra* extra = customer.extra(room.entitlement);
+  if (extra == nullptr || !extra->governor_tokens.has_value()) return;
+  extra->governor_tokens = *extra->governor_tokens + units;
+}
+
+double units_of(const Use& use, Symbol entitlement, Timestamp started) {
+  double units = 0;
+  for (const MeterUse& one : use.meters) {
+    if (one.entitlement == entitlement && one.started == started) units += one.used.units;
+  }
+  return units;
+}
+
+}  // namespace
+
+Timestamp period_of(const Cap& cap) {
+  return cap.reset.schedule && cap.last_reset.has_value() ? *cap.last_reset : cap.started;
+}
+
+bool is_written_by(const Cloud& cloud, std::string_view engine, std::uint64_t number) {
+  return std::any_of(cloud.by.begin(), cloud.by.end(), [&](const Writer& writer) {
+    return writer.engine == engine && writer.number == number;
+  });
+}
+
+void sign(Cloud& cloud, std::string_view engine, std::uint64_t number) {
+  std::erase_if(cloud.by, [&](const Writer& writer) { return writer.engine == engine; });
+  cloud.by.insert(cloud.by.begin(), {.engine = std::string(engine), .number = number});
+  if (cloud.by.size() > most_writers) cloud.by.resize(most_writers);
+}
+
+void lose_home(Customer& customer) {
+  Cloud& cloud = *customer.cloud;
+  Home home = *std::move(cloud.home);
+  cloud.home.reset();
+  for (const MeterRoom& room : home.room.meters) move_tokens(customer, room, -room.units);
+  cloud.doubts.push_back({.engine = std::move(home.engine),
+                          .report = home.report,
+                          .released = false,
+                          .room = std::move(home.room)});
+}
+
+bool settle(Customer& customer, const Unreported& unreported) {
+  if (!customer.cloud) return false;
+  std::vector<Doubt>& doubts = customer.cloud->doubts;
+  const auto entry = std::find_if(doubts.begin(), doubts.end(), [&](const Doubt& doubt) {
+    return doubt.engine == unreported.engine;
+  });
+  if (entry == doubts.end()) return false;
+  const bool is_taken = entry->report >= unreported.report;
+  const Doubt settled = std::move(*entry);
+  doubts.erase(entry);
+  for (const MeterRoom& room : settled.room.meters) {
+    double used = units_of(unreported.since, room.entitlement, room.started);
+    if (!is_taken) used += units_of(unreported.sent, room.entitlement, room.started);
+    move_tokens(customer, room, room.units - used);
+  }
+  if (!is_taken) add_use(customer, unreported.sent);
+  add_use(customer, unreported.since);
+  return true;
+}
+
+void add_use(Customer& customer, const Use& use) {
+  for (const MeterUse& one : use.meters) {
+    Meter* meter = customer.meter(one.entitlement);
+    if (meter == nullptr || meter->started != one.started) continue;
+    meter->value += one.used.units;
+    if (one.used.overhead != 0) meter->overhead = meter->overhead.value_or(0) + one.used.overhead;
+  }
+  for (const CapUse& one : use.caps) {
+    Cap* cap = customer.cap(one.cap);
+    if (cap == nullptr || period_of(*cap) != one.started) continue;
+    cap->meter_value += one.units;
+  }
+}
+
+std::size_t release_doubts(Customer& customer, std::string_view engine) {
+  if (!customer.cloud) return 0;
+  std::size_t released = 0;
+  for (Doubt& doubt : customer.cloud->doubts) {
+    if (doubt.released || (!engine.empty() && doubt.engine != engine)) continue;
+    doubt.released = true;
+    ++released;
+    for (const MeterRoom& room : doubt.room.meters) move_tokens(customer, room, room.units);
+    // Whoever reports after all brings its own figures: nothing is given back a second time.
+    for (MeterRoom& room : doubt.room.meters) room.units = 0;
+    for (CapRoom& room : doubt.room.caps) room.units = 0;
+  }
+  return released;
+}
+
+bool drop_past_doubts(Customer& customer) {
+  if (!customer.cloud) return false;
+  return std::erase_if(customer.cloud->doubts, [&](const Doubt& doubt) {
+           return !is_present(customer, doubt.room);
+         }) != 0;
+}
+
+double doubted(const Customer& customer, Symbol entitlement, bool of_home) {
+  double units = 0;
+  const auto add = [&](const Room& room) {
+    for (const MeterRoom& one : room.meters) {
+      if (one.entitlement == entitlement && is_present(customer, one)) units += one.units;
+    }
+  };
+  if (!customer.cloud) return 0;
+  for (const Doubt& doubt : customer.cloud->doubts) add(doubt.room);
+  if (of_home && customer.cloud->home) add(customer.cloud->home->room);
+  return units;
+}
+
+double doubted_of_cap(const Customer& customer, std::string_view cap, bool of_home) {
+  double units = 0;
+  const auto add = [&](const Room& room) {
+    for (const CapRoom& one : room.caps) {
+      if (one.cap == cap && is_present(customer, one)) units += one.units;
+    }
+  };
+  if (!customer.cloud) return 0;
+  for (const Doubt& doubt : customer.cloud->doubts) add(doubt.room);
+  if (of_home && customer.cloud->home) add(customer.cloud->home->room);
+  return units;
+}
+
+}  // namespace limitr::state
