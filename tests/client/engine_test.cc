@@ -58,8 +58,11 @@ TEST(CloudEngine, SharesCustomersAndLimits) {
   EXPECT_FALSE(*other.ensure_customer("ann"));
   int allowed = 0;
   for (int i = 0; i < 10; ++i) {
-    allowed += one.allow("ann", "chat", 1)->allowed ? 1 : 0;
-    allowed += other.allow("ann", "chat", 1)->allowed ? 1 : 0;
+    for (Limitr* limitr : {&one, &other}) {
+      const Result<Decision> decision = limitr->allow("ann", "chat", 1);
+      ASSERT_TRUE(decision.ok()) << decision.error().to_string();
+      allowed += decision->allowed ? 1 : 0;
+    }
   }
   EXPECT_EQ(allowed, 10);
   EXPECT_TRUE(one.close().ok());
@@ -162,16 +165,29 @@ TEST(CloudEngine, WhatWasCutOffCountsOnce) {
   EXPECT_EQ(**limitr.value("ann", "chat"), 3);
 }
 
-TEST(CloudEngine, GoesOnWhenTheServerIsBack) {
+TEST(CloudEngine, WhatCannotBeConfirmedIsDeniedUntilTheServerIsBack) {
   FakeServer server;
-  serve(server, 1, policy_of(100));
+  serve(server, 1, policy_of(1000));
   Limitr limitr = opened(server);
   ASSERT_TRUE(limitr.ensure_customer("ann").ok());
   server.stop_listening();
   server.cut();
-  while (limitr.allow("ann", "chat", 1).ok()) std::this_thread::yield();
+  const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(20);
+  const auto call_until = [&](bool is_allowed) {
+    for (;;) {
+      Result<Decision> decision = limitr.allow("ann", "chat", 1);
+      const bool is_met = decision.ok() && decision->allowed == is_allowed;
+      if (is_met || std::chrono::steady_clock::now() > deadline) return decision;
+      std::this_thread::yield();
+    }
+  };
+  const Result<Decision> denied = call_until(false);
+  ASSERT_TRUE(denied.ok()) << denied.error().to_string();
+  EXPECT_EQ(denied->reason, Reason::unconnected);
   server.listen_again();
-  while (!limitr.allow("ann", "chat", 1).ok()) std::this_thread::yield();
+  const Result<Decision> allowed = call_until(true);
+  ASSERT_TRUE(allowed.ok()) << allowed.error().to_string();
+  EXPECT_TRUE(allowed->allowed);
 }
 
 }  // namespace
