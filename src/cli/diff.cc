@@ -6,6 +6,7 @@
 #include "base/json_writer.h"
 #include "call/policies.h"
 #include "cli/command.h"
+#include "cli/difference.h"
 #include "cli/policy_file.h"
 #include "cli/scenario/text_file.h"
 #include "cli/terminal.h"
@@ -66,6 +67,16 @@ Result<PolicyFile> read_stored(const std::string& url) {
 
 }  // namespace
 
+int show_differences(const std::vector<Difference>& differences, bool json) {
+  if (json) {
+    print_json(differences);
+  } else {
+    const Style style;
+    for (const Difference& difference : differences) show(difference, style);
+  }
+  return differences.empty() ? exit_fine : exit_negative;
+}
+
 int diff(const DiffOptions& options) {
   const bool is_stored = !options.store.empty();
   if (is_stored != options.after.empty())
@@ -80,13 +91,7 @@ int diff(const DiffOptions& options) {
   const auto differences = diff_policies(before->text, before->format, after->text, after->format,
                                          is_stored ? stored_policy_bounds() : options.bounds);
   if (!differences.ok()) return trouble(differences.error().to_string());
-  if (options.json) {
-    print_json(*differences);
-  } else {
-    const Style style;
-    for (const Difference& difference : *differences) show(difference, style);
-  }
-  return differences->empty() ? exit_fine : exit_negative;
+  return show_differences(*differences, options.json);
 }
 
 }  // namespace limitr::cli

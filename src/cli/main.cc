@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <CLI/CLI.hpp>
 
 #include <limitr/limitr.h>
@@ -10,6 +13,11 @@
 #include "cli/options.h"
 #include "cli/store_usage.h"
 #include "cli/terminal.h"
+
+#ifdef LIMITR_CLOUD
+#include "cli/cloud_usage.h"
+#include "cli/serve.h"
+#endif
 
 namespace limitr::cli {
 
@@ -125,7 +133,11 @@ struct CommandLine {
   TestOptions test;
   RunOptions run;
   StoreUsage stores;
-  std::string help_topic;
+#ifdef LIMITR_CLOUD
+  ServeUsage serve;
+  CloudUsage cloud;
+#endif
+  std::vector<std::string> help_topic;  ///< A command, and one of its own.
 };
 
 CLI::App& add_validate(CLI::App& app, ValidateOptions& options) {
@@ -214,23 +226,37 @@ int no_command(const std::string& name) {
   return trouble(fmt::format("there is no command `{}`", name), "Try `limitr help`.");
 }
 
+/// The command that was used, and which of its own.
+std::vector<std::string> used_names(const CLI::App& app) {
+  std::vector<std::string> names;
+  for (auto used = app.get_subcommands(); !used.empty(); used = used.front()->get_subcommands()) {
+    names.push_back(used.front()->get_name());
+  }
+  return names;
+}
+
 int usage_error(const CLI::App& app, const std::string& problem) {
-  const auto used = app.get_subcommands();
-  const std::string topic = used.empty() ? "" : " " + used.front()->get_name();
+  std::string topic;
+  for (const std::string& name : used_names(app)) topic += " " + name;
   return trouble(problem, fmt::format("Try `limitr help{}`.", topic));
 }
 
-int help(const CLI::App& app, const std::string& overview, const std::string& topic) {
+int help(const CLI::App& app, const std::string& overview, const std::vector<std::string>& topic) {
   if (topic.empty()) {
     print("{}", Shown{overview});
     return exit_fine;
   }
-  for (const CLI::App* command : app.get_subcommands({})) {
-    if (command->get_name() != topic) continue;
-    print("{}", Shown{command->help("limitr")});
-    return exit_fine;
+  const CLI::App* found = &app;
+  std::string before = "limitr";
+  for (const std::string& name : topic) {
+    const auto all = found->get_subcommands({});
+    const auto command = std::ranges::find(all, name, &CLI::App::get_name);
+    if (command == all.end()) return no_command(fmt::format("{}", fmt::join(topic, " ")));
+    if (found != &app) before += " " + found->get_name();
+    found = *command;
   }
-  return no_command(topic);
+  print("{}", Shown{found->help(before)});
+  return exit_fine;
 }
 
 int dispatch(const CLI::App& app, const std::string& overview, const CommandLine& line) {
@@ -247,6 +273,10 @@ int dispatch(const CLI::App& app, const std::string& overview, const CommandLine
   if (name == "bench") return bench(used.front()->remaining());
   if (name == "help") return help(app, overview, line.help_topic);
   if (const auto code = line.stores.run(name)) return *code;
+#ifdef LIMITR_CLOUD
+  if (name == "serve") return line.serve.run();
+  if (const auto code = line.cloud.run(*used.front())) return *code;
+#endif
   print("limitr {}\n", Limitr::version());
   return exit_fine;
 }
@@ -266,6 +296,10 @@ int start(int argc, char** argv) {
   add_test(app, line.test);
   add_run(app, line.run);
   line.stores.add_to(app);
+#ifdef LIMITR_CLOUD
+  line.serve.add_to(app);
+  line.cloud.add_to(app);
+#endif
   CLI::App& bench_command = *app.add_subcommand("bench", "Measure this machine");
   bench_command.prefix_command()->footer(footer_text(bench_examples));
   app.add_subcommand("version", "Print the version");
@@ -277,8 +311,7 @@ int start(int argc, char** argv) {
   try {
     app.parse(argc, argv);
   } catch (const CLI::CallForHelp&) {
-    return help(app, overview,
-                app.get_subcommands().empty() ? "" : app.get_subcommands().front()->get_name());
+    return help(app, overview, used_names(app));
   } catch (const CLI::CallForVersion& version) {
     print("{}\n", version.what());
     return exit_fine;
@@ -286,6 +319,12 @@ int start(int argc, char** argv) {
     const auto words = app.remaining();
     const bool is_command = app.get_subcommands().empty() && !words.front().starts_with('-');
     return is_command ? no_command(words.front()) : usage_error(app, wrong.what());
+  } catch (const CLI::RequiredError& wrong) {
+    // A command's own one, where the word that was said is none.
+    const auto words = app.remaining(true);
+    const bool is_command = !words.empty() && !words.front().starts_with('-');
+    if (app.get_subcommands().empty() || !is_command) return usage_error(app, wrong.what());
+    return no_command(used_names(app).front() + " " + words.front());
   } catch (const CLI::ParseError& wrong) {
     return usage_error(app, wrong.what());
   }

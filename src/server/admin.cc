@@ -31,6 +31,7 @@ struct Asked {
   const Arguments& args;
 
   std::string who() const {
+    if (caller.token_id.empty()) return caller.token_name;
     return fmt::format("{} (token {})", caller.token_name, caller.token_id);
   }
 };

@@ -21,7 +21,7 @@ inline constexpr std::string_view default_project = "default";
 
 /// Who a token speaks for.
 struct Caller {
-  std::string token_id;
+  std::string token_id;  ///< Empty: nobody who came with one, but who has the files.
   std::string token_name;
   std::string project;
   Scopes scopes;

@@ -10,6 +10,13 @@
 namespace limitr::server {
 namespace {
 
+// Whose lease runs at which server: control.h knows nothing of it, postgres_peers.h does.
+constexpr std::string_view peers_table =
+    "CREATE TABLE {s}limitr_engines ("
+    " project text NOT NULL, engine text NOT NULL, server text NOT NULL,"
+    " lease_until bigint NOT NULL, deny_unconnected boolean NOT NULL,"
+    " PRIMARY KEY (project, engine, server)) WITH (fillfactor = 50)";
+
 constexpr store::postgres::Timeouts timeouts{.connect = Millis(2'000), .silence = Millis(5'000)};
 
 SqlRows rows_of(const store::postgres::Rows& given) {
@@ -123,6 +130,10 @@ Result<bool> has_tables(Database& database, const store::postgres::Address& addr
 Result<void> prepare_schema(Database& database, const store::postgres::Address& address) {
   const Result<bool> found = has_tables(database, address);
   if (!found.ok()) return found.error();
+  if (!*found) {
+    auto made = database.run(peers_table, {});
+    if (!made.ok()) return std::move(made).error();
+  }
   return prepare_tables(database, *found, address.name);
 }
 

@@ -15,8 +15,8 @@ namespace limitr::server {
 
 struct HttpRequest {
   std::string method;
-  std::string path;    ///< Without the query.
-  std::string query;   ///< What follows `?`.
+  std::string path;   ///< Without the query.
+  std::string query;  ///< What follows `?`.
   std::string body;
   std::string address;        ///< Of whoever asks.
   std::string authorization;  ///< The header of that name, or empty.
@@ -36,8 +36,8 @@ HttpResponse http_json(const Json& value);
 /// The value of a name in a query; empty: it is not there. Nothing is decoded.
 std::string_view in_query(std::string_view query, std::string_view name);
 
-/// Which handler answers which path. A path that ends in `/` stands for all below it; the longest one
-/// that fits counts.
+/// Which handler answers which path. A path that ends in `/` stands for all below it; the longest
+/// one that fits counts.
 class Routes {
 public:
   using Respond = std::function<void(HttpResponse)>;

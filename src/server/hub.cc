@@ -218,9 +218,11 @@ void Hub::disconnected(SessionId session) {
 
 void Hub::set_policy(wire::PolicyVersion policy) {
   policy_ = std::move(policy);
+  Broadcast pushed{.sessions = {}, .reply = {.n = std::nullopt, .body = *policy_}};
   for (const auto& [id, session] : sessions_) {
-    if (session.is_greeted && session.follows_policy) send(id, std::nullopt, *policy_);
+    if (session.is_greeted && session.follows_policy) pushed.sessions.push_back(id);
   }
+  if (!pushed.sessions.empty()) outputs_.emplace_back(std::move(pushed));
 }
 
 void Hub::revoked(std::span<const std::string> token_ids) {

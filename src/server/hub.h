@@ -38,6 +38,11 @@ struct Send {
   SessionId session = 0;
   wire::Reply reply;
 };
+/// The same to each of these.
+struct Broadcast {
+  std::vector<SessionId> sessions;
+  wire::Reply reply;
+};
 /// To be closed, after what was to be sent before. The hub has forgotten it.
 struct Cut {
   SessionId session = 0;
@@ -55,7 +60,7 @@ struct Work {
   Caller caller = {};
   std::variant<wire::Read, wire::Exchange, wire::Scan, wire::Estimates, wire::Admin, PolicyAt> what;
 };
-using Output = std::variant<Send, Cut, Work>;
+using Output = std::variant<Send, Broadcast, Cut, Work>;
 
 /// What the other servers of the same rows know of engines that are not connected here.
 class Peers {

@@ -142,7 +142,9 @@ TEST_F(HubTest, APolicyReachesThoseWhoFollowIt) {
   hub_.set_policy({.version = 4, .document = "{}"});
   const auto pushed = hub_.take();
   ASSERT_THAT(pushed, SizeIs(1));
-  EXPECT_EQ(sent<wire::PolicyVersion>(pushed, 1)->version, 4U);
+  const auto& broadcast = std::get<Broadcast>(pushed[0]);
+  EXPECT_THAT(broadcast.sessions, ElementsAre(1));
+  EXPECT_EQ(std::get<wire::PolicyVersion>(broadcast.reply.body).version, 4U);
 }
 
 TEST_F(HubTest, WorkIsHandedOutAndAnswered) {

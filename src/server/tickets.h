@@ -12,8 +12,8 @@
 #include <limitr/time.h>
 #include "server/control.h"
 
-// How a token becomes a connection, and how often one may be guessed. Times are of a clock that never
-// goes back.
+// How a token becomes a connection, and how often one may be guessed. Times are of a clock that
+// never goes back.
 namespace limitr::server {
 
 /// Threads: one at a time.

@@ -320,6 +320,17 @@ Result<std::vector<Rows>> Connection::finish() {
   return all;
 }
 
+Result<std::vector<Notified>> Connection::take_notified() {
+  if (is_broken_) return broken("the connection was lost");
+  if (PQconsumeInput(handle_.get()) == 0) return broken(PQerrorMessage(handle_.get()));
+  std::vector<Notified> all;
+  while (PGnotify* notify = PQnotifies(handle_.get())) {
+    all.push_back({.channel = notify->relname, .payload = notify->extra});
+    PQfreemem(notify);
+  }
+  return all;
+}
+
 Result<Rows> Connection::run(const std::string& sql, const Values& values) {
   if (auto sent = send(sql, values); !sent.ok()) return std::move(sent).error();
   Result<std::vector<Rows>> rows = finish();

@@ -48,6 +48,12 @@ private:
   std::unique_ptr<PGresult, Clear> result_;
 };
 
+/// What a NOTIFY of any connection said on a channel that this one listens on.
+struct Notified {
+  std::string channel;
+  std::string payload;
+};
+
 struct Timeouts {
   Millis connect;  ///< For each host.
   Millis silence;  ///< How long the server may say nothing; how long a statement may take.
@@ -71,6 +77,11 @@ public:
   Result<std::vector<Rows>> finish();
   /// send() and finish() of one.
   Result<Rows> run(const std::string& sql, const Values& values = {});
+
+  /// What was notified since the last time; waits for nothing. To be asked again when socket() can
+  /// be read, and after statements.
+  Result<std::vector<Notified>> take_notified();
+  int socket() const { return PQsocket(handle_.get()); }
 
   /// Of what finish() failed with: PostgreSQL's five characters; empty where it said nothing.
   const std::string& state() const { return state_; }

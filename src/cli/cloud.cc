@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cli/cloud.h"
+
+#include <array>
+#include <memory>
+#include <utility>
+
+#include <limits.h>
+#include <pwd.h>
+#include <unistd.h>
+
+#include <fmt/format.h>
+
+#include "cli/cloud_server.h"
+#include "server/admin.h"
+#include "server/control.h"
+
+namespace limitr::cli {
+namespace {
+
+std::string user_name() {
+  ::passwd entry{};
+  ::passwd* found = nullptr;
+  std::array<char, 4096> space{};
+  if (::getpwuid_r(::geteuid(), &entry, space.data(), space.size(), &found) != 0 ||
+      found == nullptr) {
+    return fmt::format("user {}", ::geteuid());
+  }
+  return found->pw_name;
+}
+
+/// Who has the files has all of it.
+server::Caller this_user() {
+  std::array<char, HOST_NAME_MAX + 1> host{};
+  if (::gethostname(host.data(), HOST_NAME_MAX) != 0) host = {'?'};
+  return {.token_id = {},
+          .token_name = fmt::format("{}@{}", user_name(), host.data()),
+          .project = std::string(server::default_project),
+          .scopes = {.engine = true, .read = true, .admin = true}};
+}
+
+}  // namespace
+
+Result<Json> ask(const CloudUse& use, std::string_view what, Json args) {
+  if (use.store.empty() == use.address.empty()) {
+    return Error{
+        .code = ErrorCode::invalid_argument,
+        .message = "say where: the --store of a server, or the --address of one that runs"};
+  }
+  if (!use.project.empty()) args["project"] = use.project;
+  if (!use.address.empty()) return ask_server(use, what, args);
+  const auto control = server::Control::open(use.store);
+  if (!control.ok()) return control.error();
+  return server::run_admin(**control, this_user(), what, args);
+}
+
+}  // namespace limitr::cli

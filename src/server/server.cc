@@ -1,0 +1,736 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "server/server.h"
+
+#include <atomic>
+#include <csignal>
+#include <ctime>
+#include <future>
+#include <map>
+#include <memory>
+#include <utility>
+#include <vector>
+
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/post.hpp>
+#include <boost/asio/signal_set.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <boost/asio/thread_pool.hpp>
+
+#include <fmt/format.h>
+
+#include <limitr/limitr.h>
+#include "open/open_store.h"
+#include "server/admin.h"
+#include "server/hub.h"
+#include "server/keeper.h"
+#include "server/log.h"
+#include "server/metrics.h"
+#include "server/tickets.h"
+
+// Three threads, and what each has to itself:
+//
+//   io       sockets, hubs, tickets: all that must never wait
+//   keeper   the rows: waits for the store
+//   control  tokens, projects, policies: waits for what Control keeps
+//
+// They hand each other work and results, and share nothing that changes but figures.
+namespace limitr::server {
+namespace {
+
+namespace asio = boost::asio;
+using boost::system::error_code;
+
+constexpr std::chrono::milliseconds tick_every{1000};
+constexpr std::chrono::milliseconds poll_every{500};
+constexpr std::chrono::seconds drain_time{10};  // for what is on its way
+constexpr std::chrono::seconds part_time{4};    // for connections to close
+
+/// By a clock that runs on in suspend.
+Moment now() {
+  ::timespec boot{};
+  ::clock_gettime(CLOCK_BOOTTIME, &boot);
+  return {.steady = Millis(boot.tv_sec * 1000 + boot.tv_nsec / 1'000'000),
+          .wall = system_clock()->now()};
+}
+
+std::string host_name() {
+  std::array<char, 256> name{};
+  return ::gethostname(name.data(), name.size() - 1) == 0 ? name.data() : "unknown";
+}
+
+/// As many files as may be: each connection is one.
+void raise_file_limit(std::size_t connections) {
+  ::rlimit limit{};
+  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+  limit.rlim_cur = limit.rlim_max;
+  ::setrlimit(RLIMIT_NOFILE, &limit);
+  constexpr std::size_t others = 64;
+  if (limit.rlim_cur != RLIM_INFINITY && limit.rlim_cur < connections + others) {
+    log(Level::warning, "few_files",
+        {{"limit", std::to_string(limit.rlim_cur)},
+         {"connections", std::to_string(connections)},
+         {"advice", "raise the limit of open files (ulimit -n)"}});
+  }
+}
+
+bool is_shared_kind(std::string_view url) {
+  for (const std::string_view kind : {"postgres:", "postgresql:", "redis:", "rediss:"}) {
+    if (url.starts_with(kind)) return true;
+  }
+  return false;
+}
+
+HttpResponse http_failure(const Error& error) {
+  const unsigned status = error.code == ErrorCode::unauthorized       ? 401
+                          : error.code == ErrorCode::invalid_argument ? 400
+                                                                      : 503;
+  return http_error(status, to_string(error.code), error.to_string());
+}
+
+class Server final : public Sockets {
+public:
+  Server(const ServeOptions& options, const std::function<void(const Ready&)>& ready)
+      : options_(options), tell_ready_(ready), attempts_(options.max_failed_attempts) {}
+
+  Result<RowCounts> run() {
+    add_routes();
+    raise_file_limit(options_.listen.max_connections);
+    auto listener = Listener::open(io_, options_.listen, routes_, *this);
+    if (!listener.ok()) return std::move(listener).error();
+    listener_ = *std::move(listener);
+    signals_.async_wait([this](error_code failed, int signal) {
+      if (!failed) drain(signal == SIGINT ? "SIGINT" : "SIGTERM");
+    });
+    listener_->start();
+    on_control([this]() -> Then {
+      const Result<Ready> opened = open();
+      return [this, opened] { has_opened(opened); };
+    });
+    io_.run();
+    control_thread_.join();
+    const RowCounts written = keeper_.stop();
+    if (failure_) return *failure_;
+    return written;
+  }
+
+private:
+  using Then = std::function<void()>;
+
+  struct Connection {
+    std::shared_ptr<Socket> socket;
+    std::string project;
+  };
+
+  // ---- Threads
+
+  /// Runs `job` on the control thread, and what it returns on this one.
+  template <typename Job>
+  void on_control(Job job) {
+    ++jobs_;
+    asio::post(control_thread_, [this, job = std::move(job)]() mutable {
+      asio::post(io_, [this, then = Then(job())] {
+        --jobs_;
+        then();
+        go_on_draining();
+      });
+    });
+  }
+
+  /// Runs `question` on the io thread, and waits for its answer. REQUIRES: within on_control().
+  template <typename Question>
+  auto ask_io(const Question& question) -> decltype(question()) {
+    std::promise<decltype(question())> answer;
+    asio::post(io_, [&] { answer.set_value(question()); });
+    return answer.get_future().get();
+  }
+
+  // ---- Opening, on the control thread
+
+  Result<Ready> open() {
+    if (auto started = keeper_.start(std::string(default_project)); !started.ok()) {
+      return std::move(started).error();
+    }
+    auto control = Control::open(options_.store);
+    if (!control.ok()) return std::move(control).error();
+    control_ = *std::move(control);
+    Ready ready{.url = listener_->url(), .first_token = std::nullopt};
+    if (!options_.policy_file.empty()) {
+      stamp_ = stamp_of(options_.policy_file);
+      auto pushed = push_file();
+      if (!pushed.ok()) {
+        const auto active = control_->active_policy(default_project);
+        if (!active.ok() || !*active) return std::move(pushed).error();
+        log_bad_policy(pushed.error());
+      }
+    }
+    const auto tokens = control_->token_list(default_project);
+    if (!tokens.ok()) return tokens.error();
+    if (tokens->empty()) {
+      auto made = control_->token_create(
+          {.name = "first", .scopes = {.engine = true, .read = true, .admin = true}});
+      if (!made.ok()) return std::move(made).error();
+      ready.first_token = std::move(made->text);
+    }
+    return ready;
+  }
+
+  void has_opened(const Result<Ready>& opened) {
+    if (!opened.ok()) return fail(opened.error());
+    if (is_draining_) return;
+    is_ready_ = true;
+    log(Level::info, "ready", {{"url", opened->url}, {"version", std::string(Limitr::version())}});
+    tell_ready_(*opened);
+    tick();
+    poll();
+  }
+
+  Result<std::unique_ptr<Rows>> make_rows(const std::string& project) const {
+    // Control may not be there yet: the rows of `default` are opened before it, as they say who
+    // owns them.
+    const std::string url =
+        project == default_project ? options_.store : control_->store_url_of(project);
+    auto store = store_at(url);
+    if (!store.ok()) return std::move(store).error();
+    const auto access = is_shared_kind(url) ? store::Access::share : store::Access::own;
+    return std::make_unique<Rows>(*std::move(store), access, owner_);
+  }
+
+  // ---- The file of the policy, on the control thread
+
+  Result<void> push_file() {
+    auto read = options_.read_policy();
+    if (!read.ok()) return std::move(read).error();
+    auto pushed =
+        control_->push(default_project, read->text, read->format, "--policy", options_.policy_file);
+    if (!pushed.ok()) {
+      Error error = std::move(pushed).error();
+      error.message = fmt::format("{}: {}", options_.policy_file, error.message);
+      return error;
+    }
+    if (pushed->is_new) {
+      log(Level::info, "policy_pushed",
+          {{"file", options_.policy_file}, {"version", std::to_string(pushed->version)}});
+    }
+    return {};
+  }
+
+  void log_bad_policy(const Error& error) const {
+    log(Level::error, "policy_not_taken",
+        {{"file", options_.policy_file}, {"error", error.to_string()}});
+  }
+
+  /// What is different about a file that was written to.
+  static std::string stamp_of(const std::string& file) {
+    struct ::stat found = {};
+    if (::stat(file.c_str(), &found) != 0) return "none";
+    return fmt::format("{} {} {} {}", found.st_ino, found.st_size, found.st_mtim.tv_sec,
+                       found.st_mtim.tv_nsec);
+  }
+
+  void look_at_file() {
+    if (options_.policy_file.empty()) return;
+    std::string stamp = stamp_of(options_.policy_file);
+    if (stamp == stamp_) return;
+    stamp_ = std::move(stamp);
+    if (auto pushed = push_file(); !pushed.ok()) log_bad_policy(pushed.error());
+  }
+
+  // ---- What Control knows, as it changes
+
+  struct News {
+    std::vector<std::pair<std::string, wire::PolicyVersion>> policies;
+    std::vector<std::string> revoked;
+  };
+
+  void poll() {
+    if (is_draining_) return;
+    poll_timer_.expires_after(poll_every);
+    poll_timer_.async_wait([this](error_code stopped) {
+      if (!stopped) look_for_news([this] { poll(); });
+    });
+  }
+
+  void look_for_news(Then then) {
+    std::map<std::string, std::uint64_t> versions;
+    std::vector<std::string> tokens;
+    for (const auto& [project, hub] : hubs_) {
+      versions[project] = hub->policy_version();
+      std::ranges::move(hub->token_ids(), std::back_inserter(tokens));
+    }
+    on_control([this, versions, tokens, then = std::move(then)]() -> Then {
+      look_at_file();
+      return [this, news = news_of(versions, tokens), then] {
+        take(news);
+        then();
+      };
+    });
+  }
+
+  News news_of(const std::map<std::string, std::uint64_t>& versions,
+               const std::vector<std::string>& tokens) {
+    News news;
+    const auto count = control_->change_count();
+    if (!count.ok()) {
+      log(Level::error, "control_failed", {{"error", count.error().to_string()}});
+      return news;
+    }
+    bool is_known = true;
+    // Also where nothing changed: who came meanwhile may not have been asked about.
+    if (*count == seen_changes_ && tokens == seen_tokens_ && versions == seen_versions_)
+      return news;
+    for (const auto& [project, version] : versions) {
+      auto active = control_->active_policy(project);
+      is_known = is_known && active.ok();
+      if (active.ok() && *active && (*active)->version != version) {
+        news.policies.emplace_back(project, **std::move(active));
+      }
+    }
+    for (const std::string& token : tokens) {
+      const auto valid = control_->is_valid(token, system_clock()->now());
+      is_known = is_known && valid.ok();
+      if (valid.ok() && !*valid) news.revoked.push_back(token);
+    }
+    if (is_known) {
+      seen_changes_ = *count;
+      seen_tokens_ = tokens;
+      seen_versions_ = versions;
+    }
+    return news;
+  }
+
+  void take(const News& news) {
+    for (const auto& [project, policy] : news.policies) {
+      log(Level::info, "policy",
+          {{"project", project}, {"version", std::to_string(policy.version)}});
+      hubs_.at(project)->set_policy(policy);
+    }
+    for (const auto& [project, hub] : hubs_) hub->revoked(news.revoked);
+    act();
+  }
+
+  void tick() {
+    if (is_draining_) return;
+    for (const auto& [project, hub] : hubs_) hub->tick(now());
+    act();
+    tick_timer_.expires_after(tick_every);
+    tick_timer_.async_wait([this](error_code stopped) {
+      if (!stopped) tick();
+    });
+  }
+
+  // ---- HTTP
+
+  void add_routes() {
+    routes_.add("GET", "/healthz", [](const HttpRequest&, const Routes::Respond& respond) {
+      respond(http_json({{"status", "ok"}}));
+    });
+    routes_.add("GET", "/readyz", [this](const HttpRequest&, const Routes::Respond& respond) {
+      respond(is_serving() ? http_json({{"status", "ready"}}) : not_serving());
+    });
+    routes_.add("GET", "/metrics", [this](const HttpRequest&, const Routes::Respond& respond) {
+      show_metrics(respond);
+    });
+    routes_.add("POST", "/wss/ticket",
+                [this](const HttpRequest& request, const Routes::Respond& respond) {
+                  give_ticket(request, respond);
+                });
+    routes_.add("GET", "/wss", [](const HttpRequest&, const Routes::Respond& respond) {
+      respond(http_error(426, "upgrade_required", "this is for WebSocket connections"));
+    });
+  }
+
+  bool is_serving() const { return is_ready_ && !is_draining_; }
+
+  HttpResponse not_serving() const {
+    HttpResponse response = is_draining_ ? http_error(503, "stopping", "the server stops")
+                                         : http_error(503, "starting", "the store is not open yet");
+    response.retry_after = Millis(1000);
+    return response;
+  }
+
+  void show_metrics(const Routes::Respond& respond) {
+    if (!is_serving()) return respond(not_serving());
+    ++jobs_;
+    keeper_.look([this, respond](std::vector<RowFigures> rows) {
+      asio::post(io_, [this, respond, rows = std::move(rows)]() mutable {
+        --jobs_;
+        Figures figures{.connections = listener_->connections(),
+                        .refused_tokens = refused_tokens_,
+                        .closed = closed_,
+                        .projects = {},
+                        .rows = std::move(rows)};
+        for (const auto& [project, hub] : hubs_) {
+          figures.projects.push_back({.project = project,
+                                      .sessions = hub->sessions(),
+                                      .leases = hub->leases(now()),
+                                      .policy_version = hub->policy_version(),
+                                      .counts = hub->counts()});
+        }
+        respond({.body = metrics_.text(figures),
+                 .content_type = "text/plain; version=0.0.4; charset=utf-8"});
+        go_on_draining();
+      });
+    });
+  }
+
+  /// Why this address may not try; none: it may.
+  std::optional<HttpResponse> too_often(const std::string& who) const {
+    const Millis wait = attempts_.wait(who, now().steady);
+    if (wait <= Millis(0)) return std::nullopt;
+    HttpResponse response =
+        http_error(429, "too_many_attempts",
+                   "too many tokens from this address were no good (--max-failed-attempts)");
+    response.retry_after = wait;
+    return response;
+  }
+
+  void refused(const std::string& who) {
+    ++refused_tokens_;
+    attempts_.failed(who, now().steady);
+  }
+
+  void give_ticket(const HttpRequest& request, const Routes::Respond& respond) {
+    if (!is_serving()) return respond(not_serving());
+    const std::string who = Attempts::who(request.address);
+    if (auto wait = too_often(who)) return respond(*std::move(wait));
+    const Json body = Json::parse(request.body, nullptr, /*allow_exceptions=*/false);
+    if (!body.is_object() || !body.contains("token") || !body["token"].is_string()) {
+      return respond(
+          http_error(400, "invalid_argument", "the body must be JSON: {\"token\": \"...\"}"));
+    }
+    on_control([this, respond, who, address = request.address,
+                token = body["token"].get<std::string>()]() -> Then {
+      Result<Caller> caller = control_->authenticate(token);
+      Result<std::optional<wire::PolicyVersion>> policy = std::optional<wire::PolicyVersion>();
+      if (caller.ok()) policy = control_->active_policy(caller->project);
+      return [=, this] { has_authenticated(respond, who, address, caller, policy); };
+    });
+  }
+
+  void has_authenticated(const Routes::Respond& respond, const std::string& who,
+                         const std::string& address, const Result<Caller>& caller,
+                         const Result<std::optional<wire::PolicyVersion>>& policy) {
+    if (!caller.ok()) {
+      if (caller.error().code == ErrorCode::unauthorized) refused(who);
+      log(Level::warning, "token_refused",
+          {{"address", address}, {"error", caller.error().to_string()}});
+      return respond(http_failure(caller.error()));
+    }
+    if (!policy.ok()) return respond(http_failure(policy.error()));
+    if (!is_serving()) return respond(not_serving());
+    Hub& hub = hub_of(caller->project);
+    if (*policy && (*policy)->version > hub.policy_version()) hub.set_policy(**policy);
+    act();
+    const auto ticket = tickets_.issue(*caller, now().steady);
+    if (!ticket.ok()) return respond(http_failure(ticket.error()));
+    respond(http_json({{"ticket", *ticket}, {"expires_in", Tickets::lasts.count() / 1000}}));
+  }
+
+  Hub& hub_of(const std::string& project) {
+    auto& hub = hubs_[project];
+    if (!hub) {
+      hub = std::make_unique<Hub>(HubOptions{.project = project,
+                                             .server = owner_.host,
+                                             .lease = options_.lease,
+                                             .most_requests = options_.max_requests,
+                                             .max_message = options_.listen.max_message},
+                                  started_);
+    }
+    return *hub;
+  }
+
+  // ---- Sockets
+
+  std::variant<Caller, HttpResponse> admit(const HttpRequest& request) override {
+    if (!is_serving()) return not_serving();
+    if (request.path != "/wss")
+      return http_error(404, "not_found", "there is nothing at this path");
+    const std::string who = Attempts::who(request.address);
+    if (auto wait = too_often(who)) return *std::move(wait);
+    auto caller = tickets_.redeem(in_query(request.query, "ticket"), now().steady);
+    if (caller) return *std::move(caller);
+    refused(who);
+    log(Level::warning, "ticket_refused", {{"address", request.address}});
+    return http_error(401, "unauthorized",
+                      "the ticket is unknown, used or over: ask for one at /wss/ticket");
+  }
+
+  void opened(SessionId id, std::shared_ptr<Socket> socket, Caller caller) override {
+    Hub& hub = hub_of(caller.project);
+    connections_[id] = {.socket = std::move(socket), .project = caller.project};
+    hub.connected(id, std::move(caller), now());
+    act();
+  }
+
+  void received(SessionId id, std::string_view text) override {
+    if (is_draining_) return;
+    Hub& hub = *hubs_.at(connections_.at(id).project);
+    message_bytes_ = text.size();
+    Result<wire::Request> request = wire::decode_request(text);
+    if (request.ok()) {
+      hub.received(id, *std::move(request), now());
+    } else {
+      hub.received_nonsense(id, wire::number_of(text), request.error());
+    }
+    act();
+  }
+
+  void closed(SessionId id) override {
+    const auto found = connections_.find(id);
+    if (found == connections_.end()) return;
+    hubs_.at(found->second.project)->disconnected(id);
+    connections_.erase(found);
+    act();
+    go_on_draining();
+  }
+
+  void closing(SessionId id, wire::Close code, const std::string& reason) override {
+    ++closed_[static_cast<unsigned>(code)];
+    if (code == wire::Close::normal || code == wire::Close::going_away) return;
+    log(Level::warning, "session_closed",
+        {{"session", std::to_string(id)},
+         {"code", std::to_string(static_cast<unsigned>(code))},
+         {"reason", reason}});
+  }
+
+  // ---- What hubs want done
+
+  void act() {
+    for (const auto& [project, hub] : hubs_) {
+      // To refuse one makes another.
+      for (auto outputs = hub->take(); !outputs.empty(); outputs = hub->take()) {
+        for (Output& output : outputs) {
+          std::visit([&, name = project](auto& one) { act(name, one); }, output);
+        }
+      }
+    }
+  }
+
+  void act(const std::string&, const Send& send) {
+    const auto found = connections_.find(send.session);
+    if (found == connections_.end()) return;
+    found->second.socket->send(std::make_shared<const std::string>(wire::encode(send.reply)));
+  }
+
+  void act(const std::string&, const Broadcast& broadcast) {
+    const auto text = std::make_shared<const std::string>(wire::encode(broadcast.reply));
+    for (const SessionId id : broadcast.sessions) {
+      const auto found = connections_.find(id);
+      if (found != connections_.end()) found->second.socket->send(text);
+    }
+  }
+
+  void act(const std::string&, const Cut& cut) {
+    const auto found = connections_.find(cut.session);
+    if (found != connections_.end()) found->second.socket->close(cut.code, cut.reason);
+  }
+
+  void act(const std::string& project, Work& work) {
+    if (const auto* admin = std::get_if<wire::Admin>(&work.what)) {
+      return administer(project, work, *admin);
+    }
+    if (const auto* policy = std::get_if<PolicyAt>(&work.what)) {
+      on_control(
+          [this, project, id = work.session, n = work.n, version = policy->version]() -> Then {
+            auto found = control_->policy(project, version);
+            return [=, this] { finished(project, id, n, found); };
+          });
+      return;
+    }
+    if (inbound_ + message_bytes_ > options_.max_inbound) {
+      hubs_.at(project)->finished(
+          work.session, work.n,
+          wire::Failed{{.code = ErrorCode::store_unavailable,
+                        .message = fmt::format("{} bytes wait for the store already: try again "
+                                               "later (--max-inbound)",
+                                               inbound_)}},
+          now());
+      return;
+    }
+    ++jobs_;
+    inbound_ += message_bytes_;
+    keeper_.ask(project, std::move(work), message_bytes_);
+  }
+
+  void administer(const std::string& project, const Work& work, const wire::Admin& admin) {
+    on_control(
+        [this, project, id = work.session, n = work.n, caller = work.caller, admin]() -> Then {
+          Result<Json> done =
+              run_admin(*control_, caller, admin.what, admin.args,
+                        [this](std::string_view what, std::string_view of, const Json&) {
+                          return look_at_server(what, std::string(of));
+                        });
+          return [=, this] {
+            if (done.ok()) {
+              finished(project, id, n, Result<wire::Done>(wire::Done{*done}));
+            } else {
+              finished(project, id, n, Result<wire::Done>(done.error()));
+            }
+            // What it changed is told at once.
+            look_for_news([] {});
+          };
+        });
+  }
+
+  /// REQUIRES: within on_control().
+  Result<Json> look_at_server(std::string_view what, const std::string& project) {
+    if (what == "engines") {
+      return ask_io([&]() -> Json {
+        const auto hub = hubs_.find(project);
+        return {{"engines", hub == hubs_.end() ? Json::array() : hub->second->engines(now())}};
+      });
+    }
+    if (what == "status") return status(project);
+    return Error{.code = ErrorCode::invalid_argument,
+                 .message = fmt::format("this server cannot do `{}`", what)};
+  }
+
+  Json status(const std::string& project) {
+    Json status = ask_io([&]() -> Json {
+      const auto hub = hubs_.find(project);
+      if (hub == hubs_.end()) return {{"sessions", 0}, {"leases", 0}, {"policy_version", 0}};
+      return {{"sessions", hub->second->sessions()},
+              {"leases", hub->second->leases(now())},
+              {"policy_version", hub->second->policy_version()}};
+    });
+    std::promise<std::vector<RowFigures>> promise;
+    keeper_.look([&](std::vector<RowFigures> all) { promise.set_value(std::move(all)); });
+    for (const RowFigures& rows : promise.get_future().get()) {
+      if (rows.project != project) continue;
+      status["customers"] = rows.customers;
+      status["transactions_written"] = rows.counts.transactions;
+      status["transactions_conflicting"] = rows.counts.conflicts;
+    }
+    status["server"] = owner_.host;
+    status["version"] = Limitr::version();
+    return status;
+  }
+
+  template <typename T>
+  void finished(const std::string& project, SessionId id, std::uint64_t n,
+                const Result<T>& result) {
+    Hub& hub = *hubs_.at(project);
+    if (result.ok()) {
+      hub.finished(id, n, *result, now());
+    } else {
+      hub.finished(id, n, wire::Failed{result.error()}, now());
+    }
+    act();
+  }
+
+  void has_finished(std::vector<Finished> all) {
+    for (Finished& one : all) {
+      --jobs_;
+      inbound_ -= one.bytes;
+      hubs_.at(one.project)->finished(one.session, one.n, std::move(one.answer), now());
+    }
+    act();
+    go_on_draining();
+  }
+
+  // ---- The end
+
+  void fail(const Error& error) {
+    if (!failure_) failure_ = error;
+    log(Level::error, "failed", {{"error", error.to_string()}});
+    drain("a failure");
+  }
+
+  // What is on its way is finished and answered; then everyone is told to go.
+  void drain(const std::string& why) {
+    if (is_draining_) return;
+    is_draining_ = true;
+    log(Level::info, "draining", {{"why", why}});
+    // A second one ends us at once.
+    signals_.clear();
+    listener_->stop();
+    poll_timer_.cancel();
+    tick_timer_.cancel();
+    end_timer_.expires_after(drain_time);
+    end_timer_.async_wait([this](error_code stopped) {
+      if (!stopped) part();
+    });
+    go_on_draining();
+  }
+
+  void go_on_draining() {
+    if (!is_draining_) return;
+    if (!is_parting_ && jobs_ == 0) part();
+    if (is_parting_ && connections_.empty() && jobs_ == 0) io_.stop();
+  }
+
+  void part() {
+    if (is_parting_) return;
+    is_parting_ = true;
+    for (const auto& [project, hub] : hubs_) hub->drain();
+    act();
+    end_timer_.expires_after(part_time);
+    end_timer_.async_wait([this](error_code stopped) {
+      if (!stopped) io_.stop();
+    });
+    go_on_draining();
+  }
+
+  const ServeOptions& options_;
+  const std::function<void(const Ready&)>& tell_ready_;
+  const store::Owner owner_{
+      .host = host_name(), .process = ::getpid(), .since = system_clock()->now()};
+  const Moment started_ = now();
+  asio::io_context io_{1};  // before all that uses it
+  asio::thread_pool control_thread_{1};
+  Routes routes_;
+  Metrics metrics_;
+  Keeper keeper_{KeeperHooks{
+      .make_rows = [this](const std::string& project) { return make_rows(project); },
+      .deliver =
+          [this](std::vector<Finished> all) {
+            asio::post(io_,
+                       [this, all = std::move(all)]() mutable { has_finished(std::move(all)); });
+          },
+      .exchanged = [this](std::chrono::nanoseconds took) { metrics_.exchanged(took); },
+      .taken_over =
+          [this](const Error& error) {
+            asio::post(io_, [this, error] {
+              fail({.code = ErrorCode::store_fenced,
+                    .message = "the store was taken over: " + error.message});
+            });
+          }}};
+  std::unique_ptr<Control> control_;  // of the control thread, once it is there
+  std::string stamp_;                 // of the policy's file; the control thread's
+  std::uint64_t seen_changes_ = 0;    // the control thread's, as the next two
+  std::vector<std::string> seen_tokens_;
+  std::map<std::string, std::uint64_t> seen_versions_;
+
+  Tickets tickets_;
+  Attempts attempts_;
+  std::map<std::string, std::unique_ptr<Hub>> hubs_;  // by project
+  std::map<SessionId, Connection> connections_;
+  std::map<unsigned, std::uint64_t> closed_;
+  std::uint64_t refused_tokens_ = 0;
+  std::size_t message_bytes_ = 0;  // of what was received last
+  std::size_t inbound_ = 0;        // bytes of what the keeper was asked, and has not answered
+  std::size_t jobs_ = 0;           // handed to other threads, and not back yet
+  bool is_ready_ = false;
+  bool is_draining_ = false;
+  bool is_parting_ = false;
+  std::optional<Error> failure_;
+
+  asio::signal_set signals_{io_, SIGTERM, SIGINT};
+  asio::steady_timer tick_timer_{io_};
+  asio::steady_timer poll_timer_{io_};
+  asio::steady_timer end_timer_{io_};
+  std::unique_ptr<Listener> listener_;
+};
+
+}  // namespace
+
+Result<RowCounts> serve(const ServeOptions& options,
+                        const std::function<void(const Ready&)>& ready) {
+  return Server(options, ready).run();
+}
+
+}  // namespace limitr::server

@@ -1,0 +1,268 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Policies, tokens and projects of a server, as scripts see them: on its store, and over the server
+itself.
+
+    tests/cli/control_test.py PROGRAM
+"""
+
+import json
+import os
+import pathlib
+import re
+import signal
+import subprocess
+import sys
+import unittest
+
+import program_test
+
+TOKEN = re.compile(r"lim_(?:live|test)_[0-9A-Za-z]{49}")
+
+
+def policy(value):
+    return f"""\
+policy:
+  credits: {{ tok: {{}} }}
+  plans: {{ free: {{ default: true, entitlements: {{ chat: {{ limit: {{ credit: tok, value: {value} }} }} }} }} }}
+"""
+
+
+class ControlTest(program_test.ProgramTest):
+    """On the store. Those below do the same over a server."""
+
+    def setUp(self):
+        super().setUp()
+        os.environ.pop("LIMITR_TOKEN", None)
+        self.write("one.yaml", policy(1))
+        self.write("two.yaml", policy(2))
+        self.where = ["--store", "sqlite:a.db"]
+
+    def on(self, *arguments, **how):
+        return self.limitr(*arguments, *self.where, **how)
+
+    def on_as_json(self, *arguments, **how):
+        return self.as_json(*arguments, *self.where, **how)
+
+    def kept(self):
+        """All bytes of all files that there are."""
+        return b"".join(path.read_bytes() for path in self.folder.iterdir() if path.is_file())
+
+    def test_a_policy_is_pushed_listed_compared_and_rolled_back(self):
+        before = len(self.on_as_json("versions"))
+        out, err = self.on("push", "one.yaml", "--message", "the first")
+        self.assertEqual((out, err), (f"version {before + 1} is in force\n", ""))
+        self.assertEqual(
+            self.on_as_json("push", "two.yaml"), {"version": before + 2, "new": True}
+        )
+        out, _ = self.on("push", "two.yaml", code=1)
+        self.assertIn("nothing to change", out)
+        self.on("push", "-", stdin=policy(3))
+
+        versions = self.on_as_json("versions")
+        self.assertEqual([v["version"] for v in versions][:2], [before + 3, before + 2])
+        self.assertEqual([v["active"] for v in versions][:2], [True, False])
+        self.assertEqual(versions[2]["message"], "the first")
+        table, _ = self.on("versions")
+        self.assertIn(f"* {before + 3}", table)
+        self.assertIn("the first", table)
+
+        document = json.loads(self.on("versions", str(before + 1))[0])
+        limit = document["policy"]["plans"]["free"]["entitlements"]["chat"]["limit"]
+        self.assertEqual(limit["value"], 1)
+        out, _ = self.on("versions", str(before + 1), str(before + 2), code=1)
+        self.assertEqual(out, "~ policy.plans.free.entitlements.chat.limit.value: 1 -> 2\n")
+        self.on("versions", str(before + 1), str(before + 1))
+
+        self.on("rollback", str(before + 1))
+        self.assertEqual(self.on_as_json("versions")[0]["message"], f"rollback to version {before + 1}")
+        self.on("rollback", str(before + 4), code=1)
+        _, err = self.on("rollback", "99", code=2)
+        self.assertIn("no version 99", err)
+
+    def test_an_invalid_policy_is_1_with_every_place_and_changes_nothing(self):
+        before = self.on_as_json("versions")
+        self.write("wrong.yaml", policy("x") + "  hold_ttl: -1\n  request_limit: 0.5\n")
+        out, err = self.on("push", "wrong.yaml", code=1)
+        self.assertEqual(out, "")
+        self.assertIn("wrong.yaml:4:13: policy.hold_ttl", err)
+        self.assertIn("policy.request_limit", err)
+        self.assertIn("nothing is changed", err)
+        self.on("push", "nowhere.yaml", code=2)
+        self.assertEqual(self.on_as_json("versions"), before)
+
+    def test_a_token_is_printed_once_and_kept_nowhere(self):
+        out, err = self.on("token", "create", "web")
+        self.assertRegex(out, f"^{TOKEN.pattern}\n$")
+        token = out.strip()
+        self.assertNotIn(token[9:30], err)
+        self.assertIn("shown this once", err)
+        made = self.on_as_json(
+            "token", "create", "ci", "--scope", "admin", "--scope", "read", "--kind", "test",
+            "--expires", "+90d",
+        )  # fmt: skip
+        self.assertTrue(made["token"].startswith("lim_test_"))
+        self.assertEqual(made["scopes"], ["read", "admin"])
+        listed = {each["name"]: each for each in self.on_as_json("token", "list")}
+        self.assertEqual(listed["web"]["scopes"], ["engine"])
+        self.assertEqual(listed["ci"]["expires"], made["expires"])
+        table, _ = self.on("token", "list")
+        self.assertIn(made["id"], table)
+        for secret in (token, made["token"]):
+            self.assertNotIn(secret[9:30], table + json.dumps(listed))
+            self.assertNotIn(secret[9:30].encode(), self.kept())
+
+        out, _ = self.on("token", "revoke", made["id"])
+        self.assertIn("`ci` is revoked since", out)
+        listed = {each["name"]: each for each in self.on_as_json("token", "list")}
+        self.assertIsNotNone(listed["ci"]["revoked"])
+        self.assertIsNone(listed["web"]["revoked"])
+        _, err = self.on("token", "revoke", token, code=2)
+        self.assertNotIn(token[9:30], err)
+
+    def test_projects_have_their_own_policies_and_tokens(self):
+        self.on("project", "create", "acme")
+        self.assertEqual([p["name"] for p in self.on_as_json("project", "list")], ["acme", "default"])
+        self.assertIn("acme", self.on("project", "list")[0])
+        _, err = self.on("project", "create", "acme", code=2)
+        self.assertIn("already", err)
+        self.on("project", "create", "No", code=2)
+        before = self.on_as_json("versions")
+        self.on("push", "one.yaml", "--project", "acme")
+        self.on("token", "create", "web", "--project", "acme")
+        self.assertEqual(self.on_as_json("versions"), before)
+        self.assertEqual(len(self.on_as_json("versions", "--project", "acme")), 1)
+        self.assertEqual(len(self.on_as_json("token", "list", "--project", "acme")), 1)
+        _, err = self.on("versions", "--project", "nobody", code=2)
+        self.assertIn("no project `nobody`", err)
+
+
+class OnTheStore(ControlTest):
+    def test_who_did_it_is_who_has_the_files(self):
+        self.on("push", "one.yaml")
+        self.assertRegex(self.on_as_json("versions")[0]["who"], r"^\S.*@\S+$")
+
+    def test_what_is_no_place_for_a_server_says_what_is(self):
+        for where, says in (
+            (["--store", "file:a.json"], "use sqlite: or postgres:"),
+            ([], "--store of a server"),
+            (["--store", "sqlite:a.db", "--address", "http://localhost:1"], "--address"),
+            (["--address", "http://localhost:1"], "LIMITR_TOKEN"),
+            (["--address", "localhost", "--token", "x"], "http://"),
+            (["--address", "http://localhost:1", "--token", "x"], "localhost"),
+        ):
+            with self.subTest(where):
+                _, err = self.limitr("versions", *where, code=2)
+                self.assertIn(says, err)
+        self.assertEqual([p.name for p in self.folder.glob("*.db*")], [])
+
+    def test_wrong_usage_names_the_help_that_helps(self):
+        for words, advice in (
+            (["push"], "limitr help push"),
+            (["token"], "limitr help token"),
+            (["token", "create"], "limitr help token create"),
+            (["rollback", "0", "--store", "sqlite:a.db"], "limitr help rollback"),
+        ):
+            with self.subTest(words):
+                _, err = self.limitr(*words, code=2)
+                self.assertIn(f"Try `{advice}`", err)
+        _, err = self.limitr("token", "make", code=2)
+        self.assertIn("no command `token make`", err)
+        self.assertIn("Usage: limitr token create", self.limitr("help", "token", "create")[0])
+        self.assertIn("Usage: limitr token create", self.limitr("token", "create", "--help")[0])
+        self.assertIn("limitr project list", self.limitr("help", "project")[0])
+        self.limitr("help", "token", "make", code=2)
+
+
+class OverAServer(ControlTest):
+    def setUp(self):
+        super().setUp()
+        self.token = self.as_json("token", "create", "ops", "--scope", "admin", *self.where)
+        self.on("push", "-", "--message", "so that engines can come", stdin=policy(9))
+        self.on_store = self.where
+        self.log = open(self.folder / "log", "wb")
+        self.addCleanup(self.log.close)
+        # pylint: disable-next=consider-using-with
+        self.server = subprocess.Popen(
+            [program_test.PROGRAM, "serve", "--store", "sqlite:a.db", "--listen", "127.0.0.1:0"],
+            cwd=self.folder,
+            stdout=subprocess.PIPE,
+            stderr=self.log,
+            text=True,
+        )
+        self.addCleanup(self.stop)
+        for line in self.server.stdout:
+            if found := re.search(r"http://\S+", line):
+                break
+        self.where = ["--address", found.group()]
+        os.environ["LIMITR_TOKEN"] = self.token["token"]
+        self.addCleanup(os.environ.pop, "LIMITR_TOKEN", None)
+
+    def stop(self):
+        self.server.send_signal(signal.SIGTERM)
+        self.server.communicate(timeout=60)
+        self.assertEqual(self.server.returncode, 0)
+
+    def with_token(self, token, *arguments, code=2):
+        return self.limitr(*arguments, *self.where, "--token", token, code=code)
+
+    def test_who_did_it_is_the_token(self):
+        self.on("push", "two.yaml")
+        self.assertEqual(self.on_as_json("versions")[0]["who"], f"ops (token {self.token['id']})")
+
+    def test_a_token_that_is_none_any_more_is_refused(self):
+        made = self.on_as_json("token", "create", "gone", "--scope", "admin")
+        self.with_token(made["token"], "versions", code=0)
+        self.on("token", "revoke", made["id"])
+        _, err = self.with_token(made["token"], "versions")
+        self.assertIn("revoked", err)
+        _, err = self.with_token("lim_live_" + "x" * 49, "versions")
+        self.assertIn("mistyped", err)
+        self.assertNotIn("xxxxxxxx", err)
+
+    def test_what_is_changed_on_the_store_is_noticed_by_the_server(self):
+        made = json.loads(self.limitr("token", "create", "new", "--scope", "read", "--json", *self.on_store)[0])
+        self.with_token(made["token"], "versions", code=0)
+        _, err = self.with_token(made["token"], "push", "two.yaml")
+        self.assertIn("admin", err)
+        self.limitr("token", "revoke", made["id"], *self.on_store)
+        self.with_token(made["token"], "versions")
+
+    def test_a_token_of_another_project_reaches_only_that(self):
+        self.on("project", "create", "acme")
+        made = self.on_as_json("token", "create", "theirs", "--scope", "admin", "--project", "acme")
+        token = made["token"]
+        self.with_token(token, "push", "two.yaml", code=0)
+        out, _ = self.with_token(token, "versions", "--json", code=0)
+        self.assertEqual(len(json.loads(out)), 1)
+        out, _ = self.with_token(token, "project", "list", "--json", code=0)
+        self.assertEqual([p["name"] for p in json.loads(out)], ["acme"])
+        for words in (
+            ["versions", "--project", "default"],
+            ["push", "two.yaml", "--project", "default"],
+            ["rollback", "1", "--project", "default"],
+            ["token", "list", "--project", "default"],
+            ["token", "create", "x", "--project", "default"],
+            ["token", "revoke", self.token["id"], "--project", "default"],
+            ["project", "create", "mine"],
+        ):
+            with self.subTest(words):
+                out, err = self.with_token(token, *words)
+                self.assertEqual(out, "")
+                self.assertNotIn("so that engines", err)
+
+    def test_no_token_is_in_the_log(self):
+        made = self.on_as_json("token", "create", "canary", "--scope", "admin")
+        self.with_token(made["token"], "versions", code=0)
+        self.on("token", "revoke", made["id"])
+        self.with_token(made["token"], "versions")
+        kept = self.kept()
+        for secret in (made["token"], self.token["token"]):
+            self.assertNotIn(secret[9:30].encode(), kept)
+
+
+del ControlTest  # It is there to be inherited.
+
+
+if __name__ == "__main__":
+    program_test.PROGRAM = str(pathlib.Path(sys.argv.pop(1)).resolve())
+    unittest.main()
