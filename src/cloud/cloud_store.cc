@@ -164,6 +164,8 @@ public:
   }
 
   Result<void> close() override {
+    // The engine may go from here on.
+    link_->notices().on_recall(nullptr);
     if (!link_->is_connected()) {
       Error why = link_->unconnected();
       (void)link_->close(options_.timeout);

@@ -121,7 +121,7 @@ Result<Limitr> Limitr::cloud(CloudOptions options) {
                     cloud::cloud_store(std::move(link), store_options(options)));
   if (!limitr.ok()) return limitr;
   engine::Engine& engine = *limitr->engine_;
-  engine.leave_policy_to_server();
+  engine.leave_policy_to_server([&notices] { notices.on_policy(nullptr); });
   notices.on_policy(
       [&engine](const auto& policy) { take_policy(engine, policy.version, policy.document); });
   return limitr;

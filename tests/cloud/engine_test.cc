@@ -140,6 +140,36 @@ TEST(CloudEngine, FollowsThePolicy) {
   EXPECT_THAT(events, ElementsAre("plan-set pro", "plan-set max", "plan-removed pro"));
 }
 
+// Goal: an engine that goes while a handler of a new policy calls it waits for the handler, whose
+// calls fail.
+TEST(CloudEngine, MayGoWhileAHandlerOfANewPolicyRuns) {
+  FakeServer server;
+  serve(server, 1, policy_of(1));
+  std::optional<Limitr> limitr(opened(server));
+  ASSERT_TRUE(limitr->ensure_customer("ann").ok());
+  std::promise<void> begun;
+  std::promise<void> closed;
+  std::optional<Result<Decision>> answer;
+  limitr->add_handler("test", [&, &engine = *limitr](const Event& event) {
+    if (event.type != "plan-set") return;
+    begun.set_value();
+    closed.get_future().wait();
+    CallOptions once;
+    once.request = "r1";
+    answer = engine.allow("ann", "chat", 1, once);
+  });
+  server.say({.n = {}, .body = wire::PolicyVersion{2, policy_of(5)}});
+  begun.get_future().wait();
+  std::thread closes([&] {
+    EXPECT_TRUE(limitr->close().ok());
+    closed.set_value();
+    limitr.reset();
+  });
+  closes.join();
+  ASSERT_TRUE(answer);
+  EXPECT_FALSE(answer->ok());
+}
+
 TEST(CloudEngine, WhatWasCutOffCountsOnce) {
   FakeServer server;
   serve(server, 1, policy_of(100));
