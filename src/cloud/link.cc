@@ -162,11 +162,11 @@ public:
     if (!address_.is_tls) return {};
     error_code error;
     if (options_.ca_file.empty()) {
-      tls_.set_default_verify_paths(error);
+      (void)tls_.set_default_verify_paths(error);
     } else {
-      tls_.load_verify_file(options_.ca_file, error);
+      (void)tls_.load_verify_file(options_.ca_file, error);
     }
-    if (!error) tls_.set_verify_mode(ssl::verify_peer, error);
+    if (!error) (void)tls_.set_verify_mode(ssl::verify_peer, error);
     if (!error) return {};
     return error_of(ErrorCode::invalid_argument,
                     fmt::format("the certificates in `{}` cannot be read: {}", options_.ca_file,
@@ -371,7 +371,7 @@ private:
           fmt::format("cannot connect to {}: {}", address_.authority(), refused.message()));
     }
     error_code ignored;
-    connection.socket().set_option(tcp::no_delay(true), ignored);
+    (void)connection.socket().set_option(tcp::no_delay(true), ignored);
     if constexpr (std::is_same_v<Stream, Tls>) {
       std::optional<Trouble> trouble = co_await shake_hands(*stream);
       if (trouble) co_return *std::move(trouble);

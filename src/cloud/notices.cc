@@ -55,9 +55,9 @@ void Notices::on_policy(PolicyChanged handler) {
 namespace {
 
 template <typename Handler>
-void run(std::unique_lock<std::mutex>& lock, Handler handler) {
+void run(std::unique_lock<std::mutex>& lock, Handler&& handler) {
   lock.unlock();
-  handler();
+  std::forward<Handler>(handler)();
   lock.lock();
 }
 
