@@ -53,6 +53,8 @@ Engine::Engine(const PolicyPointer& policy, std::shared_ptr<SymbolTable> names, 
 Engine::~Engine() {
   if (journal_) journal_->stop();
   if (sharing_) sharing_->stop();
+  // Handlers of a new policy may still be calling, and are told that the engine is closed.
+  if (stop_policies_) stop_policies_();
   journal_.reset();
   sharing_.reset();
   for (Shard& shard : shards_) {
