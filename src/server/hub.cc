@@ -282,6 +282,20 @@ std::size_t Hub::leases(Moment now) const {
   return count;
 }
 
+std::vector<LeasedEngine> Hub::leased(Moment now) const {
+  std::vector<LeasedEngine> leased;
+  for (const auto& [name, engine] : engines_) {
+    if (engine.lease_end <= now.steady) continue;
+    const auto session = sessions_.find(engine.session);
+    leased.push_back(
+        {.project = options_.project,
+         .engine = name,
+         .left = engine.lease_end - now.steady,
+         .deny_unconnected = session == sessions_.end() || session->second.deny_unconnected});
+  }
+  return leased;
+}
+
 std::vector<std::string> Hub::token_ids() const {
   std::set<std::string> ids;
   for (const auto& [id, session] : sessions_) ids.insert(session.caller.token_id);

@@ -78,6 +78,14 @@ protected:
   Peers() = default;
 };
 
+/// An engine whose lease runs at this server.
+struct LeasedEngine {
+  std::string project;
+  std::string engine;
+  Millis left{0};  ///< Of its lease.
+  bool deny_unconnected = true;
+};
+
 struct HubOptions {
   std::string project;
   std::string server = {};  ///< Our name, for people.
@@ -135,6 +143,8 @@ public:
   std::size_t sessions() const { return sessions_.size(); }
   /// How many engines have a lease that runs.
   std::size_t leases(Moment now) const;
+  /// Which.
+  std::vector<LeasedEngine> leased(Moment now) const;
   /// The tokens that sessions were opened with.
   std::vector<std::string> token_ids() const;
   /// For people.

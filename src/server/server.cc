@@ -31,6 +31,10 @@
 #include "server/metrics.h"
 #include "server/tickets.h"
 
+#ifdef LIMITR_POSTGRES
+#include "server/postgres_peers.h"
+#endif
+
 // Three threads, and what each has to itself:
 //
 //   io       sockets, hubs, tickets: all that must never wait
@@ -157,6 +161,7 @@ private:
     auto control = Control::open(options_.store);
     if (!control.ok()) return std::move(control).error();
     control_ = *std::move(control);
+    if (auto met = meet_peers(); !met.ok()) return std::move(met).error();
     Ready ready{.url = listener_->url(), .first_token = std::nullopt};
     if (!options_.policy_file.empty()) {
       stamp_ = stamp_of(options_.policy_file);
@@ -176,6 +181,26 @@ private:
       ready.first_token = std::move(made->text);
     }
     return ready;
+  }
+
+  /// Where other servers may be on the same rows.
+  Result<void> meet_peers() {
+#ifdef LIMITR_POSTGRES
+    if (!options_.store.starts_with("postgres")) return {};
+    auto peers = PostgresPeers::open(
+        {.store_url = options_.store,
+         .on_recall =
+             [this](const std::string& project, const wire::HomeOf& homes) {
+               asio::post(io_, [this, project, homes] { recalled_by_peer(project, homes); });
+             },
+         .log =
+             [](std::string_view message) {
+               log(Level::error, "peers_failed", {{"error", std::string(message)}});
+             }});
+    if (!peers.ok()) return std::move(peers).error();
+    peers_ = *std::move(peers);
+#endif
+    return {};
   }
 
   void has_opened(const Result<Ready>& opened) {
@@ -316,10 +341,39 @@ private:
     if (is_draining_) return;
     for (const auto& [project, hub] : hubs_) hub->tick(now());
     act();
+    tell_peers();
     tick_timer_.expires_after(tick_every);
     tick_timer_.async_wait([this](error_code stopped) {
       if (!stopped) tick();
     });
+  }
+
+  // ---- Other servers
+
+  void recalled_by_peer(const std::string& project, const wire::HomeOf& homes) {
+    const auto hub = hubs_.find(project);
+    if (hub == hubs_.end()) return;
+    hub->second->recalled_by_peer(homes, now());
+    act();
+  }
+
+  Peers* peers_of([[maybe_unused]] const std::string& project) const {
+#ifdef LIMITR_POSTGRES
+    if (peers_) return &peers_->of(project);
+#endif
+    return nullptr;
+  }
+
+  /// Whose lease runs here.
+  void tell_peers() {
+#ifdef LIMITR_POSTGRES
+    if (!peers_) return;
+    std::vector<LeasedEngine> all;
+    for (const auto& [project, hub] : hubs_) {
+      std::ranges::move(hub->leased(now()), std::back_inserter(all));
+    }
+    peers_->renew(std::move(all));
+#endif
   }
 
   // ---- HTTP
@@ -438,7 +492,7 @@ private:
                                              .lease = options_.lease,
                                              .most_requests = options_.max_requests,
                                              .max_message = options_.listen.max_message},
-                                  started_);
+                                  started_, peers_of(project));
     }
     return *hub;
   }
@@ -472,7 +526,10 @@ private:
     message_bytes_ = text.size();
     Result<wire::Request> request = wire::decode_request(text);
     if (request.ok()) {
+      const bool comes_or_goes = std::holds_alternative<wire::Hello>(request->body) ||
+                                 std::holds_alternative<wire::Bye>(request->body);
       hub.received(id, *std::move(request), now());
+      if (comes_or_goes) tell_peers();
     } else {
       hub.received_nonsense(id, wire::number_of(text), request.error());
     }
@@ -708,6 +765,9 @@ private:
   Tickets tickets_;
   Attempts attempts_;
   std::map<std::string, std::unique_ptr<Hub>> hubs_;  // by project
+#ifdef LIMITR_POSTGRES
+  std::unique_ptr<PostgresPeers> peers_;  // of all of them; none: there are no other servers
+#endif
   std::map<SessionId, Connection> connections_;
   std::map<unsigned, std::uint64_t> closed_;
   std::uint64_t refused_tokens_ = 0;
