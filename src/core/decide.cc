@@ -99,6 +99,9 @@ private:
   double overhead_rate() const {  // r
     return units_ != 0 ? overhead_ / units_ : credit_.overhead_cost;
   }
+  double overage_at(double value) const {
+    return value > before_ ? value - std::max(before_, limit_.value) : value - limit_.value;
+  }
   bool is_hard() const { return limit_.mode == Mode::hard && !options_.force; }
   bool unforced_use() const { return units_ > 0 && !options_.force; }
 
@@ -126,6 +129,7 @@ private:
   double overhead_ = 0;  // o
   double overhead_after_ = 0;
   HeldRoom held_{};        // h, ho
+  double doubt_ = 0;       // what other engines may have used besides
   double gate_units_ = 0;  // gv
   double gate_after_ = 0;  // gn
   double overage_ = 0;
@@ -193,16 +197,13 @@ void Decider::measure() {
   overhead_after_ = overhead_before().value_or(0) + overhead_;
 
   if (units_ > 0 && extra_ != nullptr) held_ = held_room(extra_, input_.now);
-  if (units_ > 0 && owner_.cloud != nullptr && !begins_) {
-    held_.value += doubted(owner_, entitlement_);
-  }
+  if (units_ > 0 && owner_.cloud != nullptr && !begins_) doubt_ = doubted(owner_, entitlement_);
   gate_units_ = units_ + held_.value;
-  gate_after_ = after_ + held_.value;
+  gate_after_ = after_ + held_.value + doubt_;
 
   const double limit = limit_.value;
-  overage_ = after_ > before_ ? after_ - std::max(before_, limit) : after_ - limit;
-  gate_overage_ =
-      gate_after_ > before_ ? gate_after_ - std::max(before_, limit) : gate_after_ - limit;
+  overage_ = overage_at(after_);
+  gate_overage_ = overage_at(gate_after_);
   position_ = before_ - limit;
   billable_ = std::max(0.0, position_);
   const double billable_diff = std::max(0.0, after_ - limit) - billable_;
@@ -238,7 +239,8 @@ bool Decider::read_caps() {
 // Step 8. The first pass looks at the whole call, the second at what grants would leave of it.
 bool Decider::caps_have_room() {
   if (spending_->caps.empty()) return true;
-  const double gate_overage = std::max(0.0, gate_overage_);
+  // What is in doubt of a cap is the cap's own figure.
+  const double gate_overage = std::max(0.0, overage_at(gate_after_ - doubt_));
   if (find_full_cap(gate_units_, position_, gate_overage, billable_, /*before_grants=*/true)) {
     return deny(Reason::cap);
   }
@@ -288,7 +290,8 @@ bool Decider::fits(double value, double from) const {
 
 // Step 10.
 bool Decider::limit_allows() {
-  const bool gate_fits = held_.value != 0 ? fits(gate_after_, before_ + held_.value) : fits_alone_;
+  const double others = held_.value + doubt_;
+  const bool gate_fits = others != 0 ? fits(gate_after_, before_ + others) : fits_alone_;
   if ((fits_alone_ && gate_fits) || limit_.mode == Mode::soft || options_.force) return true;
   const bool on_grants = limit_.grants_apply && amount::is_positive(gate_overage_) &&
                          less_or_equal(gate_overage_, grants_remaining());

@@ -411,7 +411,11 @@ std::optional<Millis> Homes::wait() const {
 
 void Homes::give_back_all() {
   gives_back_ = true;
-  for (Slot* slot : here_) {
+  // In the order of their IDs: whoever replays this sends the same.
+  std::vector<Slot*> all(here_.begin(), here_.end());
+  std::sort(all.begin(), all.end(),
+            [](const Slot* a, const Slot* b) { return a->customer.id < b->customer.id; });
+  for (Slot* slot : all) {
     const std::lock_guard lock(engine_.shard(slot->shard).mutex);
     if (!slot->customer.cloud || !slot->customer.cloud->stay) continue;
     slot->customer.cloud->stay->is_recalled = true;

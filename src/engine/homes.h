@@ -113,6 +113,10 @@ public:
   /// Makes those that have room and were idle for long due.
   void shrink_idle();
   std::vector<std::pair<std::string, state::Unreported>> take_unsettled();
+  std::size_t unsettled() const {
+    const std::lock_guard lock(mutex_);
+    return unsettled_.size();
+  }
   void put_back_unsettled(std::string customer, state::Unreported unreported);
 
   /// Called when a report is urgent.

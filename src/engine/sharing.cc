@@ -2,8 +2,12 @@
 #include "engine/sharing.h"
 
 #include <algorithm>
+#include <functional>
+#include <iterator>
 #include <numeric>
 #include <utility>
+
+#include <fmt/format.h>
 
 #include "engine/engine.h"
 
@@ -219,7 +223,7 @@ std::optional<Millis> Sharing::lead() {
   std::optional<Millis> wait;
   if (homes_) homes_->shrink_idle();
   std::vector<Task*> tasks = take_tasks(wait);
-  const bool reports = homes_ && homes_->wait() == Millis(0);
+  const bool reports = homes_ && (homes_->wait() == Millis(0) || homes_->unsettled() != 0);
   if (tasks.empty() && !reports && unanswered_.empty()) return wait;
   leader_ = std::this_thread::get_id();
   std::vector<Task*> left;
@@ -229,7 +233,7 @@ std::optional<Millis> Sharing::lead() {
     for (Task* task : tasks) task->failure = up.error();
     answer(tasks);
   } else {
-    if (homes_) settle_unreported();
+    if (homes_) add_settling(tasks);
     left = run_round(std::move(tasks));
   }
   leader_ = std::thread::id();
@@ -535,12 +539,16 @@ std::vector<Sharing::Component> Sharing::components_of(std::span<Task* const> ta
                               tasks[i]->nobodies.end());
   }
   for (Component& component : components) {
-    const auto unique = [](auto& list) {
-      std::sort(list.begin(), list.end());
+    const auto unique = [](auto& list, const auto& before) {
+      std::sort(list.begin(), list.end(), before);
       list.erase(std::unique(list.begin(), list.end()), list.end());
     };
-    unique(component.slots);
-    unique(component.nobodies);
+    // In the order of their IDs, so that a replay sends the same.
+    unique(component.slots, [](const Slot* a, const Slot* b) {
+      const int order = a->customer.id.compare(b->customer.id);
+      return order != 0 ? order < 0 : a < b;
+    });
+    unique(component.nobodies, std::less<>());
     absl::flat_hash_map<std::string_view, const Slot*> by_id;
     for (Slot* slot : component.slots) {
       component.is_dirty = component.is_dirty || known(*slot).is_dirty;
@@ -641,36 +649,71 @@ void Sharing::add_reports(std::vector<Sent>& sent) {
 }
 
 // What was used of customers that were lost is added to what the store has of them by now.
-void Sharing::settle_unreported() {
-  for (auto& [id, unreported] : homes_->take_unsettled()) {
-    struct Settling {
-      std::string id;
-      state::Unreported unreported;
-      std::optional<Error> failure;
-    };
-    const auto one = std::make_shared<Settling>(Settling{id, unreported, {}});
-    const bool is_taken = run_later(
-        [this, one] {
-          Locked locked(engine_);
-          one->failure.reset();
-          if (!locked.find(one->id)) {
-            if (locked.failure() != nullptr) one->failure = *locked.failure();
-            return;
-          }
-          state::Customer settled = locked.slot().customer;
-          if (state::settle(settled, one->unreported)) {
-            locked.before_change();
-            settled.cloud->stay.reset();
-            locked.slot().customer = std::move(settled);
-          }
-          if (auto finished = engine_.finish(locked); !finished.ok()) {
-            one->failure = std::move(finished).error();
-          }
-        },
-        [this, one](const std::optional<Error>& failure) {
-          if (failure || one->failure) homes_->put_back_unsettled(one->id, one->unreported);
-        });
-    if (!is_taken) homes_->put_back_unsettled(id, unreported);
+void Sharing::settle_one(Settling& one) {
+  Locked locked(engine_);
+  one.failure.reset();
+  if (!locked.find(one.customer)) {
+    if (locked.failure() != nullptr) one.failure = *locked.failure();
+    return;
+  }
+  state::Customer settled = locked.slot().customer;
+  if (state::settle(settled, one.unreported)) {
+    locked.before_change();
+    settled.cloud->stay.reset();
+    locked.slot().customer = std::move(settled);
+  }
+  if (auto finished = engine_.finish(locked); !finished.ok()) {
+    one.failure = std::move(finished).error();
+  }
+}
+
+// Takes note of what was settled, and adds the calls that settle what is left.
+void Sharing::add_settling(std::vector<Task*>& tasks) {
+  std::erase_if(settling_, [this](const std::unique_ptr<Settling>& one) {
+    {
+      const std::lock_guard lock(mutex_);
+      if (!one->task.is_done) return false;
+    }
+    if (one->task.failure || one->failure) {
+      homes_->put_back_unsettled(std::move(one->customer), std::move(one->unreported));
+    }
+    return true;
+  });
+  for (auto& [customer, unreported] : homes_->take_unsettled()) {
+    Settling& one = *settling_.emplace_back(std::make_unique<Settling>());
+    one.customer = std::move(customer);
+    one.unreported = std::move(unreported);
+    one.task.body = [this, &one] { settle_one(one); };
+    tasks.push_back(&one.task);
+  }
+}
+
+// Settles all there is, as far as the store can be asked. REQUIRES: leading_ is held.
+void Sharing::settle_all() {
+  std::vector<Task*> tasks;
+  {
+    const std::lock_guard lock(mutex_);
+    const auto is_settling = [](const Task* task) { return task->is_settling; };
+    std::copy_if(queue_.begin(), queue_.end(), std::back_inserter(tasks), is_settling);
+    std::erase_if(queue_, is_settling);
+  }
+  const Millis deadline = running_time() + timeout_;
+  leader_ = std::this_thread::get_id();
+  add_settling(tasks);
+  while (!tasks.empty() && running_time() < deadline) {
+    for (const Task* task : tasks) {
+      if (const Millis left = task->retry_at - running_time(); left > Millis(0)) {
+        homes_->port().pause(left);
+      }
+    }
+    tasks = run_round(std::move(tasks));
+    if (!is_up_) break;
+    add_settling(tasks);
+  }
+  leader_ = std::thread::id();
+  const std::size_t left = tasks.size() + homes_->unsettled();
+  if (left != 0) {
+    engine_.log(fmt::format("what was used of {} customers is not reported, and stays in doubt", left));
   }
 }
 
@@ -1056,6 +1099,7 @@ Result<void> Sharing::close() {
     homes_->port().on_recall(nullptr);
     homes_->give_back_all();
     if (auto given_back = report_all(); !given_back.ok() && flushed.ok()) flushed = given_back;
+    settle_all();
   }
   if (!is_open_) {
     finish_leading(std::move(leading));

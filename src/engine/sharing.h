@@ -129,6 +129,7 @@ private:
     std::function<void()> body;
     bool changes = true;
     std::string_view about = {};
+    bool is_settling = false;
     std::function<void(const std::optional<Error>&)> then = {};  // none: somebody waits
     Millis retry_at{0};  // by the clock of the homes: others are to give back what it needs
     int recalls = 0;
@@ -146,6 +147,13 @@ private:
     };
     std::vector<Held> held = {};
     std::vector<Dispatcher::Batch> batches = {};  // to be run by whoever the answer is for
+  };
+  // A call of the leader's own.
+  struct Settling {
+    std::string customer;
+    state::Unreported unreported;
+    std::optional<Error> failure;
+    Task task{.body = {}, .is_settling = true};
   };
   // What is known of a customer in memory.
   struct Known {
@@ -197,7 +205,9 @@ private:
   void recall(std::vector<Component> components, std::vector<Task*>& left);
   store::Transaction transaction_of(const Component& component);
   void add_reports(std::vector<Sent>& sent);
-  void settle_unreported();
+  void settle_one(Settling& one);
+  void add_settling(std::vector<Task*>& tasks);
+  void settle_all();
   Result<std::vector<store::Exchanged>> exchange(std::span<Sent> sent);
   Result<std::vector<store::Exchanged>> exchange_until_known(
       std::span<const store::Transaction> transactions);
@@ -235,6 +245,7 @@ private:
   Task* running_ = nullptr;
   absl::node_hash_map<Slot*, Known> known_;
   std::vector<Sent> unanswered_;
+  std::vector<std::unique_ptr<Settling>> settling_;
   // IDs that nobody has, found in this round, and how many customers had left their shards.
   TextMap<std::uint32_t> nobodies_;
   std::uint64_t round_ = 0;
