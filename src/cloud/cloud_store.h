@@ -9,9 +9,16 @@
 
 namespace limitr::cloud {
 
-/// The customers of a server as a store that engines share, with homes. A message waits for its
-/// answer that long. What is asked for without a connection fails at once, with `unconnected`, and
-/// has changed nothing; open() again tells whether there is one.
-std::unique_ptr<store::Store> cloud_store(std::unique_ptr<Link> link, Millis timeout);
+struct StoreOptions {
+  Millis timeout{5000};  ///< How long a message waits for its answer.
+  /// For Homes.
+  double room_share = 0.01;
+  bool denies_unconnected = true;
+};
+
+/// The customers of a server as a store that engines share, with homes. What is asked for without a
+/// connection fails at once, with `unconnected`, and has changed nothing; open() again tells
+/// whether there is one.
+std::unique_ptr<store::Store> cloud_store(std::unique_ptr<Link> link, const StoreOptions& options);
 
 }  // namespace limitr::cloud

@@ -47,6 +47,12 @@ Options engine_options(const CloudOptions& options) {
   return engine;
 }
 
+cloud::StoreOptions store_options(const CloudOptions& options) {
+  return {.timeout = options.engine.store_timeout,
+          .room_share = options.room,
+          .denies_unconnected = options.deny_unconnected};
+}
+
 Json plans_of(const policy::Policy& policy) {
   return policy.document.at("policy").value("plans", Json::object());
 }
@@ -112,7 +118,7 @@ Result<Limitr> Limitr::cloud(CloudOptions options) {
   cloud::Notices& notices = link->notices();
   Result<Limitr> limitr =
       open_document(*document, engine_options(options),
-                    cloud::cloud_store(std::move(link), options.engine.store_timeout));
+                    cloud::cloud_store(std::move(link), store_options(options)));
   if (!limitr.ok()) return limitr;
   engine::Engine& engine = *limitr->engine_;
   engine.leave_policy_to_server();

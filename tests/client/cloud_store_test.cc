@@ -28,7 +28,7 @@ std::unique_ptr<store::Store> opened(const FakeServer& server) {
   Result<std::unique_ptr<Link>> link =
       Link::connect({.token = "good", .address = server.address(), .log = [](std::string_view) {}});
   if (!link.ok()) std::abort();
-  std::unique_ptr<store::Store> store = cloud_store(*std::move(link), patience);
+  std::unique_ptr<store::Store> store = cloud_store(*std::move(link), {.timeout = patience});
   EXPECT_TRUE(store->open(Access::share, nobody).ok());
   return store;
 }
@@ -86,7 +86,7 @@ TEST(CloudStore, EstimatesAreKeptAndThePolicyIsNot) {
   EXPECT_TRUE(store->commit(group).ok());
   Result<std::unique_ptr<Link>> link =
       Link::connect({.token = "good", .address = server.address(), .log = [](std::string_view) {}});
-  const auto another = cloud_store(*std::move(link), patience);
+  const auto another = cloud_store(*std::move(link), {.timeout = patience});
   const auto found = another->open(Access::share, nobody);
   ASSERT_TRUE(found.ok());
   EXPECT_EQ(found->estimates, R"({"a":1})");
