@@ -15,6 +15,14 @@
 
 namespace limitr::server {
 
+/// An engine whose lease runs at this server.
+struct LeasedEngine {
+  std::string project;
+  std::string engine;
+  Millis left{0};  ///< Of its lease.
+  bool deny_unconnected = true;
+};
+
 struct PeersOptions {
   std::string store_url;  ///< Of PostgreSQL. REQUIRES: a Control was opened on it.
   /// How long an answer about an engine is good for.
