@@ -269,7 +269,9 @@ class Projects(ServerTest):
         made = first.ask("admin", do="token_create",
                          args={"project": "other", "name": "n", "scopes": ["engine", "admin"]})
         token = made["value"]["token"]
-        waiting = self.open(server.connect(token))
+        engine = first.ask("admin", do="token_create",
+                           args={"project": "other", "name": "n", "scopes": ["engine"]})
+        waiting = self.open(server.connect(engine["value"]["token"]))
         self.assertEqual(
             waiting.ask("hello", protocol=1, engine="e1", limitr="x",
                         deny_unconnected=True)["code"], "policy_invalid")
@@ -317,18 +319,19 @@ class Policies(ServerTest):
 
     def test_a_pushed_policy_reaches_engines(self):
         server = self.start(policy=False)
-        waiting = self.open(server.connect())
+        # Before there is one, only those come who may push it.
+        first, second = self.open(server.engine("e1")), self.open(server.engine("e2"))
+        made = first.ask("admin", do="token_create", args={"name": "app", "scopes": ["engine"]})
+        waiting = self.open(server.connect(made["value"]["token"]))
         answer = waiting.ask("hello", protocol=1, engine="e", limitr="x", deny_unconnected=True)
         self.assertEqual((answer["type"], answer["code"]), ("error", "policy_invalid"))
-        server.stop()
-        server = self.start()
-        first, second = self.open(server.engine("e1")), self.open(server.engine("e2"))
         document = {"policy": {"credits": {"tok": {}}, "plans": {"pro": {
             "default": True,
             "entitlements": {"chat": {"limit": {"credit": "tok", "value": 77}}}}}}}
         pushed = first.ask("admin", do="push", args={"document": json.dumps(document)})
         self.assertEqual(pushed["type"], "done", pushed)
         self.assertIn("77", json.dumps(second.push()["document"]))
+        self.assertEqual(waiting.hello("e")["policy"]["version"], 1)
 
 
 class Operations(ServerTest):
