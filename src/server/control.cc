@@ -402,7 +402,7 @@ Result<Project> Control::project_create(std::string_view name) {
     if (parts_->must_have_project(name).ok()) {
       return wrong(fmt::format("there is a project `{}` already", name));
     }
-    const Project project{.name = std::string(name), .created = parts_->clock->now()};
+    Project project{.name = std::string(name), .created = parts_->clock->now()};
     auto added = parts_->database->run("INSERT INTO {s}limitr_projects VALUES ($1, $2)",
                                        {project.name, to_ms(project.created)});
     if (!added.ok()) return std::move(added).error();

@@ -74,7 +74,8 @@ void Hub::handle(SessionId id, std::uint64_t n, wire::Hello& hello, Moment now) 
   session.follows_policy = hello.policy.empty();
   if (session.caller.scopes.engine) settle(id, hello, now);
   if (session.follows_policy) {
-    if (policy_ || !session.caller.scopes.engine) {
+    // Whoever may push one must be able to come before there is one.
+    if (policy_ || !session.caller.scopes.engine || session.caller.scopes.admin) {
       return welcome(id, n, policy_.value_or(wire::PolicyVersion{}), now);
     }
     return fail(id, n, ErrorCode::policy_invalid,

@@ -117,9 +117,12 @@ TEST_F(HubTest, WhoSaysNoHelloInTimeIsCut) {
   EXPECT_EQ(cut(outputs, 1)->code, wire::Close::broken_rule);
 }
 
-TEST_F(HubTest, WithoutAPolicyNoEngineIsWelcome) {
+TEST_F(HubTest, WithoutAPolicyNobodyIsWelcomeButWhoMayPushOne) {
   Hub hub(options(), at(0));
-  hub.connected(1, a_caller(), at(0));
+  hub.connected(2, a_caller(), at(0));
+  hub.received(2, {.n = 1, .body = wire::Hello{.engine = "a"}}, at(0));
+  EXPECT_EQ(sent<wire::Welcome>(hub.take(), 2)->policy.version, 0U);
+  hub.connected(1, a_caller({.engine = true, .read = true}), at(0));
   hub.received(1, {.n = 1, .body = wire::Hello{.engine = "e"}}, at(0));
   auto outputs = hub.take();
   EXPECT_EQ(sent<wire::Failed>(outputs, 1)->error.code, ErrorCode::policy_invalid);

@@ -174,10 +174,13 @@ class OnTheStore(ControlTest):
 
 
 class OverAServer(ControlTest):
+    """A new one, which has no policy yet, and a token like the one that it begins with."""
+
     def setUp(self):
         super().setUp()
-        self.token = self.as_json("token", "create", "ops", "--scope", "admin", *self.where)
-        self.on("push", "-", "--message", "so that engines can come", stdin=policy(9))
+        self.token = self.on_as_json(
+            "token", "create", "ops", "--scope", "engine", "--scope", "read", "--scope", "admin"
+        )
         self.on_store = self.where
         self.log = open(self.folder / "log", "wb")
         self.addCleanup(self.log.close)
@@ -228,6 +231,7 @@ class OverAServer(ControlTest):
         self.with_token(made["token"], "versions")
 
     def test_a_token_of_another_project_reaches_only_that(self):
+        self.on("push", "one.yaml", "--message", "so that engines can come")
         self.on("project", "create", "acme")
         made = self.on_as_json("token", "create", "theirs", "--scope", "admin", "--project", "acme")
         token = made["token"]

@@ -4,6 +4,7 @@
     tests/cloud/server_test.py PROGRAM POSTGRES_BIN
 """
 
+import contextlib
 import json
 import os
 import signal
@@ -268,7 +269,9 @@ class Projects(ServerTest):
         made = first.ask("admin", do="token_create",
                          args={"project": "other", "name": "n", "scopes": ["engine", "admin"]})
         token = made["value"]["token"]
-        waiting = self.open(server.connect(token))
+        engine = first.ask("admin", do="token_create",
+                           args={"project": "other", "name": "n", "scopes": ["engine"]})
+        waiting = self.open(server.connect(engine["value"]["token"]))
         self.assertEqual(
             waiting.ask("hello", protocol=1, engine="e1", limitr="x",
                         deny_unconnected=True)["code"], "policy_invalid")
@@ -316,18 +319,19 @@ class Policies(ServerTest):
 
     def test_a_pushed_policy_reaches_engines(self):
         server = self.start(policy=False)
-        waiting = self.open(server.connect())
+        # Before there is one, only those come who may push it.
+        first, second = self.open(server.engine("e1")), self.open(server.engine("e2"))
+        made = first.ask("admin", do="token_create", args={"name": "app", "scopes": ["engine"]})
+        waiting = self.open(server.connect(made["value"]["token"]))
         answer = waiting.ask("hello", protocol=1, engine="e", limitr="x", deny_unconnected=True)
         self.assertEqual((answer["type"], answer["code"]), ("error", "policy_invalid"))
-        server.stop()
-        server = self.start()
-        first, second = self.open(server.engine("e1")), self.open(server.engine("e2"))
         document = {"policy": {"credits": {"tok": {}}, "plans": {"pro": {
             "default": True,
             "entitlements": {"chat": {"limit": {"credit": "tok", "value": 77}}}}}}}
         pushed = first.ask("admin", do="push", args={"document": json.dumps(document)})
         self.assertEqual(pushed["type"], "done", pushed)
         self.assertIn("77", json.dumps(second.push()["document"]))
+        self.assertEqual(waiting.hello("e")["policy"]["version"], 1)
 
 
 class Operations(ServerTest):
@@ -524,6 +528,47 @@ class OnPostgres(ServerTest):
         one.policy.write_text(POLICY % 20)
         self.assertEqual(second.push()["version"], 2)
         self.assertEqual((one.stop(), two.stop()), (0, 0))
+
+    def test_a_recall_reaches_a_home_at_the_other_server(self):
+        one = self.start("--lease", "3s", store=self.database.url)
+        two = self.start("--lease", "3s", store=self.database.url)
+        wanted = [{"engine": "e1", "ids": ["ann", "bob"]}]
+        other = self.open(two.engine("e2"))
+        # From when this server would know best what was before it began.
+        wait_until(lambda: other.ask("recall", homes=[{"engine": "nobody", "ids": []}])["lost"],
+                   "the server's first lease is over")
+        home = self.open(one.engine("e1"))
+        # Those who want customers ask again and again.
+        home.socket.settimeout(0.05)
+        recalled = []
+
+        def is_recalled():
+            lost = other.ask("recall", homes=wanted)["lost"]
+            self.assertEqual(lost, [])
+            with contextlib.suppress(TimeoutError):
+                recalled.append(home.push())
+            return recalled
+
+        # Not alive there yet, as far as the other server knew: then it is as good as lost.
+        wait_until(lambda: self.database.ask("SELECT count(*) FROM limitr.limitr_engines"
+                                             " WHERE engine = 'e1'") == "1", "e1 is known")
+        wait_until(is_recalled, "the home is asked")
+        self.assertEqual(recalled[0]["type"], "recall")
+        self.assertEqual(sorted(recalled[0]["ids"]), ["ann", "bob"])
+
+        # A good-bye is known at the other server within moments, a death when the lease is over.
+        home.socket.settimeout(cloud_client.PATIENCE)
+        home.ask("bye")
+        wait_until(lambda: other.ask("recall", homes=wanted)["lost"] == ["e1"], "e1 is gone")
+        dying = self.open(one.engine("e3"))
+        wait_until(lambda: self.database.ask("SELECT count(*) FROM limitr.limitr_engines"
+                                             " WHERE engine = 'e3'") == "1", "e3 is known")
+        lost = [{"engine": "e3", "ids": ["ann"]}]
+        self.assertEqual(other.ask("recall", homes=lost)["lost"], [])
+        dying.socket.close()
+        one.stop(signal.SIGKILL)
+        self.assertEqual(other.ask("recall", homes=lost)["lost"], [])
+        wait_until(lambda: other.ask("recall", homes=lost)["lost"] == ["e3"], "e3 is lost")
 
     def test_a_database_that_restarts_is_waited_for(self):
         server = self.start(store=self.database.url)
