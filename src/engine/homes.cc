@@ -240,13 +240,12 @@ bool Homes::may_take(const Slot& slot, std::optional<Millis> others_until) const
   const Cloud& cloud = *slot.customer.cloud;
   if (gives_back_ || slot.removed || (cloud.stay && cloud.stay->is_recalled)) return false;
   if (cloud.home) return cloud.home->engine == engine();
-  if (!others_until) return true;
-  return port_.running_time() - *others_until >= alone_time(slot.customer.id);
-}
-
-Millis Homes::alone_time(const std::string& customer) const {
-  const auto recalled = recalled_.find(customer);
-  return recalled == recalled_.end() ? alone_min : recalled->second.alone;
+  const auto recalled = recalled_.find(slot.customer.id);
+  const Millis now = port_.running_time();
+  // Whoever asked for it is to have it first.
+  if (recalled != recalled_.end() && now - recalled->second.at < recalled->second.alone) return false;
+  const Millis alone = recalled == recalled_.end() ? alone_min : recalled->second.alone;
+  return !others_until || now - *others_until >= alone;
 }
 
 void Homes::prepare(Slot& slot, std::uint64_t number, std::optional<Millis> others_until) {
@@ -338,7 +337,8 @@ void Homes::confirmed(Slot& slot) {
 void Homes::note_given_back(const std::string& customer, const Stay& stay) {
   if (recalled_.size() >= most_recalled) recalled_.clear();
   Recalled& recalled = recalled_[customer];
-  const bool was_soon = port_.running_time() - stay.taken_at < soon;
+  recalled.at = port_.running_time();
+  const bool was_soon = recalled.at - stay.taken_at < soon;
   recalled.alone = was_soon ? std::clamp(recalled.alone * 2, alone_min * 2, alone_max) : alone_min;
 }
 
@@ -355,6 +355,9 @@ void Homes::not_taken(Slot& slot) {
 
 void Homes::taken(Slot& slot) {
   if (!slot.customer.cloud || !slot.customer.cloud->stay) return;
+  // What that version set aside is in doubt by now, also where nothing of it was used.
+  const bool was_here = slot.customer.cloud->home && slot.customer.cloud->home->engine == engine();
+  if (was_here && here_.insert(&slot).second) slot.retain();
   for (Stay::OfMeter& one : slot.customer.cloud->stay->meters) {
     one.tally.sent = 0;
     one.overhead_sent = 0;

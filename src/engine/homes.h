@@ -131,6 +131,7 @@ public:
 
 private:
   struct Recalled {
+    Millis at{0};     // when it was given back
     Millis alone{0};  // how long an engine must be alone before it takes the customer again
   };
 
@@ -141,7 +142,6 @@ private:
   void size_room(state::Customer& customer, bool takes) const;
   void note_given_back(const std::string& customer, const state::Stay& stay);
   bool may_take(const Slot& slot, std::optional<Millis> others_until) const;
-  Millis alone_time(const std::string& customer) const;
 
   Engine& engine_;
   store::Homes& port_;

@@ -225,10 +225,20 @@ std::optional<Millis> Sharing::lead() {
   leader_ = std::this_thread::get_id();
   std::vector<Task*> left;
   Result<void> up = be_up();
-  if (up.ok() && !unanswered_.empty()) up = exchange_all(std::exchange(unanswered_, {}), left);
+  if (up.ok() && !unanswered_.empty()) {
+    up = exchange_all(std::exchange(unanswered_, {}), left);
+    if (up.ok() && !unanswered_.empty()) {
+      up = Error{.code = ErrorCode::store_unavailable,
+                 .message = "the store has not said what became of earlier calls"};
+    }
+  }
   if (!up.ok() && up.error().code == ErrorCode::unconnected &&
       !homes_->port().denies_unconnected()) {
-    run_adrift(tasks);
+    const auto rest = std::partition(tasks.begin(), tasks.end(),
+                                     [](const Task* task) { return !task->is_settling; });
+    for (auto task = rest; task != tasks.end(); ++task) (*task)->failure = up.error();
+    answer({rest, tasks.end()});
+    run_adrift({tasks.begin(), rest});
   } else if (!up.ok()) {
     for (Task* task : tasks) task->failure = up.error();
     answer(tasks);
@@ -411,6 +421,14 @@ std::optional<Transaction> Sharing::transaction_to_send(Component& component,
 // What has become of a component that was exchanged.
 void Sharing::settle(Sent& sent, const Exchanged& exchanged, std::vector<Task*>& left) {
   Component& component = sent.component;
+  if (exchanged.failure && sent.was_resent &&
+      exchanged.failure->code != ErrorCode::invalid_argument) {
+    // It says what became of it this time, and not what did before.
+    leave_unanswered(sent, {.code = ErrorCode::outcome_unknown,
+                            .message = exchanged.failure->message,
+                            .where = exchanged.failure->where});
+    return;
+  }
   if (component.is_report) {
     settle_report(sent, exchanged);
     return;
