@@ -21,6 +21,7 @@ import tempfile
 import threading
 import time
 import unittest
+from collections import Counter
 
 from cloud_client import PATIENCE, POLICY, Postgres, Server, wait_until
 from faulty_proxy import DOWN, UP, Fate, Proxy
@@ -28,7 +29,6 @@ from faulty_proxy import DOWN, UP, Fate, Proxy
 PROGRAM = CLIENT = POSTGRES_BIN = ""
 LEASE = 1.0
 ROUNDS = int(os.environ.get("LIMITR_ROUNDS", "1"))
-ONE_CUSTOMER = "ann"
 
 
 def seeds():
@@ -46,16 +46,21 @@ class Engine:
             [CLIENT, address, token, str(room), str(timeout)], stdin=subprocess.PIPE,
             stdout=subprocess.PIPE, stderr=self.log, text=True, bufsize=1)
         self.answers = queue.Queue()
-        self.allowed = self.unknown = 0
-        self.on_its_way = 0  # calls that may be under way when it is killed
+        self.customer = None  # whom it is being asked about
+        # By customer; `under_way`: calls of which nobody knows, once it was killed.
+        self.allowed, self.unknown, self.made, self.under_way = (Counter() for _ in range(4))
+        self.errors = Counter()
         self.reader = threading.Thread(target=self.read, daemon=True)
         self.reader.start()
 
     def read(self):
         for line in self.process.stdout:
             line = line.strip()
-            self.allowed += line == "allowed"
-            self.unknown += line.startswith("error outcome_unknown")
+            self.allowed[self.customer] += line == "allowed"
+            self.made[self.customer] += line == "true"
+            if line.startswith("error"):
+                self.errors[line.split()[1]] += 1
+                self.unknown[self.customer] += line.split()[1] == "outcome_unknown"
             self.answers.put(line)
         self.answers.put(None)
 
@@ -73,21 +78,29 @@ class Engine:
 
     def answer(self, patience=2 * PATIENCE):
         """The next line; None: there are no more."""
-        return self.answers.get(timeout=patience)
+        try:
+            return self.answers.get(timeout=patience)
+        except queue.Empty:
+            if os.environ.get("LIMITR_HOLD"):
+                print("HUNG", self.process.pid, file=sys.stderr, flush=True)
+                time.sleep(3600)
+            raise
 
     def ask(self, *words):
+        self.customer = words[1] if len(words) > 1 else None
         self.tell(*words)
         return self.answer()
 
     def burst(self, customer, count, threads=1):
         """The answers, as many as there are before it ends."""
-        self.on_its_way = min(count, threads)
+        self.customer = customer
+        self.under_way[customer] += min(count, threads)
         self.tell("burst", customer, "chat", count, threads)
         answers = []
         while (line := self.answer()) not in (None, "done"):
             answers.append(line)
         if line == "done":
-            self.on_its_way = 0
+            self.under_way[customer] -= min(count, threads)
         return answers
 
     def signal(self, which):
@@ -115,12 +128,9 @@ class Engine:
 class Row:
     """A customer as the server has it."""
 
-    def __init__(self, connection, customer):
-        rows = connection.ask("read", ids=[customer])["rows"]
-        record = rows[0]["record"] if rows else {}
-        self.record = record
-        meters = record.get("meters", {})
-        self.value = meters.get("chat", {}).get("value", 0)
+    def __init__(self, row):
+        record = row["record"]
+        self.value = record.get("meters", {}).get("chat", {}).get("value", 0)
         cloud = record.get("cloud", {})
         self.has_home = "home" in cloud
         self.room = self.units(cloud.get("home", {}))
@@ -157,7 +167,7 @@ class FaultsTest(unittest.TestCase):
         (pathlib.Path(self.folder) / "policy.yaml").write_text(POLICY % limit)
 
     def serve(self, store=None, lease=LEASE):
-        server = Server(PROGRAM, self.folder, "--lease", f"{int(lease * 1000)}ms", store=store)
+        server = Server(PROGRAM, self.folder, "--lease", f"{round(lease * 1000)}ms", store=store)
         self.servers.append(server)
         return server
 
@@ -171,9 +181,14 @@ class FaultsTest(unittest.TestCase):
         self.engines.append(engine)
         return engine
 
-    def row(self, server, customer=ONE_CUSTOMER):
+    def rows(self, server, customers):
+        """Those that are there, by ID."""
         with server.engine(f"reader{next(self.readers)}") as connection:
-            return Row(connection, customer)
+            deadline = time.monotonic() + PATIENCE
+            while (answer := connection.ask("read", ids=list(customers)))["type"] != "rows":
+                self.assertLess(time.monotonic(), deadline, answer)
+                time.sleep(0.05)
+        return {row["id"]: Row(row) for row in answer["rows"]}
 
 
 def place(server):
@@ -232,15 +247,16 @@ class Frames(FaultsTest):
             said = self.until_known(engine, "allow", customer, "chat", 1)
             assert said == "allowed" or said.startswith("error outcome_unknown"), said
         # One connection is cut once.
-        assert engine.unknown <= 1, engine.unknown
-        assert made == "true" or engine.unknown == 1, f"{made}, and nothing was unknown"
+        allowed, unknown = engine.allowed[customer], engine.unknown[customer]
+        assert unknown <= 1, unknown
+        assert made == "true" or unknown == 1, f"{made}, and nothing was unknown"
         closed = engine.ask("close")
-        row = self.row(server, customer)
-        told = f"{closed}, answered {engine.allowed}, {row}"
+        row = self.rows(server, [customer])[customer]
+        told = f"{closed}, answered {allowed}, {row}"
         assert row.value <= self.calls, told
-        assert row.value + row.doubt + row.room >= engine.allowed, told
+        assert row.value + row.doubt + row.room >= allowed, told
         if closed == "closed":
-            assert engine.allowed <= row.value and row.doubt + row.room == 0, told
+            assert allowed <= row.value and row.doubt + row.room == 0, told
 
     def test_cuts_at_every_message(self):
         self.limit(1000)
@@ -272,44 +288,58 @@ class Frames(FaultsTest):
 
 
 class Storm:
-    """Engines on one customer, and faults that a seed draws."""
+    """Engines on one customer, and each mostly on one of its own, while a seed draws faults.
 
-    def __init__(self, test, seed, servers, engines, limit, store=None, database=None):
+    Each few faults they take new customers of their own, so that there are always some at home with
+    an engine that fails.
+    """
+
+    limit = 500
+    faults_each = 3  # while the customers stay the same
+
+    def __init__(self, test, seed, servers, engines, stores=None, database_faults=()):
         self.test = test
         self.random = random.Random(seed)
-        self.store = store
-        self.database = database
-        self.servers = [test.serve(store) for _ in range(servers)]
+        self.began = time.monotonic()
+        self.stores = stores or [None] * servers
+        self.database_faults = list(database_faults)
+        test.limit(self.limit)
+        self.servers = [test.serve(store) for store in self.stores]
         self.token = self.servers[0].token
-        self.limit = limit
-        self.room = self.random.choice((0.01, 0.01, 0.05, 0))
-        self.calm = False
-        self.over = False
+        self.room = self.random.choice((0, 0.01, 0.04, 0.2))
+        self.is_calm = self.is_over = False
+        self.phase = 0
         self.dead = []
         self.problems = []
-        self.told = []
+        self.told = [f"room {self.room}"]
         self.lock = threading.Lock()
         self.proxies = [test.proxy([], self.draw) for _ in range(engines)]
-        self.straight = test.proxy([])  # without faults
+        self.straight = test.proxy([])
         self.aim()
         self.engines = [self.new_engine(i) for i in range(engines)]
 
     def note(self, text):
         self.told.append(f"{time.monotonic() - self.began:.2f} {text}")
 
-    began = time.monotonic()
+    def own(self, i, phase=None):
+        return f"own-{self.phase if phase is None else phase}-{i}"
+
+    def customers(self):
+        places = range(len(self.engines))
+        return ["shared"] + [self.own(i, phase) for phase in range(self.phase + 1) for i in places]
 
     def aim(self):
         alive = [place(server) for server in self.servers if server.process.poll() is None]
         for proxy in [*self.proxies, self.straight]:
-            proxy.targets = list(alive)
+            proxy.targets = alive
 
     def draw(self):
         """The fate of the next connection."""
         with self.lock:
-            if self.calm or self.random.random() < 0.4:
+            if self.is_calm or self.random.random() < 0.4:
                 return Fate()
-            fate = Fate(cut_after={self.random.choice((UP, DOWN)): self.random.randrange(1, 40_000)},
+            way = self.random.choice((UP, DOWN))
+            fate = Fate(cut_after={way: self.random.randrange(1, 40_000)},
                         half_open=self.random.choice((None, None, "client", "server")))
             if self.random.random() < 0.3:
                 fate.chop = self.random.randrange(1, 100)
@@ -318,52 +348,88 @@ class Storm:
             return fate
 
     def new_engine(self, i=None):
+        """None: one on a network without faults."""
         proxy = self.straight if i is None else self.proxies[i]
-        engine = Engine(proxy.address, self.token, self.test.folder, room=self.room,
-                        timeout=1500)
+        engine = Engine(proxy.address, self.token, self.test.folder, room=self.room, timeout=1500)
         engine.is_open = False
         self.test.engines.append(engine)
         return engine
 
-    def answered(self):
-        return sum(engine.allowed for engine in self.engines + self.dead)
+    def count(self, what):
+        counts = Counter()
+        for engine in self.test.engines:
+            counts.update(getattr(engine, what))
+        return counts
 
-    def uncertain(self):
-        """Calls that may have counted without being answered."""
-        return sum(engine.unknown for engine in self.engines + self.dead) + sum(
-            engine.on_its_way for engine in self.dead)
+    # Calls.
 
-    def work(self, i, budget):
-        """Makes calls with whatever engine stands in this place."""
-        own = random.Random(i)
-        while budget > 0 and not self.over:
+    def start(self, work):
+        def run(i):
+            try:
+                work(i)
+            except Exception as problem:  # told by finish()
+                self.problems.append(f"engine {i}: {problem!r}")
+
+        workers = [threading.Thread(target=run, args=[i]) for i in range(len(self.engines))]
+        for worker in workers:
+            worker.start()
+        return workers
+
+    def finish(self, workers):
+        for worker in workers:
+            worker.join()
+        self.test.assertEqual(self.problems, [])
+
+    def opened(self, i):
+        """The engine in that place, once there is one that is open."""
+        while True:
             engine = self.engines[i]
-            if not engine.is_open:
-                engine.is_open = engine.opened()
-            if not engine.is_open:
-                self.replace(i, engine)
-                continue
-            count = min(budget, own.randrange(1, 25))
-            answers = engine.burst(ONE_CUSTOMER, count, own.randrange(1, 4))
-            budget -= len(answers)
-            if len(answers) < count:
-                self.replace(i, engine)
-            time.sleep(own.random() * 0.05)
+            engine.is_open = engine.is_open or engine.opened()
+            if engine.is_open:
+                return engine
+            self.replace(i, engine)
 
     def replace(self, i, engine):
         """For one that has ended."""
         engine.end(signal.SIGKILL)
-        with self.lock:
-            self.dead.append(engine)
-            self.engines[i] = self.new_engine(i)
+        self.engines[i] = self.new_engine(i)
         time.sleep(0.05)
+
+    def call(self, i, customer, count, threads):
+        """The answers; there is another engine afterwards where it has died."""
+        engine = self.opened(i)
+        answers = engine.burst(customer, count, threads)
+        if "denied unknown_customer" in answers:
+            engine.ask("ensure", customer)
+        if len(answers) < count:
+            self.replace(i, engine)
+        return answers
+
+    def use(self, i):
+        """Calls that mostly stay below the limit."""
+        own = random.Random(i)
+        while not self.is_over:
+            which = own.random()
+            customer = self.own(i)
+            if which < 0.2:
+                customer = "shared"
+            elif which < 0.23:
+                customer = self.own(own.randrange(len(self.engines)))
+            self.call(i, customer, own.randrange(1, 9), own.randrange(1, 4))
+            time.sleep(own.random() * 0.1)
+
+    def use_up(self, i):
+        customers = self.customers()
+        for customer in customers[i:] + customers[:i]:
+            while "denied limit" not in self.call(i, customer, 20, 2):
+                pass
 
     # Faults.
 
     def cut(self):
         self.random.choice(self.proxies).cut_all()
 
-    def hold(self):
+    def withhold(self):
         proxy = self.random.choice(self.proxies)
         proxy.hold(*self.random.choice(([UP], [DOWN], [UP, DOWN])))
         time.sleep(self.random.choice((0.1, 0.5, 1.6 * LEASE)))
@@ -372,10 +438,10 @@ class Storm:
     def kill_engine(self):
         self.random.choice(self.engines).signal(signal.SIGKILL)
 
-    def stop_engine(self):
+    def pause_engine(self):
         engine = self.random.choice(self.engines)
         engine.signal(signal.SIGSTOP)
-        time.sleep(self.random.choice((0.1, 1.5 * LEASE)))
+        time.sleep(self.random.choice((0.1, 1.5 * LEASE, 3 * LEASE)))
         engine.signal(signal.SIGCONT)
 
     def kill_server(self):
@@ -383,124 +449,190 @@ class Storm:
         self.servers[which].stop(signal.SIGKILL)
         self.aim()
         time.sleep(self.random.choice((0.0, 0.3)))
-        self.servers[which] = self.test.serve(self.store)
+        self.servers[which] = self.test.serve(self.stores[which])
         self.aim()
 
-    def stop_server(self):
+    def pause_server(self):
         server = self.random.choice(self.servers)
         server.process.send_signal(signal.SIGSTOP)
         time.sleep(self.random.choice((0.2, 1.2 * LEASE)))
         server.process.send_signal(signal.SIGCONT)
 
+    # The whole of it.
+
     def check(self):
-        """What was answered is in the row, or in doubt there, at every moment."""
-        answered = self.answered()
-        row = self.test.row(self.servers[-1])
-        self.test.assertGreaterEqual(row.value + row.doubt + row.room, answered, str(row))
-        self.test.assertLessEqual(row.value + row.doubt + row.room, self.limit, str(row))
-        return row
+        """What was answered is in the rows, or in doubt there, at every moment."""
+        answered = self.count("allowed")
+        rows = self.test.rows(self.servers[-1], self.customers())
+        for customer, units in answered.items():
+            if units:
+                row = rows[customer]
+                told = f"{customer}: answered {units}, {row}"
+                used = row.value + row.doubt + row.room
+                self.test.assertTrue(units <= used <= self.limit, told)
 
     def run(self, faults):
-        """Faults while calls are made that do not reach the limit, then calls beyond it."""
-        kinds = [self.cut, self.hold, self.kill_engine, self.stop_engine, self.kill_server,
-                 self.stop_server]
-        if self.database:
-            kinds.append(self.database.fault)
-        share = int(self.limit * 0.7) // len(self.engines)
-        first = self.new_engine()
-        self.test.assertTrue(first.opened(), first.said)
-        while (said := first.ask("ensure", ONE_CUSTOMER)) not in ("true", "false"):
-            self.note(said)
-        self.leave(first)
-        workers = self.start(share)
-        for _ in range(faults):
-            time.sleep(self.random.random() * 0.3)
-            fault = self.random.choice(kinds)
-            self.note(fault.__name__)
-            fault()
-            self.note("check")
-            self.check()
-        self.over = True
-        self.heal()
-        for worker in workers:
-            worker.join()
-        self.over = False
-        self.test.assertEqual(self.problems, [])
+        kinds = [self.cut, self.withhold, self.kill_engine, self.pause_engine, self.kill_server,
+                 self.pause_server, *self.database_faults]
+        workers = self.start(self.use)
+        try:
+            for number in range(faults):
+                self.phase = number // self.faults_each
+                time.sleep(self.random.random() * 0.5)
+                fault = self.random.choice(kinds)
+                self.note(fault.__name__)
+                fault()
+                self.check()
+        finally:
+            self.is_over = True
+            self.heal()
+        self.finish(workers)
+        self.recover()
         self.check()
-        self.demand()
-
-    def start(self, budget):
-        def work(i):
-            try:
-                self.work(i, budget)
-            except Exception as problem:
-                self.problems.append(repr(problem))
-
-        workers = [threading.Thread(target=work, args=[i]) for i in range(len(self.engines))]
-        for worker in workers:
-            worker.start()
-        return workers
+        self.note("demand")
+        self.finish(self.start(self.use_up))
+        self.end()
 
     def heal(self):
-        self.calm = True
-        healed = time.monotonic()
+        self.is_calm = True
+        self.healed = time.monotonic()
         for proxy in self.proxies:
             proxy.hold()
             proxy.cut_all()
-        fresh = self.new_engine()
-        self.test.assertTrue(fresh.opened(), fresh.said)
-        while (said := fresh.ask("allow", ONE_CUSTOMER, "chat", 1)) not in ("allowed",
-                                                                            "denied limit"):
-            self.test.assertLess(time.monotonic() - healed, PATIENCE, said)
-        self.note(f"recovered in {time.monotonic() - healed:.2f} s")
-        self.leave(fresh)
+
+    def settled(self, engine, customer, answers):
+        """Asks for one unit until the answer is one of these."""
+        while (said := engine.ask("allow", customer, "chat", 1)) not in answers:
+            self.test.assertLess(time.monotonic() - self.healed, 2 * PATIENCE, said)
+            if said == "denied unknown_customer":
+                engine.ask("ensure", customer)
+
+    def recover(self):
+        """Each customer can be used again, whoever had it before."""
+        engine = self.new_engine()
+        self.test.assertTrue(engine.opened(), engine.said)
+        for customer in self.customers():
+            self.settled(engine, customer, ("allowed", "denied limit"))
+        self.note(f"recovered in {time.monotonic() - self.healed:.2f} s")
+        self.leave(engine)
 
     def leave(self, engine):
         self.test.assertEqual(engine.ask("close"), "closed")
         engine.end()
-        engine.on_its_way = 0
-        self.dead.append(engine)
 
-    def demand(self):
-        for worker in self.start(self.limit):
-            worker.join()
-        self.test.assertEqual(self.problems, [])
-        for engine in self.engines:
-            if not engine.is_open:
-                self.test.assertTrue(engine.opened(), engine.said)
-            self.leave(engine)
-        self.engines = []
-        # The last one finds what dead ones have kept called lost by then.
+    def end(self):
+        """Nobody is there any more, and all was asked for that there is."""
+        for i in range(len(self.engines)):
+            self.leave(self.opened(i))
         last = self.new_engine()
         self.test.assertTrue(last.opened(), last.said)
-        while (said := last.ask("allow", ONE_CUSTOMER, "chat", 1)) != "denied limit":
-            self.note(f"last: {said}")
+        for customer in self.customers():
+            self.settled(last, customer, ("denied limit",))
         self.leave(last)
-        row = self.test.row(self.servers[-1])
-        answered, uncertain = self.answered(), self.uncertain()
-        self.note(f"answered {answered}, perhaps {uncertain} more, {row}")
-        print(self.told[-1], file=sys.stderr)
-        self.test.assertFalse(row.has_home)
-        self.test.assertLessEqual(answered, self.limit)
-        self.test.assertEqual(row.value + row.doubt, self.limit)
-        self.test.assertLessEqual(row.value, answered + uncertain)
+        answered = self.count("allowed")
+        uncertain = self.count("unknown") + self.count("under_way")
+        made = self.count("made")
+        rows = self.test.rows(self.servers[-1], self.customers())
+        for customer, row in rows.items():
+            told = (f"{customer}: answered {answered[customer]}, perhaps {uncertain[customer]} "
+                    f"more, {row}")
+            self.test.assertFalse(row.has_home, told)
+            self.test.assertLessEqual(made[customer], 1, told)
+            self.test.assertLessEqual(answered[customer], self.limit, told)
+            self.test.assertEqual(row.value + row.doubt, self.limit, told)
+            self.test.assertLessEqual(row.value, answered[customer] + uncertain[customer], told)
+        self.note(f"{len(rows)} customers, answered {answered.total()}, perhaps "
+                  f"{uncertain.total()} more, in doubt {sum(row.doubt for row in rows.values())}; "
+                  f"errors {dict(self.count('errors'))}")
+        print("; ".join(self.told[i] for i in (0, -1)), file=sys.stderr)
 
 
-class OnSqlite(FaultsTest):
-    def test_limits_hold(self):
+class Storms(FaultsTest):
+    def weather(self, make, faults):
         for seed in seeds():
             with self.subTest(seed=seed):
                 print(f"\nLIMITR_SEED={seed}", file=sys.stderr)
-                self.setUp()
-                self.limit(2000)
-                storm = Storm(self, seed, servers=1, engines=4, limit=2000)
                 try:
-                    storm.run(faults=10)
-                except BaseException:
-                    print("\n".join(storm.told), file=sys.stderr)
-                    raise
+                    self.setUp()
+                    storm = make(seed)
+                    try:
+                        storm.run(faults)
+                    except BaseException:
+                        print("\n".join(storm.told), file=sys.stderr)
+                        raise
                 finally:
                     self.doCleanups()
+
+    def test_four_engines_and_sqlite(self):
+        self.weather(lambda seed: Storm(self, seed, servers=1, engines=4), faults=9)
+
+    def test_eight_engines_two_servers_and_postgres(self):
+        def make(seed):
+            folder = tempfile.TemporaryDirectory()
+            self.addCleanup(folder.cleanup)
+            database = Postgres(POSTGRES_BIN, folder.name)
+            self.addCleanup(database.stop)
+            links = [self.proxy([f"{folder.name}/.s.PGSQL.5432"]) for _ in range(2)]
+            drawn = random.Random(seed + 1)
+
+            def restart_database():
+                database.stop()
+                database.start()
+
+            def cut_database():
+                drawn.choice(links).cut_all()
+
+            def withhold_database():
+                link = drawn.choice(links)
+                link.hold(*drawn.choice(([UP], [DOWN], [UP, DOWN])))
+                time.sleep(drawn.choice((0.2, 1.5 * LEASE)))
+                link.hold()
+
+            stores = [f"postgres://postgres@127.0.0.1:{link.port}/postgres" for link in links]
+            return Storm(self, seed, servers=2, engines=8, stores=stores,
+                         database_faults=[restart_database, cut_database, withhold_database])
+
+        self.weather(make, faults=9)
+
+
+class Returning(FaultsTest):
+    def test_a_hundred_engines_come_back_at_once(self):
+        self.limit(1000)
+        server = self.serve(lease=10)
+        proxy = self.proxy([place(server)])
+        engines = [self.engine(proxy.address) for _ in range(100)]
+        for number, engine in enumerate(engines):
+            self.assertTrue(engine.opened(), engine.said)
+            self.assertEqual(engine.ask("ensure", f"c{number}"), "true")
+            self.assertEqual(engine.ask("allow", f"c{number}", "chat", 1), "allowed")
+        server.stop(signal.SIGKILL)
+        server = self.serve(lease=10)
+        proxy.targets = [place(server)]
+        began = time.monotonic()
+        wait_until(lambda: proxy.made == 200, "all have come back")
+        for _ in range(5):
+            for number, engine in enumerate(engines):
+                engine.customer = f"c{number}"
+                engine.tell("allow", engine.customer, "chat", 1)
+            for engine in engines:
+                said = engine.answer()
+                self.assertIn(said.split(" ")[0], ("allowed", "denied"), said)
+        print(f"a hundred engines are back after {time.monotonic() - began:.2f} s",
+              file=sys.stderr)
+        for number, engine in enumerate(engines):
+            while (said := engine.ask("allow", f"c{number}", "chat", 1)) != "allowed":
+                self.assertEqual(said, "denied unconnected")
+                time.sleep(0.01)
+        for engine in engines:
+            engine.tell("close")
+        for engine in engines:
+            self.assertEqual(engine.answer(), "closed")
+        rows = self.rows(server, [f"c{number}" for number in range(100)])
+        for number, engine in enumerate(engines):
+            row = rows[f"c{number}"]
+            told = f"c{number}: answered {engine.allowed}, {row}"
+            self.assertEqual((row.value, row.doubt, row.has_home),
+                             (engine.allowed[f"c{number}"], 0, False), told)
 
 
 if __name__ == "__main__":
