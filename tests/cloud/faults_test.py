@@ -78,13 +78,10 @@ class Engine:
 
     def answer(self, patience=2 * PATIENCE):
         """The next line; None: there are no more."""
-        try:
-            return self.answers.get(timeout=patience)
-        except queue.Empty:
-            if os.environ.get("LIMITR_HOLD"):
-                print("HUNG", self.process.pid, file=sys.stderr, flush=True)
-                time.sleep(3600)
-            raise
+        line = self.answers.get(timeout=patience)
+        if line is None:
+            self.answers.put(None)
+        return line
 
     def ask(self, *words):
         self.customer = words[1] if len(words) > 1 else None
@@ -287,6 +284,36 @@ class Frames(FaultsTest):
         self.assertGreaterEqual(min(counts.values()), 2 * 3 * 7)
 
 
+class LostAnswers(FaultsTest):
+    def test_a_call_counts_once_whoever_writes_after_it(self):
+        """Its answer is lost, and it learns what became of it only when others have gone on."""
+        self.limit(1000)
+        server = self.serve(lease=0.5)
+        for others in (0, 1, 3, 4, 7):
+            customer = f"c{others}"
+            proxy = self.proxy([place(server)])
+            engine = self.engine(proxy.address, room=0, timeout=20_000)
+            after = [self.engine(f"http://{server.host}:{server.port}", room=0, timeout=20_000)
+                     for _ in range(others)]
+            self.assertTrue(all(one.opened() for one in [engine, *after]))
+            self.assertEqual(engine.ask("ensure", customer), "true")
+            self.assertEqual(engine.ask("allow", customer, "chat", 1), "allowed")
+            proxy.hold(DOWN)
+            engine.customer = customer
+            engine.tell("allow", customer, "chat", 1)
+            wait_until(lambda: self.rows(server, [customer])[customer].value == 2, "it is written")
+            proxy.targets = []
+            proxy.cut_all()
+            proxy.hold()
+            for one in after:
+                self.assertEqual(one.ask("allow", customer, "chat", 1), "allowed")
+            proxy.targets = [place(server)]
+            said = engine.answer()
+            row = self.rows(server, [customer])[customer]
+            with self.subTest(others=others, said=said):
+                self.assertEqual(row.value, 2 + others)
+
+
 class Storm:
     """Engines on one customer, and each mostly on one of its own, while a seed draws faults.
 
@@ -294,7 +321,7 @@ class Storm:
     an engine that fails.
     """
 
-    limit = 500
+    limit = 300
     faults_each = 3  # while the customers stay the same
 
     def __init__(self, test, seed, servers, engines, stores=None, database_faults=()):
@@ -421,7 +448,7 @@ class Storm:
     def use_up(self, i):
         customers = self.customers()
         for customer in customers[i:] + customers[:i]:
-            while "denied limit" not in self.call(i, customer, 20, 2):
+            while "denied limit" not in self.call(i, customer, 30, 3):
                 pass
 
     # Faults.
@@ -503,6 +530,7 @@ class Storm:
     def settled(self, engine, customer, answers):
         """Asks for one unit until the answer is one of these."""
         while (said := engine.ask("allow", customer, "chat", 1)) not in answers:
+            self.test.assertIsNotNone(said)
             self.test.assertLess(time.monotonic() - self.healed, 2 * PATIENCE, said)
             if said == "denied unknown_customer":
                 engine.ask("ensure", customer)
@@ -517,7 +545,8 @@ class Storm:
         self.leave(engine)
 
     def leave(self, engine):
-        self.test.assertEqual(engine.ask("close"), "closed")
+        closed = engine.ask("close")
+        self.test.assertEqual(closed, "closed")
         engine.end()
 
     def end(self):
