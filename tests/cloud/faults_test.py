@@ -619,8 +619,9 @@ class Storm:
         # Who goes on, or was closed, leaves nothing in doubt.
         left = set().union(*(row.engines for row in rows.values()))
         self.test.assertLessEqual(len(left), self.deaths)
-        self.note(f"{len(rows)} customers, {self.deaths} engines died, answered {answered.total()}, perhaps "
-                  f"{uncertain.total()} more, in doubt {sum(row.doubt + row.room for row in rows.values())}; "
+        doubt = sum(row.doubt + row.room for row in rows.values())
+        self.note(f"{len(rows)} customers, {self.deaths} engines died, answered "
+                  f"{answered.total()}, perhaps {uncertain.total()} more, in doubt {doubt}; "
                   f"errors {dict(self.count('errors'))}")
         print("; ".join(told for told in self.told if "room" in told or "recovered" in told
                         or "answered" in told), file=sys.stderr)
