@@ -81,7 +81,7 @@ public:
     Opened opened;
     if (std::exchange(was_opened_, true)) return opened;
     auto estimates = link_->ask_for<wire::Estimates>(wire::Estimates{}, options_.timeout);
-    if (!estimates.ok()) return std::move(estimates).error();
+    if (!estimates.ok()) return nothing_changed(std::move(estimates).error());
     opened.estimates = std::move(estimates->text);
     return opened;
   }
