@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: Apache-2.0
+// `limitr serve` for a test: a process of its own on a real socket, which ends with the test.
+
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import fs from 'node:fs';
+import path from 'node:path';
+
+import { policy, temporaryFolder } from './policy.mjs';
+
+export class Server {
+  #context;
+  #folder;
+  #program;
+  #listen = '127.0.0.1:0';
+
+  constructor(context, document = policy) {
+    this.#context = context;
+    this.#folder = temporaryFolder(context);
+    this.usePolicy(document);
+  }
+
+  usePolicy(document) {
+    const file = path.join(this.#folder, 'policy.json');
+    fs.writeFileSync(`${file}.new`, JSON.stringify(document));
+    fs.renameSync(`${file}.new`, file);
+  }
+
+  /** Starts it; again with the same customers, token and address. */
+  async start() {
+    const child = spawn('setpriv', ['--pdeathsig', 'KILL', process.env.LIMITR_PROGRAM, 'serve', '--policy',
+      'policy.json', '--store', 'sqlite:limitr.db', '--listen', this.#listen], { cwd: this.#folder });
+    const program = { child, log: '' };
+    this.#program = program;
+    program.ended = new Promise((resolve) => { child.on('close', resolve); });
+    child.stderr.on('data', (data) => { program.log += data; });
+    this.#context.after(() => this.kill());
+    const said = await new Promise((resolve, reject) => {
+      let text = '';
+      child.stdout.on('data', (data) => {
+        text += data;
+        if (/Serving at \S+\n/.test(text)) resolve(text);
+      });
+      child.on('error', reject);
+      child.on('close', () => reject(new Error(`no server: ${text}${program.log}`)));
+    });
+    this.token ??= said.match(/shown this once: (\S+)/)[1];
+    this.address = said.match(/Serving at (\S+)/)[1];
+    this.#listen = new URL(this.address).host;
+    return this;
+  }
+
+  get options() {
+    return { token: this.token, address: this.address };
+  }
+
+  /** As `kill -9` does. */
+  async kill() {
+    this.#program.child.kill('SIGKILL');
+    await this.#program.ended;
+  }
+
+  /** Asks it to end, which it does without a complaint. */
+  async terminate() {
+    this.#program.child.kill('SIGTERM');
+    assert.equal(await this.#program.ended, 0, this.#program.log);
+  }
+}
