@@ -3,6 +3,7 @@
 
 import os
 import pathlib
+import re
 import shutil
 import signal
 import socket
@@ -101,6 +102,45 @@ def redis_url(redis, request):
     # A database of its own for each test.
     redis.next = getattr(redis, "next", -1) + 1
     return f"redis:///{redis.next % 16}?socket={redis.folder}/redis.sock"
+
+
+class CloudServer(Server):
+    """`limitr serve`, which keeps customers, token and address when it is started again."""
+
+    def __init__(self):
+        super().__init__()
+        (self.folder / "policy.yaml").write_text(POLICY)
+        self.listen = "127.0.0.1:0"
+        self.start()
+
+    def start(self):
+        said = self.folder / "said"
+        self.process = self.run(
+            "sh", "-c", 'exec "$0" "$@" >said 2>log', os.environ["LIMITR_PROGRAM"], "serve",
+            "--policy", "policy.yaml", "--store", "sqlite:limitr.db", "--listen", self.listen,
+        )
+        self.wait_for(said, lambda: re.search(r"Serving at \S+\n", said.read_text()))
+        text = said.read_text()
+        if first := re.search(r"shown this once: (\S+)", text):
+            self.token = first[1]
+        self.address = re.search(r"Serving at (\S+)", text)[1]
+        self.listen = self.address.partition("//")[2]
+
+    def kill(self):
+        self.process.kill()
+        self.process.wait()
+        (self.folder / "said").unlink()
+
+    @property
+    def options(self):
+        return {"token": self.token, "address": self.address}
+
+
+@pytest.fixture
+def server():
+    made = CloudServer()
+    yield made
+    made.end()
 
 
 @pytest.fixture(scope="session")
