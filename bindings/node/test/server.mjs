@@ -4,37 +4,39 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import fs from 'node:fs';
+import os from 'node:os';
 import path from 'node:path';
 
-import { policy, temporaryFolder } from './policy.mjs';
+import { policy } from './policy.mjs';
 
 export class Server {
-  #context;
-  #folder;
+  #folder = fs.mkdtempSync(path.join(os.tmpdir(), 'limitr-server-'));
   #program;
   #listen = '127.0.0.1:0';
 
   constructor(context, document = policy) {
-    this.#context = context;
-    this.#folder = temporaryFolder(context);
+    context.after(async () => {
+      await this.kill();
+      fs.rmSync(this.#folder, { recursive: true });
+    });
     this.usePolicy(document);
   }
 
+  /** A policy as an object or as text, also of a server that runs. */
   usePolicy(document) {
-    const file = path.join(this.#folder, 'policy.json');
-    fs.writeFileSync(`${file}.new`, JSON.stringify(document));
+    const file = path.join(this.#folder, 'policy.yaml');
+    fs.writeFileSync(`${file}.new`, typeof document === 'string' ? document : JSON.stringify(document));
     fs.renameSync(`${file}.new`, file);
   }
 
   /** Starts it; again with the same customers, token and address. */
   async start() {
     const child = spawn('setpriv', ['--pdeathsig', 'KILL', process.env.LIMITR_PROGRAM, 'serve', '--policy',
-      'policy.json', '--store', 'sqlite:limitr.db', '--listen', this.#listen], { cwd: this.#folder });
+      'policy.yaml', '--store', 'sqlite:limitr.db', '--listen', this.#listen], { cwd: this.#folder });
     const program = { child, log: '' };
     this.#program = program;
     program.ended = new Promise((resolve) => { child.on('close', resolve); });
     child.stderr.on('data', (data) => { program.log += data; });
-    this.#context.after(() => this.kill());
     const said = await new Promise((resolve, reject) => {
       let text = '';
       child.stdout.on('data', (data) => {
@@ -56,8 +58,8 @@ export class Server {
 
   /** As `kill -9` does. */
   async kill() {
-    this.#program.child.kill('SIGKILL');
-    await this.#program.ended;
+    this.#program?.child.kill('SIGKILL');
+    await this.#program?.ended;
   }
 
   /** Asks it to end, which it does without a complaint. */
