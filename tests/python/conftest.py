@@ -107,10 +107,21 @@ def redis_url(redis, request):
 class CloudServer(Server):
     """`limitr serve`, which keeps customers, token and address when it is started again."""
 
-    def __init__(self):
+    def __init__(self, tls=False):
         super().__init__()
         (self.folder / "policy.yaml").write_text(POLICY)
         self.listen = "127.0.0.1:0"
+        self.tls = []
+        self.ca_file = None
+        if tls:
+            made = self.run(
+                "openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt",
+                "ec_paramgen_curve:P-256", "-nodes", "-keyout", "key.pem", "-out", "cert.pem",
+                "-days", "2", "-subj", "/CN=x", "-addext", "subjectAltName=IP:127.0.0.1",
+            )
+            assert made.wait() == 0
+            self.tls = ["--tls-cert", "cert.pem", "--tls-key", "key.pem"]
+            self.ca_file = str(self.folder / "cert.pem")
         self.start()
 
     def start(self):
@@ -118,6 +129,7 @@ class CloudServer(Server):
         self.process = self.run(
             "sh", "-c", 'exec "$0" "$@" >said 2>log', os.environ["LIMITR_PROGRAM"], "serve",
             "--policy", "policy.yaml", "--store", "sqlite:limitr.db", "--listen", self.listen,
+            *self.tls,
         )
         self.wait_for(said, lambda: re.search(r"Serving at \S+\n", said.read_text()))
         text = said.read_text()
@@ -133,12 +145,19 @@ class CloudServer(Server):
 
     @property
     def options(self):
-        return {"token": self.token, "address": self.address}
+        return {"token": self.token, "address": self.address, "ca_file": self.ca_file}
 
 
 @pytest.fixture
 def server():
     made = CloudServer()
+    yield made
+    made.end()
+
+
+@pytest.fixture
+def tls_server():
+    made = CloudServer(tls=True)
     yield made
     made.end()
 

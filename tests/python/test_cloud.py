@@ -89,6 +89,13 @@ def test_a_program_that_ends_says_good_bye(server):
         assert engine.value("ann", "chat") == 20
 
 
+def test_tls_wants_a_certificate_that_is_trusted(tls_server):
+    with limitr.Limitr.cloud(**tls_server.options) as engine:
+        assert engine.ensure_customer("ann") is True
+    with pytest.raises(limitr.CloudError, match="certificate"):
+        limitr.Limitr.cloud(tls_server.token, address=tls_server.address, connect_timeout=100)
+
+
 class Refusing(http.server.BaseHTTPRequestHandler):
     """A server that answers from this process: it needs the GIL to."""
 

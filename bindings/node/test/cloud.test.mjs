@@ -64,6 +64,20 @@ test('host functions run here', async (context) => {
   await limitr.close();
 });
 
+test('over TLS, with the certificate that is trusted', async (context) => {
+  const server = await new Server(context).useTls().start();
+  assert.match(server.address, /^https:/);
+  const limitr = await Limitr.cloud(server.options);
+  assert.equal(await limitr.ensureCustomer('ann'), true);
+  assert.equal(await limitr.allow('ann', 'chat', 1), true);
+  await limitr.close();
+  let failure;
+  assert.equal(await Limitr.cloud({ ...server.options, caFile: undefined, connectTimeout: 100, log: () => {},
+    onError: (error) => { failure = error; } }), undefined);
+  assert.equal(failure.code, 'unconnected');
+  assert.match(failure.message, /certificate/);
+});
+
 test('where it cannot connect there is no engine, and why is logged once', async (context) => {
   const server = await new Server(context).start();
   const rows = [

@@ -2,7 +2,7 @@
 // `limitr serve` for a test: a process of its own on a real socket, which ends with the test.
 
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
@@ -13,6 +13,7 @@ export class Server {
   #folder = fs.mkdtempSync(path.join(os.tmpdir(), 'limitr-server-'));
   #program;
   #listen = '127.0.0.1:0';
+  #tls = [];
 
   constructor(context, document = policy) {
     context.after(async () => {
@@ -29,10 +30,22 @@ export class Server {
     fs.renameSync(`${file}.new`, file);
   }
 
+  /** From the next start on it speaks TLS, and `options` name the certificate to trust. */
+  useTls() {
+    const made = spawnSync('openssl', [
+      'req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-keyout', 'key.pem',
+      '-out', 'cert.pem', '-days', '2', '-subj', '/CN=x', '-addext', 'subjectAltName=IP:127.0.0.1'],
+    { cwd: this.#folder, encoding: 'utf8' });
+    assert.equal(made.status, 0, made.stderr);
+    this.#tls = ['--tls-cert', 'cert.pem', '--tls-key', 'key.pem'];
+    this.caFile = path.join(this.#folder, 'cert.pem');
+    return this;
+  }
+
   /** Starts it; again with the same customers, token and address. */
   async start() {
     const child = spawn('setpriv', ['--pdeathsig', 'KILL', process.env.LIMITR_PROGRAM, 'serve', '--policy',
-      'policy.yaml', '--store', 'sqlite:limitr.db', '--listen', this.#listen], { cwd: this.#folder });
+      'policy.yaml', '--store', 'sqlite:limitr.db', '--listen', this.#listen, ...this.#tls], { cwd: this.#folder });
     const program = { child, log: '' };
     this.#program = program;
     program.ended = new Promise((resolve) => { child.on('close', resolve); });
@@ -53,7 +66,7 @@ export class Server {
   }
 
   get options() {
-    return { token: this.token, address: this.address };
+    return { token: this.token, address: this.address, caFile: this.caFile };
   }
 
   /** As `kill -9` does. */
