@@ -69,7 +69,7 @@ bool fits(const std::vector<Exchanged>& results, std::span<const Transaction> tr
 class CloudStore final : public store::Store, private store::Homes {
 public:
   CloudStore(std::unique_ptr<Link> link, const StoreOptions& options)
-      : link_(std::move(link)), options_(options), timeout_(options.timeout) {}
+      : link_(std::move(link)), options_(options) {}
   ~CloudStore() override { link_->notices().on_recall(nullptr); }
 
   Result<Opened> open(Access access, const store::Owner&) override {
@@ -80,7 +80,7 @@ public:
     if (!link_->is_connected()) return link_->unconnected();
     Opened opened;
     if (std::exchange(was_opened_, true)) return opened;
-    auto estimates = link_->ask_for<wire::Estimates>(wire::Estimates{}, timeout_);
+    auto estimates = link_->ask_for<wire::Estimates>(wire::Estimates{}, options_.timeout);
     if (!estimates.ok()) return std::move(estimates).error();
     opened.estimates = std::move(estimates->text);
     return opened;
@@ -93,7 +93,7 @@ public:
                       "the customers of a Cloud server are changed by exchanges");
     }
     if (!group.estimates) return {};
-    auto done = link_->ask_for<wire::Estimates>(wire::Estimates{group.estimates}, timeout_);
+    auto done = link_->ask_for<wire::Estimates>(wire::Estimates{group.estimates}, options_.timeout);
     if (!done.ok()) return std::move(done).error();
     return {};
   }
@@ -131,7 +131,8 @@ public:
     while (!ids.empty()) {
       const std::size_t count = count_that_fits(ids);
       auto rows = link_->ask_for<wire::Rows>(
-          wire::Read{{ids.begin(), ids.begin() + static_cast<std::ptrdiff_t>(count)}}, timeout_);
+          wire::Read{{ids.begin(), ids.begin() + static_cast<std::ptrdiff_t>(count)}},
+          options_.timeout);
       if (!rows.ok()) return nothing_changed(std::move(rows).error());
       for (StoredCustomer& row : rows->rows) {
         if (is_one_message || known.insert(row.id).second) customers.push_back(std::move(row));
@@ -146,7 +147,8 @@ public:
     std::string after;
     for (;;) {
       auto rows = link_->ask_for<wire::Rows>(
-          wire::Scan{.after = after, .limit = static_cast<std::uint32_t>(most_at_once)}, timeout_);
+          wire::Scan{.after = after, .limit = static_cast<std::uint32_t>(most_at_once)},
+          options_.timeout);
       if (!rows.ok()) return nothing_changed(std::move(rows).error());
       for (StoredCustomer& row : rows->rows) {
         after = row.id;
@@ -162,12 +164,14 @@ public:
   }
 
   Result<void> close() override {
+    // The engine may go from here on.
+    link_->notices().on_recall(nullptr);
     if (!link_->is_connected()) {
       Error why = link_->unconnected();
-      (void)link_->close(timeout_);
+      (void)link_->close(options_.timeout);
       return why;
     }
-    return link_->close(timeout_);
+    return link_->close(options_.timeout);
   }
 
 private:
@@ -176,12 +180,13 @@ private:
   std::string_view engine() const override { return link_->engine(); }
   bool is_leased() const override { return link_->is_leased(); }
   bool is_connected() const override { return link_->is_connected(); }
-  Millis running_time() const override { 
-    return std::chrono::duration_cast<Millis>(env::BootClock::now().time_since_epoch());
-   }
+  Millis running_time() const override {
+    const auto time = env::BootClock::now().time_since_epoch();
+    return std::chrono::duration_cast<Millis>(time);
+  }
   void pause(Millis time) override { std::this_thread::sleep_for(time); }
-  double room_share() const override { return options_.room; }
-  bool denies_unconnected() const override { return options_.deny_unconnected; }
+  double room_share() const override { return options_.room_share; }
+  bool denies_unconnected() const override { return options_.denies_unconnected; }
   Result<std::vector<std::string>> recall(std::span<const store::Home> homes) override {
     std::map<std::string_view, std::vector<std::string>> by_engine;
     for (const store::Home& home : homes) by_engine[home.engine].push_back(home.customer);
@@ -189,7 +194,7 @@ private:
     for (auto& [engine, ids] : by_engine) {
       recall.homes.push_back({.engine = std::string(engine), .ids = std::move(ids)});
     }
-    auto recalled = link_->ask_for<wire::Recalled>(std::move(recall), timeout_);
+    auto recalled = link_->ask_for<wire::Recalled>(std::move(recall), options_.timeout);
     if (!recalled.ok()) return nothing_changed(std::move(recalled).error());
     return std::move(recalled->lost);
   }
@@ -220,7 +225,7 @@ private:
     const std::uint64_t n = link_->next_number();
     std::string text = wire::encode_exchange(n, transactions);
     if (text.size() > link_->max_message()) return send_in_halves(transactions);
-    auto reply = link_->ask(n, std::move(text), timeout_);
+    auto reply = link_->ask(n, std::move(text), options_.timeout);
     Result<wire::Exchangeds> exchanged = Link::only<wire::Exchangeds>(std::move(reply));
     if (!exchanged.ok()) return std::move(exchanged).error();
     if (!fits(exchanged->results, transactions)) {
@@ -246,7 +251,6 @@ private:
 
   const std::unique_ptr<Link> link_;
   const StoreOptions options_;
-  const Millis timeout_;
   bool was_opened_ = false;
 };
 

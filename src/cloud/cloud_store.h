@@ -10,13 +10,15 @@
 namespace limitr::cloud {
 
 struct StoreOptions {
-  Millis timeout{5000};           ///< How long a message waits for its answer.
-  bool deny_unconnected = true;   ///< As in CloudOptions,
-  double room = 0.01;             ///< and so is this.
+  Millis timeout{5000};  ///< How long a message waits for its answer.
+  /// For Homes.
+  double room_share = 0.01;
+  bool denies_unconnected = true;
 };
 
-/// The customers of a server as a store that engines share, with homes. What is asked for without a connection fails at once, with `unconnected`, and
-/// has changed nothing; open() again tells whether there is one.
+/// The customers of a server as a store that engines share, with homes. What is asked for without a
+/// connection fails at once, with `unconnected`, and has changed nothing; open() again tells
+/// whether there is one.
 std::unique_ptr<store::Store> cloud_store(std::unique_ptr<Link> link, const StoreOptions& options);
 
 }  // namespace limitr::cloud

@@ -11,6 +11,7 @@
 #include <random>
 #include <thread>
 #include <utility>
+#include <vector>
 
 #include <absl/container/flat_hash_map.h>
 #include <fmt/format.h>
@@ -161,11 +162,11 @@ public:
     if (!address_.is_tls) return {};
     error_code error;
     if (options_.ca_file.empty()) {
-      tls_.set_default_verify_paths(error);
+      (void)tls_.set_default_verify_paths(error);
     } else {
-      tls_.load_verify_file(options_.ca_file, error);
+      (void)tls_.load_verify_file(options_.ca_file, error);
     }
-    if (!error) tls_.set_verify_mode(ssl::verify_peer, error);
+    if (!error) (void)tls_.set_verify_mode(ssl::verify_peer, error);
     if (!error) return {};
     return error_of(ErrorCode::invalid_argument,
                     fmt::format("the certificates in `{}` cannot be read: {}", options_.ca_file,
@@ -194,7 +195,7 @@ public:
     call->text = std::move(text);
     if (!is_connected()) return unconnected();
     if (call->text.size() > max_message()) return too_large(call->text.size());
-    asio::post(io_, [this, call] { submit(call); });
+    if (!hand_in(call)) return unconnected();
     std::unique_lock lock(call->mutex);
     if (call->answered.wait_for(lock, timeout, [&] { return call->answer.has_value(); })) {
       return *std::move(call->answer);
@@ -239,13 +240,39 @@ public:
   void stop() {
     is_connected_ = false;
     leased_until_ = 0;
+    {
+      const std::lock_guard lock(inbox_mutex_);
+      is_stopped_ = true;
+    }
     io_.stop();
     if (thread_.joinable()) thread_.join();
     // The thread is gone: what was its alone is ours.
+    write_ = nullptr;
+    take_inbox();
     fail_all("the engine was closed");
   }
 
 private:
+  // Whoever is first wakes the thread for all who come until it looks. False: it is gone.
+  bool hand_in(const CallPointer& call) {
+    {
+      const std::lock_guard lock(inbox_mutex_);
+      if (is_stopped_) return false;
+      inbox_.push_back(call);
+      if (inbox_.size() != 1) return true;
+    }
+    asio::post(io_, [this] { take_inbox(); });
+    return true;
+  }
+  void take_inbox() {
+    std::vector<CallPointer> calls;
+    {
+      const std::lock_guard lock(inbox_mutex_);
+      calls.swap(inbox_);
+    }
+    for (CallPointer& call : calls) submit(std::move(call));
+  }
+
   Error too_large(std::size_t size) const {
     return error_of(ErrorCode::invalid_argument,
                     fmt::format("the message has {} bytes, and the server takes {} at most", size,
@@ -344,7 +371,7 @@ private:
           fmt::format("cannot connect to {}: {}", address_.authority(), refused.message()));
     }
     error_code ignored;
-    connection.socket().set_option(tcp::no_delay(true), ignored);
+    (void)connection.socket().set_option(tcp::no_delay(true), ignored);
     if constexpr (std::is_same_v<Stream, Tls>) {
       std::optional<Trouble> trouble = co_await shake_hands(*stream);
       if (trouble) co_return *std::move(trouble);
@@ -696,6 +723,10 @@ private:
   std::optional<Error> why_;  // there is no connection
   std::string server_;
   wire::PolicyVersion policy_;
+
+  std::mutex inbox_mutex_;
+  std::vector<CallPointer> inbox_;  // guarded by inbox_mutex_: handed in, and not looked at
+  bool is_stopped_ = false;         // guarded by inbox_mutex_
 
   Notices notices_;
 

@@ -36,8 +36,9 @@ class Link {
 public:
   using Body = decltype(wire::Request::body);
 
-  /// Connects. Errors: unauthorized: the token is none; invalid_argument: an address, a file of
-  /// certificates or a version of the policy that cannot be; unconnected: why there was no
+  /// Connects, and waits as long as the options say; where it fails, also for the system to finish
+  /// looking for the host. Errors: unauthorized: the token is none; invalid_argument: an address, a
+  /// file of certificates or a version of the policy that cannot be; unconnected: why there was no
   /// connection within the time.
   static Result<std::unique_ptr<Link>> connect(LinkOptions options);
   ~Link();

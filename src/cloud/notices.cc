@@ -33,41 +33,54 @@ void Notices::change_policy(wire::PolicyVersion policy) {
   changed_.notify_all();
 }
 
-void Notices::wait_until_idle(std::unique_lock<std::mutex>& lock) {
+void Notices::wait_for(const bool& is_running, std::unique_lock<std::mutex>& lock) {
   if (thread_.get_id() == std::this_thread::get_id()) return;
-  changed_.wait(lock, [this] { return !is_running_; });
+  changed_.wait(lock, [&] { return !is_running; });
 }
 
 void Notices::on_recall(Recalled handler) {
   std::unique_lock lock(mutex_);
   on_recall_ = std::move(handler);
   if (!on_recall_) recalled_.clear();
-  wait_until_idle(lock);
+  wait_for(is_recalling_, lock);
 }
 
 void Notices::on_policy(PolicyChanged handler) {
   std::unique_lock lock(mutex_);
   policy_changed_ = std::move(handler);
   changed_.notify_all();
-  wait_until_idle(lock);
+  wait_for(is_changing_policy_, lock);
 }
+
+namespace {
+
+template <typename Handler>
+void run(std::unique_lock<std::mutex>& lock, Handler&& handler) {
+  lock.unlock();
+  std::forward<Handler>(handler)();
+  lock.lock();
+}
+
+}  // namespace
 
 void Notices::work() {
   std::unique_lock lock(mutex_);
   for (;;) {
     changed_.wait(lock, [this] { return stop_ || is_due(); });
     if (stop_) return;
-    std::vector<std::string> recalled = std::exchange(recalled_, {});
-    std::optional<wire::PolicyVersion> policy;
-    if (policy_changed_) policy = std::exchange(policy_, std::nullopt);
-    const Recalled on_recall = on_recall_;
-    const PolicyChanged policy_changed = policy_changed_;
-    is_running_ = true;
-    lock.unlock();
-    if (!recalled.empty()) on_recall(std::move(recalled));
-    if (policy) policy_changed(*policy);
-    lock.lock();
-    is_running_ = false;
+    if (!recalled_.empty()) {
+      is_recalling_ = true;
+      run(lock, [handler = on_recall_, ids = std::exchange(recalled_, {})]() mutable {
+        handler(std::move(ids));
+      });
+      is_recalling_ = false;
+    } else {
+      is_changing_policy_ = true;
+      run(lock, [handler = policy_changed_, policy = *std::exchange(policy_, std::nullopt)] {
+        handler(policy);
+      });
+      is_changing_policy_ = false;
+    }
     changed_.notify_all();
   }
 }

@@ -32,14 +32,14 @@ public:
   void change_policy(wire::PolicyVersion policy);
 
   /// Null: nobody listens. The handler before is not running any more when this returns, but where
-  /// it was that handler that called.
+  /// a handler called this.
   void on_recall(Recalled handler);
   void on_policy(PolicyChanged handler);
 
 private:
   void work();
   bool is_due() const { return !recalled_.empty() || (policy_ && policy_changed_); }
-  void wait_until_idle(std::unique_lock<std::mutex>& lock);
+  void wait_for(const bool& is_running, std::unique_lock<std::mutex>& lock);
 
   std::mutex mutex_;
   std::condition_variable changed_;
@@ -47,7 +47,8 @@ private:
   std::optional<wire::PolicyVersion> policy_;  // to be told
   Recalled on_recall_;
   PolicyChanged policy_changed_;
-  bool is_running_ = false;  // a handler
+  bool is_recalling_ = false;  // a handler of that runs
+  bool is_changing_policy_ = false;
   bool stop_ = false;
   std::thread thread_;
 };

@@ -216,6 +216,26 @@ Result<Created> set_record(Engine& engine, std::string_view record, bool only_ne
   return put;
 }
 
+Result<bool> ensure(Engine& engine, std::string_view id, const NewCustomer& customer) {
+  const auto body = [&]() -> Result<bool> {
+    const Once once(engine, customer.request, "ensure_customer", customer);
+    for (;;) {
+      {
+        Locked locked(engine);
+        if (locked.find(id)) {
+          if (auto first = once.answer<bool>(locked, true)) return *first;
+          return engine.answer(locked, false);
+        }
+        if (locked.failure()) return *locked.failure();
+      }
+      Result<Created> created = create(engine, once, id, customer);
+      if (!created.ok()) return std::move(created).error();
+      if (*created == Created::yes) return true;
+    }
+  };
+  return engine.change(body, id);
+}
+
 }  // namespace
 
 Result<std::uint64_t> engine::put_record(Engine& engine, Customer record) {
@@ -241,22 +261,14 @@ Result<void> Limitr::create_customer(std::string_view id, const NewCustomer& cus
 }
 
 Result<bool> Limitr::ensure_customer(std::string_view id, const NewCustomer& customer) {
-  return engine_->change([&]() -> Result<bool> {
-    const Once once(*engine_, customer.request, "ensure_customer", customer);
-    for (;;) {
-      {
-        Locked locked(*engine_);
-        if (locked.find(id)) {
-          if (auto first = once.answer<bool>(locked, true)) return *first;
-          return engine_->answer(locked, false);
-        }
-        if (locked.failure()) return *locked.failure();
-      }
-      Result<Created> created = create(*engine_, once, id, customer);
-      if (!created.ok()) return std::move(created).error();
-      if (*created == Created::yes) return true;
-    }
-  });
+  if (engine_->sharing() == nullptr || engine_->sharing()->homes() == nullptr) {
+    return ensure(*engine_, id, customer);
+  }
+  if (customer.request.empty() && engine_->has_in_memory(id)) return false;
+  Result<bool> created = ensure(*engine_, id, customer);
+  // Whoever cannot be asked for is not made up.
+  if (!created.ok() && created.error().code == ErrorCode::unconnected) return false;
+  return created;
 }
 
 Result<bool> Limitr::ensure_set_customer(std::string_view record) {

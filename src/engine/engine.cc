@@ -53,6 +53,8 @@ Engine::Engine(const PolicyPointer& policy, std::shared_ptr<SymbolTable> names, 
 Engine::~Engine() {
   if (journal_) journal_->stop();
   if (sharing_) sharing_->stop();
+  // Handlers of a new policy may still be calling, and are told that the engine is closed.
+  if (stop_policies_) stop_policies_();
   journal_.reset();
   sharing_.reset();
   for (Shard& shard : shards_) {
@@ -232,6 +234,7 @@ Result<Decision> Engine::decide_shared(const Who& who, core::CallInput& input, b
   const auto body = [&] { return decide_once(who, input, commit, condition); };
   Result<Decision> answer = sharing_->run(body, commit, who.id);
   if (answer.ok() || answer.error().code != ErrorCode::unconnected) return answer;
+  // Where that is not wanted, it was answered without a connection already.
   Decision denied;
   denied.reason = Reason::unconnected;
   return denied;

@@ -274,6 +274,7 @@ public:
 private:
   bool list(std::string_view id);
   void touch();
+  bool is_unknown(const Slot& slot);
   bool follow_refs();
   bool is_nobodys(std::string_view id) const;
   void note_nobody(std::string_view id);
@@ -366,10 +367,11 @@ public:
   }
   /// A call that may change something. Error also: store_unavailable, where too much waits to be
   /// written already, and cannot be.
+  /// `about`: as of Sharing::run().
   template <typename Body>
-  auto change(const Body& body) -> decltype(body()) {
+  auto change(const Body& body, std::string_view about = {}) -> decltype(body()) {
     if (is_plain_) return body();
-    if (sharing_ != nullptr) return sharing_->run(body, /*changes=*/true);
+    if (sharing_ != nullptr) return sharing_->run(body, /*changes=*/true, about);
     if (auto room = journal_->make_room(); !room.ok()) return std::move(room).error();
     return body();
   }
@@ -414,10 +416,13 @@ public:
     const auto body = [&] { return decide_once(who, input, commit, condition); };
     return commit ? change(body) : read(body);
   }
-  /// The same where all that the call touches is at home here, and has room for it; none: it must be
-  /// confirmed.
+  /// The same where all that the call touches is at home here, and has room for it; none: it must
+  /// be confirmed.
   std::optional<Result<Decision>> decide_at_home(const Who& who, core::CallInput& input,
                                                  bool commit);
+  /// Whether somebody of that ID is in memory, and no call that is not confirmed yet has to do with
+  /// it.
+  bool has_in_memory(std::string_view id);
   /// Whether calls may be answered without asking the store at all now.
   bool decides_at_home() {
     Homes* homes = sharing_->homes();
@@ -527,9 +532,10 @@ public:
   /// Held by whoever makes a new policy from the present one.
   std::mutex& policy_change() { return policy_change_; }
   /// From now on the policy is what a Cloud server gives, and calls that change it are errors.
-  /// Called before the engine is used.
-  void leave_policy_to_server() { is_policy_servers_ = true; }
-  bool is_policy_servers() const { return is_policy_servers_; }
+  /// `stop` ends that: when it returns, nobody gives one any more. Called before the engine is
+  /// used.
+  void leave_policy_to_server(std::function<void()> stop) { stop_policies_ = std::move(stop); }
+  bool is_policy_servers() const { return stop_policies_ != nullptr; }
 
   // Snapshots.
 
@@ -666,7 +672,7 @@ private:
   absl::flat_hash_map<Symbol, std::vector<state::EstimateStats>> estimates_;  // guarded by it
   bool is_plain_ = true;  // no call is run more than once, or refused for what waits to be written
   bool is_on_demand_ = false;
-  bool is_policy_servers_ = false;
+  std::function<void()> stop_policies_;  // empty: the policy is the engine's own
   std::array<std::atomic<std::uint32_t>, std::size_t{1} << shard_bits> departures_{};
   std::unique_ptr<Journal> journal_;  // null: there is no store, or it is shared
   std::unique_ptr<Sharing> sharing_;  // null: nobody else has these customers

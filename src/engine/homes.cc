@@ -30,6 +30,14 @@ constexpr std::size_t most_recalled = 100'000;
 constexpr double usual_calls = 10;
 constexpr double unlimited = std::numeric_limits<double>::infinity();
 
+constexpr Millis for_ever = Millis::max();
+
+// How far apart starts of one period can be; a calendar's are the same for all.
+Millis period_of(const Reset& reset) {
+  if (!reset.resets) return for_ever;
+  return reset.schedule ? Millis(0) : reset.length();
+}
+
 Stay& stay_of(state::Customer& customer) {
   if (!customer.cloud) customer.cloud = std::make_unique<Cloud>();
   if (!customer.cloud->stay) customer.cloud->stay.emplace();
@@ -93,11 +101,13 @@ double held(const state::Customer& customer, Symbol entitlement, Timestamp now) 
 // What is in no version that is known to be confirmed.
 state::Unreported unreported_of(const Cloud& cloud, std::string_view engine) {
   state::Unreported unreported{.engine = std::string(engine),
-                               .report = cloud.stay->report};
+                               .report = cloud.stay->report,
+                               .is_owed = cloud.stay->is_adrift};
   for (const Stay::OfMeter& one : cloud.stay->meters) {
     const auto add = [&](state::Use& use, double units, double overhead) {
       if (units == 0 && overhead == 0) return;
-      use.meters.push_back({one.entitlement, one.started, {units, overhead}});
+      use.meters.push_back(
+          {one.entitlement, one.credit, one.period, one.started, {units, overhead}});
     };
     add(unreported.sent, one.tally.sent, one.overhead_sent);
     add(unreported.since, one.tally.used, one.overhead_used);
@@ -171,6 +181,8 @@ void Homes::count(Locked& locked, const core::Outcome& outcome, bool is_used) {
       one->started = meter->started;
     }
     const Limit* limit = outcome.target.limit;
+    one->credit = meter->credit;
+    one->period = limit != nullptr ? period_of(limit->reset) : for_ever;
     one->limit = limit != nullptr && limit->mode == Mode::hard ? limit->value : unlimited;
     Tally& tally = present(*one, meter->started);
     count_move(tally, meter->value_delta, is_used);
@@ -207,7 +219,15 @@ void Homes::touch(Slot& slot) {
 }
 
 void Homes::note_decided(Locked& locked, const core::Outcome& outcome) {
-  count(locked, outcome, false);
+  count(locked, outcome, is_adrift_);
+}
+
+void Homes::note_adrift(Slot& slot) {
+  if (slot.removed) return;
+  Stay& stay = stay_of(slot.customer);
+  stay.is_adrift = true;
+  if (here_.insert(&slot).second) slot.retain();
+  touch(slot);
 }
 
 bool Homes::is_elsewhere(const Slot& slot) const {
@@ -237,12 +257,12 @@ void Homes::prepare(Slot& slot, std::uint64_t number, std::optional<Millis> othe
   state::drop_past_doubts(customer);
   const bool takes = may_take(slot, others_until);
   state::sign(cloud, engine(), number);
-  // One that leaves for good is nobody's: the next engine takes it home at once.
-  if (gives_back_) cloud.by.clear();
+  // Of one that leaves for good: the next engine takes it home at once.
+  cloud.is_free = gives_back_;
   Stay& stay = stay_of(customer);
   stay.is_touched = false;
   if (!cloud.home) cloud.home = state::Home{.engine = std::string(engine())};
-  stay.report = ++cloud.home->report;
+  stay.report = cloud.home->report = number;
   size_room(customer, takes);
   for (Stay::OfMeter& one : stay.meters) {
     one.overhead_sent += std::exchange(one.overhead_used, 0);
@@ -298,6 +318,7 @@ void Homes::confirmed(Slot& slot) {
     stay.taken_at = port_.running_time();
   }
   stay.is_confirmed = true;
+  stay.is_adrift = false;
   bool has_room = false;
   for (Stay::OfMeter& one : stay.meters) {
     keep(one.tally);
@@ -332,6 +353,15 @@ void Homes::not_taken(Slot& slot) {
   make_due(slot, false);
 }
 
+void Homes::taken(Slot& slot) {
+  if (!slot.customer.cloud || !slot.customer.cloud->stay) return;
+  for (Stay::OfMeter& one : slot.customer.cloud->stay->meters) {
+    one.tally.sent = 0;
+    one.overhead_sent = 0;
+  }
+  for (Stay::OfCap& one : slot.customer.cloud->stay->caps) one.tally.sent = 0;
+}
+
 void Homes::lost(Slot& slot) {
   if (here_.erase(&slot) == 0) return;
   if (slot.customer.cloud && slot.customer.cloud->stay) {
@@ -344,7 +374,8 @@ void Homes::lost(Slot& slot) {
 
 std::optional<Millis> Homes::others_wrote(const Slot& slot) const {
   const Cloud* cloud = slot.customer.cloud.get();
-  if (cloud == nullptr || cloud->by.empty() || cloud->by.front().engine == engine()) {
+  if (cloud == nullptr || cloud->is_free || cloud->by.empty() ||
+      cloud->by.front().engine == engine()) {
     return std::nullopt;
   }
   return port_.running_time();
@@ -384,7 +415,7 @@ bool Homes::begin_report(Slot& slot) {
   if (slot.removed || cloud == nullptr || !cloud->stay) return false;
   Stay& stay = *cloud->stay;
   stay.is_due = false;
-  if (!stay.is_confirmed) return false;
+  if (!stay.is_confirmed && !stay.is_adrift) return false;
   const auto has_moved = [](const auto& one) { return one.tally.used != 0; };
   const bool was_used =
       std::any_of(stay.meters.begin(), stay.meters.end(), has_moved) ||

@@ -75,6 +75,11 @@ public:
   }
   /// What `was` has been told meanwhile, `now` is told too, when it is put back.
   static void keep_marks(state::Customer& was, const state::Customer& now);
+  /// While it is set, calls are decided without a connection and without room.
+  void set_adrift(bool is_adrift) { is_adrift_ = is_adrift; }
+  bool is_adrift() const { return is_adrift_; }
+  /// Such a call has changed the customer: what it used is to be added to what the store has.
+  void note_adrift(Slot& slot);
   /// Whether somebody else is the home.
   bool is_elsewhere(const Slot& slot) const;
   /// A version of the customer is going to be written by that transaction: signs it, and sets the
@@ -84,7 +89,9 @@ public:
   void confirmed(Slot& slot);
   /// It was not sent at all, or certainly not taken, and the customer stays what it is.
   void not_taken(Slot& slot);
-  /// The store has another's version, `current`: what was used here and is in no version is to be
+  /// The store had it, and has another's version by now: lost() follows.
+  void taken(Slot& slot);
+  /// The store has another's version: what was used here and is in no version is to be
   /// settled, by a call of the leader's own.
   void lost(Slot& slot);
   /// The time now, where somebody else wrote the customer last.
@@ -141,6 +148,7 @@ private:
   const double share_;
   std::function<void()> wake_;
   bool gives_back_ = false;
+  bool is_adrift_ = false;
 
   // Leader's.
   absl::flat_hash_set<Slot*> here_;  // each retained

@@ -94,6 +94,17 @@ void Locked::note_pushed_out(std::span<state::RememberedRequest> requests) {
   std::move(requests.begin(), requests.end(), std::back_inserter(pushed_out_));
 }
 
+// Whether nobody knows what the customer is: the store has not answered the last call on it, and
+// cannot be asked. failure() then.
+bool Locked::is_unknown(const Slot& slot) {
+  if (slot.in_round != Slot::Round::unanswered) return false;
+  if (fetching_ == nullptr) fetching_ = std::make_unique<Fetching>();
+  fetching_->failure = Error{.code = ErrorCode::unconnected,
+                             .message = "the server has not said what became of the last call"};
+  slot_ = nullptr;
+  return true;
+}
+
 // What is in memory of those found differs from what the store has, and is to be written.
 void Locked::touch() {
   Homes& homes = *engine_.sharing()->homes();
@@ -166,6 +177,7 @@ bool Locked::know(std::span<const std::string> ids) {
       if (const auto owner = engine_.owner_of(id)) {
         if (!lock(Engine::shard_of(*owner))) break;
         Slot& slot = engine_.listed(*owner);
+        if (is_unknown(slot)) return false;
         note_found(slot);
         if (slot.group != 0) rests_on_ = std::max(rests_on_, engine_.journal()->group_of(slot));
       } else if (!is_nobodys(id) && !fetch(id)) {
@@ -207,6 +219,7 @@ bool Locked::list(std::string_view id) {
     slot_ = &engine_.listed(alt->second);
     break;
   }
+  if (is_unknown(*slot_)) return false;
   note_found(*slot_);
   policy_ = &engine_.shard(slot().shard).policy;
   family_.emplace(slot().customer);
@@ -219,6 +232,7 @@ bool Locked::find(Slot* slot) {
   // Whoever has the ID by now is who the handle means.
   if (slot->removed) return list(slot->customer.id);
   slot_ = slot;
+  if (is_unknown(*slot_)) return false;
   note_found(*slot_);
   policy_ = &engine_.shard(slot->shard).policy;
   family_.emplace(slot->customer);
@@ -256,6 +270,7 @@ bool Locked::follow_refs() {
       const std::uint32_t home = Engine::shard_of(*owner);
       if (!lock(home)) return false;
       Slot* slot = &engine_.listed(*owner);
+      if (is_unknown(*slot)) return true;
       note_found(*slot);
       auto number = numbers.find(slot_, relatives_, slot);
       if (!number) {

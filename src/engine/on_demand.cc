@@ -71,6 +71,12 @@ Result<void> Engine::warm(std::span<const std::string> ids) {
   return {};
 }
 
+bool Engine::has_in_memory(std::string_view id) {
+  ShardLocks locks(shards_);
+  const Slot* slot = find_loaded(id, locks);
+  return slot != nullptr && slot->in_round == Slot::Round::none;
+}
+
 // Whoever has that ID in memory, locked; null: nobody.
 Slot* Engine::find_loaded(std::string_view id, ShardLocks& locks) {
   for (;;) {

@@ -112,27 +112,24 @@ void Sharing::execute(Task& task) {
     queue_.push_back(&task);
   }
   for (;;) {
-    std::uint64_t seen = 0;
-    {
-      const std::lock_guard lock(mutex_);
-      if (task.is_done) break;
-      seen = finished_;
-    }
     if (std::unique_lock leading(leading_, std::try_to_lock); leading) {
       const std::optional<Millis> wait = lead();
       finish_leading(std::move(leading));
       if (wait) homes_->port().pause(*wait);
-      continue;
     }
+    // Whoever leads now wakes one of those who wait when it has ended, or answers this one.
     std::unique_lock lock(mutex_);
-    changed_.wait(lock, [&] { return task.is_done || finished_ != seen; });
+    task.wakes.wait(lock, [&] { return task.is_done || std::exchange(task.leads_next, false); });
+    if (task.is_done) break;
   }
   for (Dispatcher::Batch& batch : task.batches) engine_.dispatcher().run(std::move(batch));
 }
 
 bool Sharing::run_later(std::function<void()> body,
                         std::function<void(const std::optional<Error>&)> then) {
-  auto task = std::make_unique<Task>(Task{.body = std::move(body), .then = std::move(then)});
+  auto task = std::make_unique<Task>();
+  task->body = std::move(body);
+  task->then = std::move(then);
   {
     const std::lock_guard lock(mutex_);
     if (later_ >= max_waiting_) return false;
@@ -187,9 +184,9 @@ std::optional<Millis> Sharing::step() {
       if (due && (!wait || *due < *wait)) wait = due;
     }
   }
+  wake_next();
   {
     const std::lock_guard lock(mutex_);
-    ++finished_;
     later_done_ += answered.size();
   }
   later_waiting_.fetch_sub(answered.size(), std::memory_order_release);
@@ -229,7 +226,10 @@ std::optional<Millis> Sharing::lead() {
   std::vector<Task*> left;
   Result<void> up = be_up();
   if (up.ok() && !unanswered_.empty()) up = exchange_all(std::exchange(unanswered_, {}), left);
-  if (!up.ok()) {
+  if (!up.ok() && up.error().code == ErrorCode::unconnected &&
+      !homes_->port().denies_unconnected()) {
+    run_adrift(tasks);
+  } else if (!up.ok()) {
     for (Task* task : tasks) task->failure = up.error();
     answer(tasks);
   } else {
@@ -277,6 +277,25 @@ std::vector<Sharing::Task*> Sharing::run_round(std::vector<Task*> tasks) {
   }
   if (!elsewhere.empty()) recall(std::move(elsewhere), left);
   return left;
+}
+
+// There is no connection, and calls are to be answered all the same: on what is in memory. What
+// they change is reported when there is one again.
+void Sharing::run_adrift(std::span<Task* const> tasks) {
+  ++round_;
+  homes_->set_adrift(true);
+  run_bodies(tasks);
+  homes_->set_adrift(false);
+  for (Task* task : tasks) {
+    for (Slot* slot : task->found) {
+      Known& about = known(*slot);
+      if (!std::exchange(about.is_dirty, false)) continue;
+      about.before.reset();
+      const std::lock_guard lock(engine_.shard(slot->shard).mutex);
+      homes_->note_adrift(*slot);
+    }
+  }
+  answer(tasks);
 }
 
 void Sharing::run_bodies(std::span<Task* const> tasks) {
@@ -335,7 +354,7 @@ void Sharing::leave_unanswered(Sent& sent, const Error& error) {
       slot->in_round = Slot::Round::unanswered;
     }
   }
-  sent.was_unanswered = true;
+  sent.was_unanswered = sent.was_resent = true;
   for (Task* task : component.tasks) {
     task->failure = error;
     task->held.clear();
@@ -410,9 +429,14 @@ void Sharing::settle(Sent& sent, const Exchanged& exchanged, std::vector<Task*>&
     answer(component.tasks);
     return;
   }
+  const bool is_told = !sent.was_resent || tells(exchanged);
   undo(component);
-  lose(component, exchanged);
-  const auto unreadable = take_over(exchanged.current);
+  auto unreadable = take_over(exchanged.current);
+  if (!unreadable && !is_told) {
+    unreadable = Error{.code = ErrorCode::outcome_unknown,
+                       .message = "so many others have written since that the server cannot tell "
+                                  "whether the call was counted"};
+  }
   if (!unreadable) {
     run_again(component, left);
     return;
@@ -434,23 +458,11 @@ void Sharing::settle_report(Sent& sent, const Exchanged& exchanged) {
   } else if (was_taken(sent.transaction, exchanged)) {
     adopt(sent, exchanged);
   } else {
-    lose(sent.component, exchanged);
     if (const auto unreadable = take_over(exchanged.current)) {
       engine_.log(unreadable->to_string());
     }
   }
   slot.release();
-}
-
-// The store has what others wrote of these: they are not at home here any more.
-void Sharing::lose(const Component& component, const Exchanged& exchanged) {
-  if (!homes_) return;
-  for (Slot* slot : component.slots) {
-    const auto is_it = [&](const StoredCustomer& one) { return one.id == slot->customer.id; };
-    if (std::none_of(exchanged.current.begin(), exchanged.current.end(), is_it)) continue;
-    const std::lock_guard lock(engine_.shard(slot->shard).mutex);
-    homes_->lost(*slot);
-  }
 }
 
 // Whether the store took a transaction before, and its answer was lost: the rows say so.
@@ -465,6 +477,18 @@ bool Sharing::was_taken(const Transaction& transaction, const Exchanged& exchang
         if (row.version == 0 || row.damage) return false;
         const Result<state::Customer> customer = customer_of(row, engine_.names());
         return customer.ok() && is_written_by(*customer, homes_->engine(), transaction.number);
+      });
+}
+
+// Whether rows that do not name a transaction of ours say that it was not taken: not where so many
+// have written since that it would be forgotten.
+bool Sharing::tells(const Exchanged& exchanged) const {
+  return std::none_of(
+      exchanged.current.begin(), exchanged.current.end(), [&](const StoredCustomer& row) {
+        if (row.version == 0 || row.damage) return false;
+        const Result<state::Customer> customer = customer_of(row, engine_.names());
+        return customer.ok() && customer->cloud != nullptr &&
+               customer->cloud->by.size() >= state::most_writers;
       });
 }
 
@@ -495,7 +519,7 @@ void Sharing::adopt(Sent& sent, const Exchanged& exchanged) {
     }
     {
       const std::lock_guard lock(engine_.shard(slot->shard).mutex);
-      homes_->lost(*slot);
+      homes_->taken(*slot);
     }
     Known& about = known(*slot);
     about.is_dirty = false;
@@ -612,6 +636,7 @@ void Sharing::recall(std::vector<Component> components, std::vector<Task*>& left
         known(*slot).others_until.reset();
       } else {
         waits = true;
+        homes_->lost(*slot);  // It may have been used without a connection.
         engine_.unlist(*slot);
         known_.erase(slot);
       }
@@ -656,11 +681,10 @@ void Sharing::settle_one(Settling& one) {
     if (locked.failure() != nullptr) one.failure = *locked.failure();
     return;
   }
-  state::Customer settled = locked.slot().customer;
-  if (state::settle(settled, one.unreported)) {
+  state::Customer as_it_would_be = locked.slot().customer;
+  if (state::settle(as_it_would_be, one.unreported)) {
     locked.before_change();
-    settled.cloud->stay.reset();
-    locked.slot().customer = std::move(settled);
+    state::settle(locked.slot().customer, one.unreported);
   }
   if (auto finished = engine_.finish(locked); !finished.ok()) {
     one.failure = std::move(finished).error();
@@ -740,19 +764,24 @@ Transaction Sharing::transaction_of(const Component& component) {
 Result<std::vector<Exchanged>> Sharing::exchange(std::span<Sent> sent) {
   std::vector<Transaction> transactions;
   for (Sent& one : sent) transactions.push_back(std::move(one.transaction));
-  Result<std::vector<Exchanged>> exchanged = exchange_until_known(transactions);
-  for (std::size_t i = 0; i < sent.size(); ++i) sent[i].transaction = std::move(transactions[i]);
+  bool is_resent = false;
+  Result<std::vector<Exchanged>> exchanged = exchange_until_known(transactions, is_resent);
+  for (std::size_t i = 0; i < sent.size(); ++i) {
+    sent[i].transaction = std::move(transactions[i]);
+    sent[i].was_resent = sent[i].was_resent || is_resent;
+  }
   if (exchanged.ok() || exchanged.error().code == ErrorCode::outcome_unknown) return exchanged;
   note_down(exchanged.error());
   return not_taken(exchanged.error());
 }
 
 Result<std::vector<Exchanged>> Sharing::exchange_until_known(
-    std::span<const Transaction> transactions) {
+    std::span<const Transaction> transactions, bool& is_resent) {
   Result<std::vector<Exchanged>> exchanged = store_->exchange(transactions);
   const Millis deadline = running_time() + timeout_;
   while (!exchanged.ok() && exchanged.error().code == ErrorCode::outcome_unknown) {
     // The same transactions again: the store knows those that it has taken.
+    is_resent = true;
     note_down(exchanged.error());
     if (running_time() >= deadline) return exchanged;
     if (homes_) homes_->port().pause(Backoff::min);
@@ -877,6 +906,7 @@ std::optional<Error> Sharing::take_over(const std::vector<StoredCustomer>& curre
   }
   for (const StoredCustomer& stored : current) {
     if (Slot* slot = listed(stored)) {
+      if (homes_) homes_->lost(*slot);
       known_.erase(slot);
       engine_.unlist(*slot);
     }
@@ -914,12 +944,17 @@ void Sharing::answer(std::span<Task* const> tasks) {
     clear(*task);
   }
   const std::lock_guard lock(mutex_);
+  bool wakes_worker = false;
   for (Task* task : tasks) {
     task->is_done = true;
+    // Under the lock: whoever waits for it may be gone right after.
+    task->wakes.notify_one();
     if (!task->then) continue;
+    wakes_worker = true;
     answered_.emplace_back(task);
     --later_;
   }
+  if (wakes_worker) changed_.notify_all();
 }
 
 // Whether a call that has fallen is not run again: then it has its answer.
@@ -979,6 +1014,8 @@ void Sharing::hold_back(Dispatcher::Batch batch, std::span<const std::uint32_t> 
 }
 
 Result<std::vector<Loaded>> Sharing::read(std::span<const std::string> ids) {
+  // Whoever is not in memory is nobody, until it can be asked.
+  if (homes_ && homes_->is_adrift()) return std::vector<Loaded>();
   return read_from(*store_, ids, engine_.names(), engine_.options().log);
 }
 
@@ -1071,14 +1108,19 @@ Result<void> Sharing::report_all() {
   }
 }
 
-// Whoever found leading_ taken meanwhile waits for this.
+// One of those who came meanwhile leads next.
 void Sharing::finish_leading(std::unique_lock<std::mutex> leading) {
   leading.unlock();
-  {
-    const std::lock_guard lock(mutex_);
-    ++finished_;
-  }
-  changed_.notify_all();
+  wake_next();
+}
+
+void Sharing::wake_next() {
+  const std::lock_guard lock(mutex_);
+  const auto waits = [](const Task* task) { return !task->then && !task->is_settling; };
+  const auto next = std::find_if(queue_.begin(), queue_.end(), waits);
+  if (next == queue_.end()) return;
+  (*next)->leads_next = true;
+  (*next)->wakes.notify_one();
 }
 
 Result<void> Sharing::close() {

@@ -133,7 +133,9 @@ private:
     std::function<void(const std::optional<Error>&)> then = {};  // none: somebody waits
     Millis retry_at{0};  // by the clock of the homes: others are to give back what it needs
     int recalls = 0;
-    bool is_done = false;                                        // guarded by mutex_
+    bool is_done = false;             // guarded by mutex_, and so are the next two
+    bool leads_next = false;
+    std::condition_variable wakes = {};  // whoever waits for it
     std::optional<Error> failure = {};
     bool runs_alone = false;  // in a round of its own
     // Set when it falls for the first time: when it is given up.
@@ -178,6 +180,7 @@ private:
   struct Sent {
     Component component;
     store::Transaction transaction;
+    bool was_resent = false;      // it may have been taken before
     bool was_unanswered = false;  // before: whatever fails now, it may have been taken
   };
 
@@ -190,6 +193,7 @@ private:
   std::vector<Task*> take_tasks(std::optional<Millis>& wait);
   std::vector<Task*> run_round(std::vector<Task*> tasks);
   void run_bodies(std::span<Task* const> tasks);
+  void run_adrift(std::span<Task* const> tasks);
   void run_again(Component& component, std::vector<Task*>& left);
   void run_each_alone(Component& component, std::vector<Task*>& left);
   std::optional<store::Transaction> transaction_to_send(Component& component,
@@ -198,6 +202,7 @@ private:
   void settle(Sent& sent, const store::Exchanged& exchanged, std::vector<Task*>& left);
   void settle_report(Sent& sent, const store::Exchanged& exchanged);
   bool was_taken(const store::Transaction& transaction, const store::Exchanged& exchanged) const;
+  bool tells(const store::Exchanged& exchanged) const;
   void adopt(Sent& sent, const store::Exchanged& exchanged);
   std::vector<Component> components_of(std::span<Task* const> tasks);
   bool needs_exchange(const Component& component) const;
@@ -210,7 +215,7 @@ private:
   void settle_all();
   Result<std::vector<store::Exchanged>> exchange(std::span<Sent> sent);
   Result<std::vector<store::Exchanged>> exchange_until_known(
-      std::span<const store::Transaction> transactions);
+      std::span<const store::Transaction> transactions, bool& is_resent);
   Millis running_time() const;
   void keep(Component& component, const store::Exchanged& exchanged);
   void undo(const Component& component);
@@ -219,7 +224,6 @@ private:
   void fail(Component& component, const Error& error);
   void leave_unanswered(Sent& sent, const Error& error);
   void let_go(const Component& component);
-  void lose(const Component& component, const store::Exchanged& exchanged);
   void answer(std::span<Task* const> tasks);
   bool is_given_up(Task& task) const;
   void clear(Task& task);
@@ -228,6 +232,7 @@ private:
   Result<void> write_all();
   Result<void> report_all();
   void finish_leading(std::unique_lock<std::mutex> leading);
+  void wake_next();
   void note_down(const Error& error);
   void keep_lease();
   Known& known(Slot& slot) { return known_[&slot]; }
@@ -267,7 +272,6 @@ private:
   std::uint64_t later_made_ = 0;                 // guarded by mutex_
   std::uint64_t later_done_ = 0;                 // guarded by mutex_
   std::vector<std::unique_ptr<Task>> answered_;  // guarded by mutex_: those whose `then` is due
-  std::uint64_t finished_ = 0;                   // guarded by mutex_: how often leading has ended
   std::optional<std::string> policy_;            // guarded by mutex_: to be written
   bool stop_ = false;                            // guarded by mutex_
   std::thread worker_;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <cstdio>
+#include <utility>
 
 #include <fmt/format.h>
 
@@ -33,18 +34,24 @@ cloud::LinkOptions link_options(const CloudOptions& options) {
 }
 
 // Those that count of an engine whose state is a server's.
-Options engine_options(const CloudOptions& options) {
+Options engine_options(Options given) {
   Options engine;
   engine.shared = true;
-  engine.validate = options.engine.validate;
-  engine.bounds = options.engine.bounds;
-  engine.host = options.engine.host;
-  engine.clock = options.engine.clock;
-  engine.store_timeout = options.engine.store_timeout;
-  engine.max_unwritten = options.engine.max_unwritten;
-  engine.max_loaded = options.engine.max_loaded;
-  engine.log = options.engine.log;
+  engine.validate = given.validate;
+  engine.bounds = given.bounds;
+  engine.host = std::move(given.host);
+  engine.clock = std::move(given.clock);
+  engine.store_timeout = given.store_timeout;
+  engine.max_unwritten = given.max_unwritten;
+  engine.max_loaded = given.max_loaded;
+  engine.log = std::move(given.log);
   return engine;
+}
+
+cloud::StoreOptions store_options(const CloudOptions& options) {
+  return {.timeout = options.engine.store_timeout,
+          .room_share = options.room,
+          .denies_unconnected = options.deny_unconnected};
 }
 
 Json plans_of(const policy::Policy& policy) {
@@ -110,15 +117,12 @@ Result<Limitr> Limitr::cloud(CloudOptions options) {
 
   // It lives as long as the engine, whose store owns it.
   cloud::Notices& notices = link->notices();
+  auto store = cloud::cloud_store(std::move(link), store_options(options));
   Result<Limitr> limitr =
-      open_document(*document, engine_options(options),
-                    cloud::cloud_store(std::move(link),
-                                       {.timeout = options.engine.store_timeout,
-                                        .deny_unconnected = options.deny_unconnected,
-                                        .room = options.room}));
+      open_document(*document, engine_options(std::move(options.engine)), std::move(store));
   if (!limitr.ok()) return limitr;
   engine::Engine& engine = *limitr->engine_;
-  engine.leave_policy_to_server();
+  engine.leave_policy_to_server([&notices] { notices.on_policy(nullptr); });
   notices.on_policy(
       [&engine](const auto& policy) { take_policy(engine, policy.version, policy.document); });
   return limitr;

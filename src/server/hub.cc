@@ -71,9 +71,8 @@ void Hub::handle(SessionId id, std::uint64_t n, wire::Hello& hello, Moment now) 
                fmt::format("`engine` has 1 to {} characters", max_engine_name));
   }
   session.limitr = std::move(hello.limitr);
-  session.deny_unconnected = hello.deny_unconnected;
   session.follows_policy = hello.policy.empty();
-  if (session.caller.scopes.engine) settle(id, hello.engine, now);
+  if (session.caller.scopes.engine) settle(id, hello, now);
   if (session.follows_policy) {
     if (policy_ || !session.caller.scopes.engine) {
       return welcome(id, n, policy_.value_or(wire::PolicyVersion{}), now);
@@ -90,7 +89,8 @@ void Hub::handle(SessionId id, std::uint64_t n, wire::Hello& hello, Moment now) 
 }
 
 // The engine is alive, and its newest connection counts.
-void Hub::settle(SessionId id, const std::string& name, Moment now) {
+void Hub::settle(SessionId id, const wire::Hello& hello, Moment now) {
+  const std::string& name = hello.engine;
   Session& session = sessions_.at(id);
   if (const auto other = engines_.find(session.engine); other != engines_.end()) {
     other->second.session = 0;
@@ -98,7 +98,9 @@ void Hub::settle(SessionId id, const std::string& name, Moment now) {
   Engine& engine = engines_[name];
   const SessionId before = std::exchange(engine.session, id);
   engine.lease_end = now.steady + options_.lease;
+  engine.deny_unconnected = hello.deny_unconnected;
   engine.recalled.clear();
+  ++arrivals_;
   left_.erase(name);
   session.engine = name;
   if (before == 0 || before == id) return;
@@ -158,6 +160,7 @@ void Hub::handle(SessionId id, std::uint64_t n, wire::Bye&, Moment now) {
     if (now.steady < started_ + options_.lease) left_.insert(session.engine);
     engines_.erase(session.engine);
     session.engine.clear();
+    ++arrivals_;
   }
   send(id, n, wire::Done{});
   cut(id, Close::normal, "good-bye");
@@ -276,10 +279,14 @@ bool Hub::is_lost(std::string_view engine, Moment now) const {
   return now.steady >= started_ + options_.lease;
 }
 
-std::size_t Hub::leases(Moment now) const {
-  std::size_t count = 0;
-  for (const auto& [name, engine] : engines_) count += engine.lease_end > now.steady ? 1 : 0;
-  return count;
+std::vector<Leased> Hub::leased(Moment now) const {
+  std::vector<Leased> all;
+  for (const auto& [name, engine] : engines_) {
+    const Millis left = engine.lease_end - now.steady;
+    if (left <= Millis(0)) continue;
+    all.push_back({.engine = name, .left = left, .deny_unconnected = engine.deny_unconnected});
+  }
+  return all;
 }
 
 std::vector<std::string> Hub::token_ids() const {
@@ -293,12 +300,12 @@ Json Hub::engines(Moment now) const {
   for (const auto& [name, engine] : engines_) {
     Json one = {{"engine", name},
                 {"connected", engine.session != 0},
-                {"lease", std::max(Millis(0), engine.lease_end - now.steady).count()}};
+                {"lease", std::max(Millis(0), engine.lease_end - now.steady).count()},
+                {"deny_unconnected", engine.deny_unconnected}};
     if (engine.session != 0) {
       const Session& session = sessions_.at(engine.session);
       one["limitr"] = session.limitr;
       one["token"] = session.caller.token_id;
-      one["deny_unconnected"] = session.deny_unconnected;
     }
     all.push_back(std::move(one));
   }

@@ -60,6 +60,12 @@ struct Work {
   Caller caller = {};
   std::variant<wire::Read, wire::Exchange, wire::Scan, wire::Estimates, wire::Admin, PolicyAt> what;
 };
+/// An engine whose lease runs.
+struct Leased {
+  std::string engine;
+  Millis left{0};
+  bool deny_unconnected = true;
+};
 using Output = std::variant<Send, Broadcast, Cut, Work>;
 
 /// What the other servers of the same rows know of engines that are not connected here.
@@ -133,8 +139,9 @@ public:
   bool is_lost(std::string_view engine, Moment now) const;
   std::uint64_t policy_version() const { return policy_ ? policy_->version : 0; }
   std::size_t sessions() const { return sessions_.size(); }
-  /// How many engines have a lease that runs.
-  std::size_t leases(Moment now) const;
+  std::vector<Leased> leased(Moment now) const;
+  /// Grows when an engine comes or says bye.
+  std::uint64_t arrivals() const { return arrivals_; }
   /// The tokens that sessions were opened with.
   std::vector<std::string> token_ids() const;
   /// For people.
@@ -147,13 +154,13 @@ private:
     Millis connected{0};
     bool is_greeted = false;
     bool follows_policy = false;
-    bool deny_unconnected = true;
     std::string engine = {};  // empty: none, or none yet
     std::string limitr = {};
     std::size_t requests = 0;  // on their way
   };
   struct Engine {
     Millis lease_end{0};
+    bool deny_unconnected = true;
     SessionId session = 0;                   // 0: not connected
     std::map<std::string, Millis> recalled;  // when it was asked last
   };
@@ -168,7 +175,7 @@ private:
 
   bool may(SessionId id, std::uint64_t n, bool has_scope, std::string_view scope);
   void work(SessionId id, std::uint64_t n, decltype(Work::what) what);
-  void settle(SessionId id, const std::string& name, Moment now);
+  void settle(SessionId id, const wire::Hello& hello, Moment now);
   void welcome(SessionId id, std::uint64_t n, const wire::PolicyVersion& policy, Moment now);
   void ask_back(const wire::HomeOf& homes, Moment now);
   void send(SessionId id, std::optional<std::uint64_t> n, decltype(wire::Reply::body) body);
@@ -183,6 +190,7 @@ private:
   std::map<SessionId, Session> sessions_;
   std::map<std::string, Engine, std::less<>> engines_;  // whose lease runs, or who are connected
   std::set<std::string, std::less<>> left_;  // said bye while unknown ones are waited for
+  std::uint64_t arrivals_ = 0;
   bool is_draining_ = false;
   std::vector<Output> outputs_;
   HubCounts counts_;

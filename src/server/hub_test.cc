@@ -178,7 +178,7 @@ TEST_F(HubTest, TooManyRequestsOnTheirWayEndTheConnection) {
 
 TEST_F(HubTest, TokensReachAsFarAsTheirScopes) {
   greet(1, "e1", 0, a_caller({.read = true}));
-  EXPECT_EQ(hub_.leases(at(0)), 0U) << "it is no engine";
+  EXPECT_THAT(hub_.leased(at(0)), IsEmpty()) << "it is no engine";
   const std::vector<decltype(wire::Request::body)> requests = {
       wire::Read{}, wire::Exchange{}, wire::RecallHomes{}, wire::Scan{}, wire::Estimates{}};
   for (const auto& request : requests) {
@@ -200,7 +200,9 @@ TEST_F(HubTest, ALeaseRunsFromTheLastMessage) {
   hub_.disconnected(1);
   hub_.tick(at(34'999));
   EXPECT_FALSE(hub_.is_lost("e1", at(34'999)));
-  EXPECT_EQ(hub_.leases(at(34'999)), 1U);
+  ASSERT_THAT(hub_.leased(at(34'999)), SizeIs(1));
+  EXPECT_EQ(hub_.leased(at(34'999))[0].left, Millis(1));
+  EXPECT_THAT(hub_.leased(at(35'000)), IsEmpty());
   EXPECT_TRUE(hub_.is_lost("e1", at(35'000)));
   hub_.tick(at(35'000));
   EXPECT_THAT(hub_.engines(at(35'000)), IsEmpty());
@@ -219,6 +221,15 @@ TEST_F(HubTest, AServerThatStartsWaitsForEnginesThatItDoesNotKnow) {
   EXPECT_TRUE(hub_.is_lost("e1", at(200))) << "it said bye";
   hub_.tick(at(10'000));
   EXPECT_TRUE(hub_.is_lost("e1", at(10'000)));
+}
+
+TEST_F(HubTest, WhoComesAndGoesIsToldOn) {
+  const auto before = hub_.arrivals();
+  greet(1, "e1");
+  ask(1, wire::Renew{});
+  EXPECT_EQ(hub_.arrivals(), before + 1);
+  ask(1, wire::Bye{});
+  EXPECT_EQ(hub_.arrivals(), before + 2);
 }
 
 TEST_F(HubTest, ANewerConnectionTakesThePlaceOfTheOlder) {

@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "server/server.h"
 
-#include <atomic>
+#include <array>
 #include <csignal>
-#include <ctime>
 #include <future>
 #include <map>
 #include <memory>
@@ -23,6 +22,7 @@
 #include <fmt/format.h>
 
 #include <limitr/limitr.h>
+#include "env/boot_clock.h"
 #include "open/open_store.h"
 #include "server/admin.h"
 #include "server/hub.h"
@@ -30,6 +30,10 @@
 #include "server/log.h"
 #include "server/metrics.h"
 #include "server/tickets.h"
+
+#ifdef LIMITR_POSTGRES
+#include "server/postgres_peers.h"
+#endif
 
 // Three threads, and what each has to itself:
 //
@@ -49,11 +53,8 @@ constexpr std::chrono::milliseconds poll_every{500};
 constexpr std::chrono::seconds drain_time{10};  // for what is on its way
 constexpr std::chrono::seconds part_time{4};    // for connections to close
 
-/// By a clock that runs on in suspend.
 Moment now() {
-  ::timespec boot{};
-  ::clock_gettime(CLOCK_BOOTTIME, &boot);
-  return {.steady = Millis(boot.tv_sec * 1000 + boot.tv_nsec / 1'000'000),
+  return {.steady = std::chrono::duration_cast<Millis>(env::BootClock::now().time_since_epoch()),
           .wall = system_clock()->now()};
 }
 
@@ -77,11 +78,9 @@ void raise_file_limit(std::size_t connections) {
   }
 }
 
-bool is_shared_kind(std::string_view url) {
-  for (const std::string_view kind : {"postgres:", "postgresql:", "redis:", "rediss:"}) {
-    if (url.starts_with(kind)) return true;
-  }
-  return false;
+/// Whether other servers may use the same store at the same time.
+bool is_shared(std::string_view url) {
+  return url.starts_with("postgres:") || url.starts_with("postgresql:");
 }
 
 HttpResponse http_failure(const Error& error) {
@@ -112,6 +111,9 @@ public:
     });
     io_.run();
     control_thread_.join();
+#ifdef LIMITR_POSTGRES
+    peers_.reset();
+#endif
     const RowCounts written = keeper_.stop();
     if (failure_) return *failure_;
     return written;
@@ -157,6 +159,7 @@ private:
     auto control = Control::open(options_.store);
     if (!control.ok()) return std::move(control).error();
     control_ = *std::move(control);
+    if (auto met = meet_peers(); !met.ok()) return std::move(met).error();
     Ready ready{.url = listener_->url(), .first_token = std::nullopt};
     if (!options_.policy_file.empty()) {
       stamp_ = stamp_of(options_.policy_file);
@@ -178,6 +181,30 @@ private:
     return ready;
   }
 
+  Result<void> meet_peers() {
+#ifdef LIMITR_POSTGRES
+    if (!is_shared(options_.store)) return {};
+    auto peers = PostgresPeers::open(
+        {.store_url = options_.store,
+         .on_recall =
+             [this](const std::string& project, const wire::HomeOf& homes) {
+               asio::post(io_, [this, project, homes] {
+                 const auto hub = hubs_.find(project);
+                 if (hub == hubs_.end()) return;
+                 hub->second->recalled_by_peer(homes, now());
+                 act();
+               });
+             },
+         .log =
+             [](std::string_view message) {
+               log(Level::warning, "peers", {{"message", std::string(message)}});
+             }});
+    if (!peers.ok()) return std::move(peers).error();
+    peers_ = *std::move(peers);
+#endif
+    return {};
+  }
+
   void has_opened(const Result<Ready>& opened) {
     if (!opened.ok()) return fail(opened.error());
     if (is_draining_) return;
@@ -195,7 +222,7 @@ private:
         project == default_project ? options_.store : control_->store_url_of(project);
     auto store = store_at(url);
     if (!store.ok()) return std::move(store).error();
-    const auto access = is_shared_kind(url) ? store::Access::share : store::Access::own;
+    const auto access = is_shared(url) ? store::Access::share : store::Access::own;
     return std::make_unique<Rows>(*std::move(store), access, owner_);
   }
 
@@ -316,6 +343,7 @@ private:
     if (is_draining_) return;
     for (const auto& [project, hub] : hubs_) hub->tick(now());
     act();
+    tell_peers();
     tick_timer_.expires_after(tick_every);
     tick_timer_.async_wait([this](error_code stopped) {
       if (!stopped) tick();
@@ -366,7 +394,7 @@ private:
         for (const auto& [project, hub] : hubs_) {
           figures.projects.push_back({.project = project,
                                       .sessions = hub->sessions(),
-                                      .leases = hub->leases(now()),
+                                      .leases = hub->leased(now()).size(),
                                       .policy_version = hub->policy_version(),
                                       .counts = hub->counts()});
         }
@@ -438,9 +466,35 @@ private:
                                              .lease = options_.lease,
                                              .most_requests = options_.max_requests,
                                              .max_message = options_.listen.max_message},
-                                  started_);
+                                  started_, peers_of(project));
     }
     return *hub;
+  }
+
+  // ---- Other servers
+
+  Peers* peers_of([[maybe_unused]] const std::string& project) const {
+#ifdef LIMITR_POSTGRES
+    if (peers_) return &peers_->of(project);
+#endif
+    return nullptr;
+  }
+
+  /// Tells them whose lease runs here.
+  void tell_peers() {
+#ifdef LIMITR_POSTGRES
+    if (!peers_) return;
+    std::vector<LeasedEngine> all;
+    for (const auto& [project, hub] : hubs_) {
+      for (Leased& one : hub->leased(now())) {
+        all.push_back({.project = project,
+                       .engine = std::move(one.engine),
+                       .left = one.left,
+                       .deny_unconnected = one.deny_unconnected});
+      }
+    }
+    peers_->renew(std::move(all));
+#endif
   }
 
   // ---- Sockets
@@ -500,7 +554,9 @@ private:
   // ---- What hubs want done
 
   void act() {
+    std::uint64_t arrivals = 0;
     for (const auto& [project, hub] : hubs_) {
+      arrivals += hub->arrivals();
       // To refuse one makes another.
       for (auto outputs = hub->take(); !outputs.empty(); outputs = hub->take()) {
         for (Output& output : outputs) {
@@ -508,6 +564,7 @@ private:
         }
       }
     }
+    if (std::exchange(arrivals_, arrivals) != arrivals) tell_peers();
   }
 
   void act(const std::string&, const Send& send) {
@@ -594,7 +651,7 @@ private:
       const auto hub = hubs_.find(project);
       if (hub == hubs_.end()) return {{"sessions", 0}, {"leases", 0}, {"policy_version", 0}};
       return {{"sessions", hub->second->sessions()},
-              {"leases", hub->second->leases(now())},
+              {"leases", hub->second->leased(now()).size()},
               {"policy_version", hub->second->policy_version()}};
     });
     std::promise<std::vector<RowFigures>> promise;
@@ -700,8 +757,11 @@ private:
             });
           }}};
   std::unique_ptr<Control> control_;  // of the control thread, once it is there
-  std::string stamp_;                 // of the policy's file; the control thread's
-  std::uint64_t seen_changes_ = 0;    // the control thread's, as the next two
+#ifdef LIMITR_POSTGRES
+  std::unique_ptr<PostgresPeers> peers_;  // where the store is shared
+#endif
+  std::string stamp_;               // of the policy's file; the control thread's
+  std::uint64_t seen_changes_ = 0;  // the control thread's, as the next two
   std::vector<std::string> seen_tokens_;
   std::map<std::string, std::uint64_t> seen_versions_;
 
@@ -711,6 +771,7 @@ private:
   std::map<SessionId, Connection> connections_;
   std::map<unsigned, std::uint64_t> closed_;
   std::uint64_t refused_tokens_ = 0;
+  std::uint64_t arrivals_ = 0;     // of all hubs, when peers were told
   std::size_t message_bytes_ = 0;  // of what was received last
   std::size_t inbound_ = 0;        // bytes of what the keeper was asked, and has not answered
   std::size_t jobs_ = 0;           // handed to other threads, and not back yet

@@ -12,10 +12,11 @@
 namespace limitr::server {
 
 Result<std::string> Tickets::issue(Caller caller, Millis now) {
-  std::erase_if(tickets_, [&](const auto& one) { return one.second.expires <= now; });
-  if (tickets_.size() >= most) {
+  forget_over(now);
+  if (issued_.size() >= most) {
     return Error{.code = ErrorCode::store_unavailable,
-                 .message = fmt::format("{} tickets wait to be used: try again later", most)};
+                 .message = fmt::format("there were {} tickets within {} s: try again later", most,
+                                        lasts.count() / 1000)};
   }
   std::array<unsigned char, 32> bits{};
   if (::getrandom(bits.data(), bits.size(), 0) != static_cast<ssize_t>(bits.size())) {
@@ -23,7 +24,17 @@ Result<std::string> Tickets::issue(Caller caller, Millis now) {
   }
   std::string ticket = fmt::format("{:02x}", fmt::join(bits, ""));
   tickets_[ticket] = {.caller = std::move(caller), .expires = now + lasts};
+  issued_.push_back(ticket);
   return ticket;
+}
+
+void Tickets::forget_over(Millis now) {
+  while (!issued_.empty()) {
+    const auto first = tickets_.find(issued_.front());
+    if (first != tickets_.end() && first->second.expires > now) return;
+    if (first != tickets_.end()) tickets_.erase(first);
+    issued_.pop_front();
+  }
 }
 
 std::optional<Caller> Tickets::redeem(std::string_view ticket, Millis now) {
@@ -42,10 +53,11 @@ Millis Attempts::wait(const std::string& address, Millis now) const {
 }
 
 void Attempts::failed(const std::string& address, Millis now) {
-  if (until_.size() >= most && !until_.contains(address)) {
+  if (now - cleared_ >= Millis(1000)) {
+    cleared_ = now;
     std::erase_if(until_, [&](const auto& one) { return one.second <= now; });
-    if (until_.size() >= most) until_.erase(until_.begin());
   }
+  if (until_.size() >= most && !until_.contains(address)) until_.erase(until_.begin());
   Millis& until = until_[address];
   until = std::max(until, now) + each();
 }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <deque>
 #include <map>
 #include <optional>
 #include <string>
@@ -33,7 +34,10 @@ private:
     Caller caller;
     Millis expires{0};
   };
+  void forget_over(Millis now);
+
   std::map<std::string, Ticket, std::less<>> tickets_;
+  std::deque<std::string> issued_;  // in the order in which they end, redeemed ones too
 };
 
 /// Failed attempts, by address: each has some at once, which come back with time.
@@ -56,6 +60,7 @@ private:
 
   const std::size_t per_minute_;
   std::map<std::string, Millis> until_;  // when all attempts are back
+  Millis cleared_{0};                    // of those who have them all back
 };
 
 }  // namespace limitr::server

@@ -71,12 +71,21 @@ void lose_home(Customer& customer) {
 }
 
 bool settle(Customer& customer, const Unreported& unreported) {
-  if (!customer.cloud) return false;
+  const auto add_owed = [&] {
+    if (!unreported.is_owed) return false;
+    add_use(customer, unreported.sent);
+    add_use(customer, unreported.since);
+    return true;
+  };
+  if (!customer.cloud) return add_owed();
   std::vector<Doubt>& doubts = customer.cloud->doubts;
-  const auto entry = std::find_if(doubts.begin(), doubts.end(), [&](const Doubt& doubt) {
-    return doubt.engine == unreported.engine;
-  });
-  if (entry == doubts.end()) return false;
+  // Where the engine was the home again since, that entry says a later report.
+  auto entry = doubts.end();
+  for (auto one = doubts.begin(); one != doubts.end(); ++one) {
+    if (one->engine != unreported.engine || one->report > unreported.report) continue;
+    if (entry == doubts.end() || one->report > entry->report) entry = one;
+  }
+  if (entry == doubts.end()) return add_owed();
   const bool is_taken = entry->report >= unreported.report;
   const Doubt settled = std::move(*entry);
   doubts.erase(entry);
@@ -93,7 +102,16 @@ bool settle(Customer& customer, const Unreported& unreported) {
 void add_use(Customer& customer, const Use& use) {
   for (const MeterUse& one : use.meters) {
     Meter* meter = customer.meter(one.entitlement);
-    if (meter == nullptr || meter->started != one.started) continue;
+    if (meter == nullptr) {
+      meter = &customer.add_meter(
+          {.entitlement = one.entitlement, .credit = one.credit, .started = one.started});
+    }
+    const Millis apart = one.started - meter->started;
+    const bool is_same = apart == Millis(0) || std::chrono::abs(apart) < one.period;
+    if (!is_same && apart < Millis(0)) continue;
+    if (!is_same) {
+      *meter = {.entitlement = one.entitlement, .credit = one.credit, .started = one.started};
+    }
     meter->value += one.used.units;
     if (one.used.overhead != 0) meter->overhead = meter->overhead.value_or(0) + one.used.overhead;
   }

@@ -44,7 +44,7 @@ struct Room {
 /// The engine that may decide on a customer by itself, as far as the room goes.
 struct Home {
   std::string engine;
-  std::uint64_t report = 0;  ///< How many versions it has written.
+  std::uint64_t report = 0;  ///< The number of its last transaction that wrote the customer.
   Room room = {};
   friend bool operator==(const Home&, const Home&) = default;
 };
@@ -52,7 +52,7 @@ struct Home {
 /// Room of an engine that was lost before it said what it used of it.
 struct Doubt {
   std::string engine;
-  std::uint64_t report = 0;  ///< The last version that it wrote.
+  std::uint64_t report = 0;  ///< The number of its last transaction that wrote the customer.
   bool released = false;     ///< By an operator: it counts no more, but may still be reported on.
   Room room = {};
   friend bool operator==(const Doubt&, const Doubt&) = default;
@@ -79,6 +79,8 @@ struct Tally {
 struct Stay {
   struct OfMeter {
     Symbol entitlement = Symbol::empty;
+    Symbol credit = Symbol::empty;
+    Millis period{0};  ///< As of MeterUse.
     Timestamp started = {};
     double limit = 0;  ///< Infinite, where nothing is denied for it.
     Tally tally = {};
@@ -97,6 +99,7 @@ struct Stay {
   bool is_confirmed = false;  ///< Before that, it only gathers what room is going to be needed.
   std::uint64_t report = 0;  ///< The number of the last one that was prepared.
   Millis taken_at{0};        ///< By the store's clock.
+  bool is_adrift = false;    ///< Used without a connection and without room.
   bool is_touched = false;   ///< Brought up to date without use, or to be written for another reason.
   bool is_watched = false;   ///< In the list of those whose room shrinks when they are idle.
   bool is_recalled = false;  ///< Others want the customer: nothing is answered without asking.
@@ -120,12 +123,13 @@ struct Stay {
 struct Cloud {
   std::optional<Home> home = {};
   std::vector<Writer> by = {};  ///< Of the last versions, the newest first.
+  bool is_free = false;  ///< Whoever wrote it last has closed.
   std::vector<Doubt> doubts = {};
   Json unknown = {};
   std::optional<Stay> stay = {};  ///< Where this engine is the home, and the store has confirmed it.
 };
 
-inline constexpr std::size_t most_writers = 4;
+inline constexpr std::size_t most_writers = 16;
 
 /// When a cap's present period began.
 Timestamp period_of(const Cap& cap);
@@ -137,6 +141,10 @@ struct Used {
 };
 struct MeterUse {
   Symbol entitlement = Symbol::empty;
+  Symbol credit = Symbol::empty;
+  /// Starts that are less than this apart are of one period: two engines that begin it without
+  /// knowing of each other do so by their own clocks.
+  Millis period{0};
   Timestamp started = {};
   Used used = {};
 };
@@ -162,15 +170,17 @@ void lose_home(Customer& customer);
 /// Adds what an engine has used to the customer, if its room there is still in doubt, and takes it
 /// out of doubt; `taken`: the last of its reports that is known to be in the record, so that what a
 /// later one that was taken after all brought is not added. False: nothing of it is in doubt here
-/// any more. (6, 8)
+/// any more. (6, 9)
 struct Unreported {
   std::string engine;
   std::uint64_t report = 0;  ///< Its last report, of which nobody knows whether it was taken.
+  bool is_owed = false;      ///< It was used without room: it is added in any case.
   Use sent = {};             ///< What that one brought.
   Use since = {};            ///< What was used after it.
 };
 bool settle(Customer& customer, const Unreported& unreported);
-/// Adds use to a customer as it stands; of a period that is over nothing is added.
+/// Adds use to a customer as it stands; of a period that is over nothing is added, and one that the
+/// customer has not begun begins.
 void add_use(Customer& customer, const Use& use);
 /// An operator's word that what is in doubt counts no more; of one engine, or of all where that is
 /// empty. How many entries that concerned.

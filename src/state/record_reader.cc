@@ -630,6 +630,8 @@ std::unique_ptr<Cloud> read_cloud(ondemand::value& value, const Place& place, Na
       each_element(member, here, [&](ondemand::value& element) {
         cloud->by.push_back(read_writer(element, here));
       });
+    } else if (is(key, "free")) {
+      cloud->is_free = read_bool(member, here);
     } else if (is(key, "doubts")) {
       each_element(member, here, [&](ondemand::value& element) {
         cloud->doubts.push_back(read_doubt(element, here, names));

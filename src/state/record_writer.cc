@@ -99,7 +99,7 @@ void write_cloud(JsonWriter& json, const Cloud& cloud, const SymbolTable& names)
   for (const Writer& writer : cloud.by) {
     json.begin_array().value(writer.engine).value(writer.number).end_array();
   }
-  json.end_array().key("doubts").begin_array();
+  json.end_array().field("free", cloud.is_free).key("doubts").begin_array();
   for (const Doubt& doubt : cloud.doubts) {
     json.begin_object().field("engine", doubt.engine).field("report", doubt.report);
     json.field("released", doubt.released);

@@ -58,8 +58,11 @@ TEST(CloudEngine, SharesCustomersAndLimits) {
   EXPECT_FALSE(*other.ensure_customer("ann"));
   int allowed = 0;
   for (int i = 0; i < 10; ++i) {
-    allowed += one.allow("ann", "chat", 1)->allowed ? 1 : 0;
-    allowed += other.allow("ann", "chat", 1)->allowed ? 1 : 0;
+    for (Limitr* limitr : {&one, &other}) {
+      const Result<Decision> decision = limitr->allow("ann", "chat", 1);
+      ASSERT_TRUE(decision.ok()) << decision.error().to_string();
+      allowed += decision->allowed ? 1 : 0;
+    }
   }
   EXPECT_EQ(allowed, 10);
   EXPECT_TRUE(one.close().ok());
@@ -137,6 +140,36 @@ TEST(CloudEngine, FollowsThePolicy) {
   EXPECT_THAT(events, ElementsAre("plan-set pro", "plan-set max", "plan-removed pro"));
 }
 
+// Goal: an engine that goes while a handler of a new policy calls it waits for the handler, whose
+// calls fail.
+TEST(CloudEngine, MayGoWhileAHandlerOfANewPolicyRuns) {
+  FakeServer server;
+  serve(server, 1, policy_of(1));
+  std::optional<Limitr> limitr(opened(server));
+  ASSERT_TRUE(limitr->ensure_customer("ann").ok());
+  std::promise<void> begun;
+  std::promise<void> closed;
+  std::optional<Result<Decision>> answer;
+  limitr->add_handler("test", [&, &engine = *limitr](const Event& event) {
+    if (event.type != "plan-set") return;
+    begun.set_value();
+    closed.get_future().wait();
+    CallOptions once;
+    once.request = "r1";
+    answer = engine.allow("ann", "chat", 1, once);
+  });
+  server.say({.n = {}, .body = wire::PolicyVersion{2, policy_of(5)}});
+  begun.get_future().wait();
+  std::thread closes([&] {
+    EXPECT_TRUE(limitr->close().ok());
+    closed.set_value();
+    limitr.reset();
+  });
+  closes.join();
+  ASSERT_TRUE(answer);
+  EXPECT_FALSE(answer->ok());
+}
+
 TEST(CloudEngine, WhatWasCutOffCountsOnce) {
   FakeServer server;
   serve(server, 1, policy_of(100));
@@ -162,16 +195,29 @@ TEST(CloudEngine, WhatWasCutOffCountsOnce) {
   EXPECT_EQ(**limitr.value("ann", "chat"), 3);
 }
 
-TEST(CloudEngine, GoesOnWhenTheServerIsBack) {
+TEST(CloudEngine, WhatCannotBeConfirmedIsDeniedUntilTheServerIsBack) {
   FakeServer server;
-  serve(server, 1, policy_of(100));
+  serve(server, 1, policy_of(1000));
   Limitr limitr = opened(server);
   ASSERT_TRUE(limitr.ensure_customer("ann").ok());
   server.stop_listening();
   server.cut();
-  while (limitr.allow("ann", "chat", 1).ok()) std::this_thread::yield();
+  const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(20);
+  const auto call_until = [&](bool is_allowed) {
+    for (;;) {
+      Result<Decision> decision = limitr.allow("ann", "chat", 1);
+      const bool is_met = decision.ok() && decision->allowed == is_allowed;
+      if (is_met || std::chrono::steady_clock::now() > deadline) return decision;
+      std::this_thread::yield();
+    }
+  };
+  const Result<Decision> denied = call_until(false);
+  ASSERT_TRUE(denied.ok()) << denied.error().to_string();
+  EXPECT_EQ(denied->reason, Reason::unconnected);
   server.listen_again();
-  while (!limitr.allow("ann", "chat", 1).ok()) std::this_thread::yield();
+  const Result<Decision> allowed = call_until(true);
+  ASSERT_TRUE(allowed.ok()) << allowed.error().to_string();
+  EXPECT_TRUE(allowed->allowed);
 }
 
 }  // namespace

@@ -109,6 +109,7 @@ public:
     io_.stop();
     thread_.join();
     connections_.clear();
+    engines_.clear();
   }
 
   std::string address() const {
@@ -168,10 +169,25 @@ public:
     } else if (std::holds_alternative<Renew>(request.body)) {
       const std::lock_guard lock(mutex_);
       reply.body = Renewed{.lease = settings_.welcome.lease, .now = {}};
-    } else if (std::holds_alternative<RecallHomes>(request.body)) {
-      reply.body = Recalled{};
+    } else if (const auto* recall = std::get_if<RecallHomes>(&request.body)) {
+      reply.body = recalled(*recall);
     }
     return reply;
+  }
+
+  // Asks engines that are connected; those that are not are lost.
+  wire::Recalled recalled(const wire::RecallHomes& recall) {
+    wire::Recalled recalled;
+    for (const wire::HomeOf& home : recall.homes) {
+      const auto found = engines_.find(home.engine);
+      if (found == engines_.end()) {
+        recalled.lost.push_back(home.engine);
+      } else {
+        found->second->send(
+            wire::encode(wire::Reply{.n = {}, .body = wire::RecallCustomers{home.ids}}));
+      }
+    }
+    return recalled;
   }
 
   void set(const std::function<void(ServerSettings&)>& change) {
@@ -273,6 +289,7 @@ private:
   awaitable<void> talk(std::shared_ptr<Socket<Stream>> socket) {
     connections_.insert(socket);
     store::Store* store = store_;
+    std::string engine;
     beast::flat_buffer buffer;
     for (;;) {
       auto [error, size] = co_await socket->socket.async_read(buffer, awaited);
@@ -285,7 +302,9 @@ private:
         break;
       }
       if (const auto* hello = std::get_if<wire::Hello>(&request->body)) {
-        store = store_of(hello->engine);
+        engine = hello->engine;
+        engines_[engine] = socket;
+        store = store_of(engine);
       }
       store_ = store;
       std::function<std::optional<wire::Reply>(const wire::Request&)> answer;
@@ -300,6 +319,10 @@ private:
       if (std::holds_alternative<wire::Bye>(request->body)) socket->close(1000, "good-bye");
     }
     connections_.erase(socket);
+    if (const auto found = engines_.find(engine);
+        found != engines_.end() && found->second == socket) {
+      engines_.erase(found);
+    }
   }
 
   const bool is_tls_;
@@ -308,6 +331,7 @@ private:
   asio::executor_work_guard<asio::io_context::executor_type> work_{io_.get_executor()};
   std::optional<tcp::acceptor> acceptor_;
   std::uint16_t port_ = 0;
+  std::map<std::string, std::shared_ptr<Connection>> engines_;
   std::map<std::string, std::unique_ptr<store::Store>> stores_;
   store::Store* store_ = nullptr;  // of who spoke last
   std::optional<std::string> estimates_;

@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 import unittest
+import warnings
 
 import cloud_client
 from cloud_client import POLICY, Postgres, Server, is_closed, wait_until
@@ -477,8 +478,10 @@ class Tls(ServerTest):
         for oldest, is_good in ((ssl.TLSVersion.TLSv1_1, False), (ssl.TLSVersion.TLSv1_2, True)):
             context = ssl.create_default_context(cafile=cert)
             context.set_ciphers("ALL:@SECLEVEL=0")
-            context.minimum_version = ssl.TLSVersion.TLSv1
-            context.maximum_version = oldest
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", DeprecationWarning)
+                context.minimum_version = ssl.TLSVersion.TLSv1_1
+                context.maximum_version = oldest
             with socket.create_connection((server.host, server.port)) as raw:
                 try:
                     context.wrap_socket(raw, server_hostname="127.0.0.1").close()
@@ -513,6 +516,10 @@ class OnPostgres(ServerTest):
         self.assertGreater(newer, version)
         rows = first.ask("read", ids=["ann"])["rows"]
         self.assertEqual([(row["record"], row["version"]) for row in rows], [({"a": 2}, newer)])
+        # Engines of the other server are not lost, and are asked.
+        answer = first.ask("recall", homes=[{"engine": "e2", "ids": ["ann"]}])
+        self.assertEqual(answer["lost"], [])
+        self.assertEqual(second.push(), {"type": "recall", "ids": ["ann"]})
         # What one is told reaches the engines of the other.
         one.policy.write_text(POLICY % 20)
         self.assertEqual(second.push()["version"], 2)

@@ -19,12 +19,14 @@ namespace limitr::simulation {
 /// waits does so in the engine's actor.
 class Link final : public store::Store, public store::Homes, public Client {
 public:
-  Link(World& world, Servers& servers, Actor& actor, std::string engine, double share)
+  Link(World& world, Servers& servers, Actor& actor, std::string engine, double share,
+       bool denies)
       : world_(world),
         servers_(servers),
         actor_(actor),
         engine_(std::move(engine)),
-        share_(share) {}
+        share_(share),
+        denies_(denies) {}
 
   /// Connects, and again when the connection is gone, until the process dies.
   void live();
@@ -62,7 +64,7 @@ public:
   void pause(Millis time) override;
   bool is_stepped() const override { return true; }
   double room_share() const override { return share_; }
-  bool denies_unconnected() const override { return true; }
+  bool denies_unconnected() const override { return denies_; }
   Result<std::vector<std::string>> recall(std::span<const store::Home> homes) override;
   void on_recall(std::function<void(std::vector<std::string>)> handler) override {
     recalled_ = std::move(handler);
@@ -87,6 +89,7 @@ private:
   Actor& actor_;
   const std::string engine_;
   const double share_;
+  const bool denies_;
   server::SessionId session_ = 0;  // 0: there is no connection
   Millis connected_at_{0};
   bool is_greeted_ = false;

@@ -56,8 +56,9 @@ struct Call {
 
 // One engine in a process of its own, and what it is told to do.
 struct Process {
-  Process(World& world, Servers& servers, std::string name, Millis clock_off, double share)
-      : link_store(std::make_unique<Link>(world, servers, actor, std::move(name), share)),
+  Process(World& world, Servers& servers, std::string name, Millis clock_off, double share,
+          bool denies)
+      : link_store(std::make_unique<Link>(world, servers, actor, std::move(name), share, denies)),
         link(*link_store) {
     Options options;
     options.shared = true;
@@ -120,6 +121,7 @@ private:
   std::vector<std::unique_ptr<Process>> dead_;
   std::uint64_t names_ = 0;
   double share_ = 0.01;
+  bool denies_ = true;  // what cannot be confirmed; otherwise limits may be passed, but nothing lost
   double fault_chance_ = 0;
   double crash_chance_ = 0;
   bool is_healthy_ = false;
@@ -138,7 +140,8 @@ double limit_of(const std::string& entitlement) {
 std::size_t Simulation::add_process() {
   std::string name = fmt::format("engine-{}", bug_ == Bug::incarnation ? processes_.size() % 3 : ++names_);
   processes_.push_back(std::make_unique<Process>(world_, servers_, std::move(name),
-                                                 Millis(world_.between(-2000, 2000)), share_));
+                                                 Millis(world_.between(-2000, 2000)), share_,
+                                                 denies_));
   return processes_.size() - 1;
 }
 
@@ -165,7 +168,8 @@ void Simulation::draw_weights() {
   servers_.faults().twice = world_.chance(0.5) ? 0.0 : 0.05;
   servers_.faults().longest_delay = Millis(world_.between(1, 20));
   fault_chance_ = world_.chance(0.3) ? 0.0 : 0.02;
-  crash_chance_ = world_.chance(0.5) ? 0.0 : 0.2;
+  denies_ = bug_ != Bug::none || world_.chance(0.85);
+  crash_chance_ = !denies_ || world_.chance(0.5) ? 0.0 : 0.2;
   share_ = world_.chance(0.1) ? 0.0 : world_.chance(0.3) ? 0.1 : 0.01;
 }
 
@@ -218,6 +222,7 @@ void Simulation::count(const Call& call, const Result<Decision>& answer, bool at
   ++report_.answered;
   if (at_home) ++report_.at_home;
   world_.note(fmt::format("{} {} {}", place.first, place.second, call.units));
+  if (!denies_) return;
   if (answered_[place] > limit_of(call.entitlement) + 1e-9) {
     violated(fmt::format("{}/{}: {} answered of {}", place.first, place.second, answered_[place],
                          limit_of(call.entitlement)));
@@ -445,7 +450,7 @@ Report Simulation::run() {
   heal();
   hand_over();
   check_state(/*is_final=*/false);
-  if (report_.violations.empty() && bug_ == Bug::none && world_.chance(0.1)) {
+  if (report_.violations.empty() && bug_ == Bug::none && denies_ && world_.chance(0.1)) {
     exhaust();
     check_state(/*is_final=*/true);
   }

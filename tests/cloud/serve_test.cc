@@ -1,0 +1,201 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <chrono>
+#include <cstdio>
+#include <filesystem>
+#include <fstream>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include <fmt/format.h>
+#include <gtest/gtest.h>
+
+#include <limitr/limitr.h>
+
+// Engines of Limitr::cloud() and a `limitr serve`, a process of its own.
+namespace limitr {
+namespace {
+
+constexpr auto patience = std::chrono::seconds(30);
+
+std::string policy_of(int limit) {
+  return fmt::format(
+      "policy:\n  credits: {{ token: {{}} }}\n  plans:\n    pro:\n      default: true\n"
+      "      entitlements:\n        chat: {{ limit: {{ credit: token, value: {} }} }}\n",
+      limit);
+}
+
+class ServeTest : public ::testing::Test {
+protected:
+  void SetUp() override {
+    folder_ = ::testing::TempDir() + "limitr_serve_XXXXXX";
+    ASSERT_NE(mkdtemp(folder_.data()), nullptr);
+    write_policy(1000);
+    start();
+  }
+  void TearDown() override {
+    kill_server(SIGTERM);
+    std::filesystem::remove_all(folder_);
+  }
+
+  void write_policy(int limit) { std::ofstream(folder_ + "/policy.yaml") << policy_of(limit); }
+
+  // On the same port from the second time on, with what the first one has stored.
+  void start() {
+    int ends[2];
+    ASSERT_EQ(pipe2(ends, O_CLOEXEC), 0);
+    const std::string policy = folder_ + "/policy.yaml";
+    const std::string store = "sqlite:" + folder_ + "/limitr.db";
+    const std::string log = folder_ + "/log";
+    const std::string listen = fmt::format("127.0.0.1:{}", port_);
+    process_ = fork();
+    if (process_ == 0) {
+      dup2(ends[1], STDOUT_FILENO);
+      dup2(open(log.c_str(), O_WRONLY | O_CREAT | O_APPEND, 0600), STDERR_FILENO);
+      execl(LIMITR_PROGRAM, "limitr", "serve", "--listen", listen.c_str(), "--policy",
+            policy.c_str(), "--store", store.c_str(), "--lease", "3s", nullptr);
+      _exit(127);
+    }
+    ::close(ends[1]);
+    std::FILE* said = fdopen(ends[0], "r");
+    char line[512];
+    while (std::fgets(line, sizeof line, said) != nullptr) {
+      const std::string text(line);
+      if (const auto at = text.find("shown this once: "); at != std::string::npos) {
+        token_ = text.substr(at + 17);
+        token_.erase(token_.find_last_not_of(" \n") + 1);
+      }
+      if (text.find("Serving at ") != std::string::npos) {
+        port_ = std::stoi(text.substr(text.rfind(':') + 1));
+        break;
+      }
+    }
+    ASSERT_NE(port_, 0) << "the server did not start";
+    output_ = said;
+  }
+  void kill_server(int signal) {
+    if (process_ == 0) return;
+    kill(process_, signal);
+    waitpid(process_, nullptr, 0);
+    std::fclose(output_);
+    process_ = 0;
+  }
+
+  Limitr engine() {
+    CloudOptions options;
+    options.token = token_;
+    options.address = fmt::format("http://127.0.0.1:{}", port_);
+    options.engine.log = [](std::string_view) {};
+    Result<Limitr> limitr = Limitr::cloud(options);
+    if (!limitr.ok()) {
+      ADD_FAILURE() << limitr.error().to_string();
+      std::abort();
+    }
+    return *std::move(limitr);
+  }
+
+  template <typename Condition>
+  static bool comes(const Condition& condition) {
+    const auto deadline = std::chrono::steady_clock::now() + patience;
+    while (std::chrono::steady_clock::now() < deadline) {
+      if (condition()) return true;
+      std::this_thread::yield();
+    }
+    return false;
+  }
+
+  std::string folder_;
+  std::string token_;
+  int port_ = 0;
+  pid_t process_ = 0;
+  std::FILE* output_ = nullptr;
+};
+
+TEST_F(ServeTest, ALimitHoldsExactlyOverEnginesAndThreads) {
+  std::vector<Limitr> engines;
+  for (int i = 0; i < 3; ++i) engines.push_back(engine());
+  ASSERT_TRUE(engines[0].ensure_customer("ann").ok());
+  std::atomic<int> allowed{0};
+  std::atomic<int> failed{0};
+  std::vector<std::thread> threads;
+  for (Limitr& limitr : engines) {
+    for (int i = 0; i < 2; ++i) {
+      threads.emplace_back([&] {
+        for (int call = 0; call < 300; ++call) {
+          const Result<Decision> decision = limitr.allow("ann", "chat", 1);
+          if (!decision.ok()) {
+            ++failed;
+          } else if (decision->allowed) {
+            ++allowed;
+          }
+        }
+      });
+    }
+  }
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_EQ(failed, 0);
+  EXPECT_EQ(allowed, 1000);
+}
+
+TEST_F(ServeTest, CloseHandsEverythingOver) {
+  Limitr one = engine();
+  ASSERT_TRUE(one.ensure_customer("ann").ok());
+  for (int i = 0; i < 50; ++i) ASSERT_TRUE(one.allow("ann", "chat", 1)->allowed);
+  ASSERT_TRUE(one.close().ok());
+  Limitr other = engine();
+  EXPECT_EQ(**other.value("ann", "chat"), 50);
+  EXPECT_EQ(**other.remaining("ann", "chat"), 950);
+}
+
+TEST_F(ServeTest, NoUseIsLostOrCountedTwiceWhenTheServerDies) {
+  Limitr limitr = engine();
+  ASSERT_TRUE(limitr.ensure_customer("ann").ok());
+  write_policy(1'000'000'000);
+  ASSERT_TRUE(comes([&] { return **limitr.limit("ann", "chat") > 1000; }));
+  std::atomic<bool> stop{false};
+  std::atomic<int> allowed{0};
+  std::atomic<int> unknown{0};
+  std::thread calls([&] {
+    while (!stop) {
+      const Result<Decision> decision = limitr.allow("ann", "chat", 1);
+      if (!decision.ok()) {
+        if (decision.error().code == ErrorCode::outcome_unknown) ++unknown;
+      } else if (decision->allowed) {
+        ++allowed;
+      }
+    }
+  });
+  for (int death = 0; death < 3; ++death) {
+    const int before = allowed;
+    EXPECT_TRUE(comes([&] { return allowed >= before + 10; }));
+    kill_server(SIGKILL);
+    start();
+  }
+  const int before = allowed;
+  EXPECT_TRUE(comes([&] { return allowed >= before + 10; }));
+  stop = true;
+  calls.join();
+  ASSERT_TRUE(limitr.close().ok());
+  Limitr other = engine();
+  const double value = **other.value("ann", "chat");
+  EXPECT_GE(value, allowed);
+  EXPECT_LE(value, allowed + unknown);
+}
+
+TEST_F(ServeTest, FollowsThePolicyOfTheServer) {
+  Limitr limitr = engine();
+  ASSERT_TRUE(limitr.ensure_customer("ann").ok());
+  EXPECT_FALSE(limitr.allow("ann", "chat", 1500)->allowed);
+  write_policy(2000);
+  EXPECT_TRUE(comes([&] { return **limitr.limit("ann", "chat") == 2000; }));
+  EXPECT_TRUE(limitr.allow("ann", "chat", 1500)->allowed);
+}
+
+}  // namespace
+}  // namespace limitr
