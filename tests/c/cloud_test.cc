@@ -103,7 +103,7 @@ struct Failure {
 
 class CCloud : public testing::Test {
 protected:
-  ~CCloud() override {
+  void TearDown() override {
     for (limitr_engine* engine : engines_) limitr_engine_free(engine);
   }
 
