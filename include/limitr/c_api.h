@@ -66,8 +66,8 @@ enum limitr_error_code {
   LIMITR_STORE_FENCED = 13,
   LIMITR_STORE_WEAKER = 14,
   LIMITR_DATA_CORRUPT = 15,
-  LIMITR_UNCONNECTED = 16,  /* No connection to the Cloud server: nothing changed. */
-  LIMITR_UNAUTHORIZED = 17, /* The token is wrong, expired or revoked, or its scope too small. */
+  LIMITR_UNCONNECTED = 16,    /* No connection to the Cloud server: nothing changed. */
+  LIMITR_UNAUTHORIZED = 17,   /* The token is wrong, expired or revoked, or its scope too small. */
   LIMITR_OUT_OF_MEMORY = 1000 /* Only here: the process has no more memory. */
 };
 
@@ -177,6 +177,12 @@ LIMITR_API limitr_engine* limitr_open(limitr_view policy, limitr_view options,
 /* An engine for the policy that its store keeps. */
 LIMITR_API limitr_engine* limitr_open_stored(limitr_view options, const limitr_host* host,
                                              limitr_error** error);
+/* An engine whose policy and customers are those of a Cloud server. `options`: a JSON object of
+ * what limitr/options.h lists of CloudOptions that is data (token, address, ...), with those of
+ * `engine` that count beside them. Errors: as Limitr::cloud(); LIMITR_UNCONNECTED and
+ * LIMITR_UNAUTHORIZED say which it was. */
+LIMITR_API limitr_engine* limitr_open_cloud(limitr_view options, const limitr_host* host,
+                                            limitr_error** error);
 /* Writes what waits, lets go of the store, gives every answer that is open, and ends the engine.
  * Whoever wants to know whether all was written calls limitr_close() first. Not from a callback. */
 LIMITR_API void limitr_engine_free(limitr_engine* engine);

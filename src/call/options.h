@@ -25,5 +25,7 @@ void read_bounds(const policy::Node* bounds, DocumentBounds& into);
 /// Engine options by their names in limitr/options.h; times in milliseconds.
 /// Errors: invalid_argument, with the path of what is wrong.
 Result<Options> engine_options(const policy::Node& options);
+/// The same for an engine of a Cloud server; those of its `engine` stand beside the others.
+Result<CloudOptions> cloud_options(const policy::Node& options);
 
 }  // namespace limitr::call

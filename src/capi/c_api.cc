@@ -188,6 +188,12 @@ Result<limitr::Options> options_of(limitr_view options) {
   return limitr::call::engine_options(*node);
 }
 
+Result<limitr::CloudOptions> cloud_options_of(limitr_view options) {
+  const auto node = node_of(options);
+  if (!node.ok()) return node.error();
+  return limitr::call::cloud_options(*node);
+}
+
 // Caps and event data, which come as JSON, are read as the call of that name reads them.
 Result<limitr::CallOptions> call_options_of(const limitr_call_options& given) {
   limitr::CallOptions options;
@@ -281,29 +287,36 @@ void add(const limitr_host_function& given, limitr::HostFunctions& functions) {
   }
 }
 
-template <typename Open>
+limitr::Options& engine_part(limitr::Options& options) { return options; }
+limitr::Options& engine_part(limitr::CloudOptions& options) { return options.engine; }
+
+void add(const limitr_host& host, limitr::Options& options) {
+  if (host.now != nullptr) options.clock = std::make_shared<HostClock>(host.now, host.data);
+  if (host.log != nullptr) {
+    options.log = [log = host.log, data = host.data](std::string_view message) {
+      log(data, view(message));
+    };
+  }
+  for (size_t i = 0; i < host.function_count; ++i) add(host.functions[i], options.host);
+}
+
+// Opens what `open_engine` makes of the options that `read` gives.
+template <typename Read, typename Open>
 limitr_engine* open(limitr_view given, const limitr_host* host, limitr_error** error,
-                    const Open& open_engine) {
+                    const Read& read, const Open& open_engine) {
   // Released whatever happens from here on.
   std::shared_ptr<void> held;
   return guarded(error, static_cast<limitr_engine*>(nullptr), [&]() -> limitr_engine* {
     if (host != nullptr && host->release != nullptr) held.reset(host->data, host->release);
-    auto options = options_of(given);
+    auto options = read(given);
     if (!options.ok()) {
       set_error(error, options.error());
       return nullptr;
     }
-    if (host != nullptr) {
-      if (host->now != nullptr) options->clock = std::make_shared<HostClock>(host->now, host->data);
-      if (host->log != nullptr) {
-        options->log = [log = host->log, data = host->data](std::string_view message) {
-          log(data, view(message));
-        };
-      }
-      for (size_t i = 0; i < host->function_count; ++i) add(host->functions[i], options->host);
-    }
-    if (!options->clock) options->clock = limitr::system_clock();
-    auto clock = options->clock;
+    limitr::Options& engine = engine_part(*options);
+    if (host != nullptr) add(*host, engine);
+    if (!engine.clock) engine.clock = limitr::system_clock();
+    auto clock = engine.clock;
     auto opened = open_engine(std::move(*options));
     if (!opened.ok()) {
       set_error(error, opened.error());
@@ -340,14 +353,20 @@ limitr_view limitr_version(void) { return view(Limitr::version()); }
 
 limitr_engine* limitr_open(limitr_view policy, limitr_view options, const limitr_host* host,
                            limitr_error** error) {
-  return open(options, host, error,
+  return open(options, host, error, options_of,
               [&](limitr::Options made) { return Limitr::open(text(policy), std::move(made)); });
 }
 
 limitr_engine* limitr_open_stored(limitr_view options, const limitr_host* host,
                                   limitr_error** error) {
-  return open(options, host, error,
+  return open(options, host, error, options_of,
               [](limitr::Options made) { return Limitr::open_stored(std::move(made)); });
+}
+
+limitr_engine* limitr_open_cloud(limitr_view options, const limitr_host* host,
+                                 limitr_error** error) {
+  return open(options, host, error, cloud_options_of,
+              [](limitr::CloudOptions made) { return Limitr::cloud(std::move(made)); });
 }
 
 void limitr_engine_free(limitr_engine* engine) {

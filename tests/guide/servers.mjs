@@ -7,7 +7,8 @@ import fs from 'node:fs';
 import net from 'node:net';
 import path from 'node:path';
 
-import { atEnd, comesTrue, requireExample, start, temporaryFolder } from './program.mjs';
+import { Server } from '../../bindings/node/test/server.mjs';
+import { atEnd, comesTrue, examples, requireExample, start, temporaryFolder } from './program.mjs';
 
 function freePort() {
   return new Promise((resolve, reject) => {
@@ -42,6 +43,13 @@ export async function startRedis(context) {
     atEnd(context, () => client.close());
     return { url, client };
   }
+}
+
+/** A Cloud server with the policy of the examples, and what its services find in their environment. */
+export async function startCloud(context) {
+  const policy = fs.readFileSync(path.join(examples, 'policy.yaml'), 'utf8');
+  const server = await new Server(context, policy).start();
+  return { server, environment: { LIMITR_TOKEN: server.token, LIMITR_ADDRESS: server.address } };
 }
 
 // PostgreSQL refuses to run as root.

@@ -3,6 +3,7 @@
 
 import os
 import pathlib
+import re
 import shutil
 import signal
 import socket
@@ -101,6 +102,64 @@ def redis_url(redis, request):
     # A database of its own for each test.
     redis.next = getattr(redis, "next", -1) + 1
     return f"redis:///{redis.next % 16}?socket={redis.folder}/redis.sock"
+
+
+class CloudServer(Server):
+    """`limitr serve`, which keeps customers, token and address when it is started again."""
+
+    def __init__(self, tls=False):
+        super().__init__()
+        (self.folder / "policy.yaml").write_text(POLICY)
+        self.listen = "127.0.0.1:0"
+        self.tls = []
+        self.ca_file = None
+        if tls:
+            made = self.run(
+                "openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt",
+                "ec_paramgen_curve:P-256", "-nodes", "-keyout", "key.pem", "-out", "cert.pem",
+                "-days", "2", "-subj", "/CN=x", "-addext", "subjectAltName=IP:127.0.0.1",
+            )
+            assert made.wait() == 0
+            self.tls = ["--tls-cert", "cert.pem", "--tls-key", "key.pem"]
+            self.ca_file = str(self.folder / "cert.pem")
+        self.start()
+
+    def start(self):
+        said = self.folder / "said"
+        self.process = self.run(
+            "sh", "-c", 'exec "$0" "$@" >said 2>log', os.environ["LIMITR_PROGRAM"], "serve",
+            "--policy", "policy.yaml", "--store", "sqlite:limitr.db", "--listen", self.listen,
+            *self.tls,
+        )
+        self.wait_for(said, lambda: re.search(r"Serving at \S+\n", said.read_text()))
+        text = said.read_text()
+        if first := re.search(r"shown this once: (\S+)", text):
+            self.token = first[1]
+        self.address = re.search(r"Serving at (\S+)", text)[1]
+        self.listen = self.address.partition("//")[2]
+
+    def kill(self):
+        self.process.kill()
+        self.process.wait()
+        (self.folder / "said").unlink()
+
+    @property
+    def options(self):
+        return {"token": self.token, "address": self.address, "ca_file": self.ca_file}
+
+
+@pytest.fixture
+def server():
+    made = CloudServer()
+    yield made
+    made.end()
+
+
+@pytest.fixture
+def tls_server():
+    made = CloudServer(tls=True)
+    yield made
+    made.end()
 
 
 @pytest.fixture(scope="session")

@@ -266,11 +266,6 @@ def test_an_engine_that_is_closed(engine):
         limitr.Limitr.__new__(limitr.Limitr).allow("ann", "few")
 
 
-def test_the_cloud_is_not_part_of_this_version():
-    with pytest.raises(limitr.CloudError, match="not part of this version"):
-        limitr.Limitr.cloud(token="x")
-
-
 def test_engines_are_collected():
     engine = limitr.Limitr(POLICY)
     engine.add_handler("circle", lambda key, value: engine.value("ann", "few"))
@@ -300,7 +295,7 @@ def test_every_method_says_what_it_does(of):
 
 def test_both_classes_take_the_same():
     for name, method in inspect.getmembers(limitr.Limitr, callable):
-        if name.startswith("_") or name in ("open_stored", "add_handler", "remove_handler"):
+        if name.startswith("_") or name in ("open_stored", "cloud", "add_handler", "remove_handler"):
             continue
         other = inspect.signature(getattr(limitr.aio.Limitr, name)).parameters
         assert list(inspect.signature(method).parameters) == list(other), name

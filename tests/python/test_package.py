@@ -45,7 +45,7 @@ def bare(**more):
 def test_it_brings_the_libraries_that_a_bare_system_lacks(wheel, python, tmp_path):
     assert "manylinux" in wheel.name
     names = zipfile.ZipFile(wheel).namelist()
-    for library in ("sqlite3", "hiredis", "libpq", "yaml", "fmt", "simdjson"):
+    for library in ("sqlite3", "hiredis", "libpq", "libssl", "yaml", "fmt", "simdjson"):
         assert any(library in name for name in names if name.startswith("limitr.libs/")), library
     # None of them is the system's own: that one may not be there.
     loaded = run(
@@ -65,6 +65,16 @@ def test_the_program_of_its_readme_runs_from_an_empty_folder(python, tmp_path):
     (tmp_path / "app.py").write_text(program)
     assert run(python, "app.py", cwd=tmp_path, env=bare()) == printed
     assert run(python, "app.py", cwd=tmp_path, env=bare()) == "[False, False, False, False]\n"
+
+
+def test_it_reaches_a_cloud_server_over_tls(tls_server, python, tmp_path):
+    program = (
+        "import limitr\n"
+        f"with limitr.Limitr.cloud(log=lambda text: None, **{tls_server.options!r}) as engine:\n"
+        "    print(engine.ensure_customer('ann'), engine.allow('ann', 'few', 3))\n"
+    )
+    assert tls_server.address.startswith("https:")
+    assert run(python, "-c", program, cwd=tmp_path, env=bare()) == "True True\n"
 
 
 def test_types_and_help_come_along(wheel, python, tmp_path):

@@ -107,6 +107,11 @@ def open_them() -> limitr.Limitr:
     for issue in limitr.validate(""):
         print(issue["path"], issue["line"])
     limitr.difference("", {}, "json")
+    with limitr.Limitr.cloud(
+        "token", address="https://limitr.example", policy="3", connect_timeout=100,
+        deny_unconnected=False, room=0.05, unreported="unreported", ca_file="ca.pem", log=print,
+    ) as engine:
+        use(engine)
     return limitr.Limitr.open_stored("sqlite:limitr.db")
 
 

@@ -26,6 +26,11 @@ const DECREMENT = 4;
 const CHECK_INCREMENT = 5;
 const CHECK_DECREMENT = 6;
 
+// Whose policy an engine has, as the addon's open() takes it.
+const GIVEN = 0;
+const STORE = 1;
+const SERVER = 2;
+
 // Most answers are one of two: nobody can tell these promises from new ones, and they cost nothing.
 const ALLOWED = Promise.resolve(true);
 const DENIED = Promise.resolve(false);
@@ -41,6 +46,9 @@ const MOVES_IDS = new Set(['set_alt_customer_id', 'delete_alt_customer_id', 'del
 
 const HOST_KINDS = ['overhead', 'rates', 'notifications'];
 
+// Why there is no engine of a server, where neither its options nor its policy are to blame.
+const NO_CONNECTION = new Set(['unconnected', 'unauthorized']);
+
 function failureOf([code, message, where]) {
   return new LimitrError(code, message, where);
 }
@@ -49,6 +57,18 @@ function failureOf([code, message, where]) {
 function orThrow(answer) {
   if (Array.isArray(answer)) throw failureOf(answer);
   return answer;
+}
+
+function checkOptions(options) {
+  if (!isMapping(options)) {
+    throw new TypeError(`options: expected an object, found ${shown(options)}`);
+  }
+}
+
+function checkFunction(name, given) {
+  if (typeof given !== 'function') {
+    throw new TypeError(`${name}: expected a function, found ${shown(given)}`);
+  }
 }
 
 /** A policy as the text and format that the engine takes. */
@@ -67,9 +87,7 @@ function hostFunctions(host) {
       throw new TypeError(`host.${kind}: there is no such kind (known: ${HOST_KINDS.join(', ')})`);
     }
     for (const [name, made] of Object.entries(members)) {
-      if (typeof made !== 'function') {
-        throw new TypeError(`host.${kind}.${name}: expected a function, found ${shown(made)}`);
-      }
+      checkFunction(`host.${kind}.${name}`, made);
       names.push([kind, name]);
       functions.set(`${kind} ${name}`, made);
     }
@@ -103,26 +121,29 @@ class Limitr {
   }
 
   static async open(policy, options = {}) {
-    if (!isMapping(options)) {
-      throw new TypeError(`options: expected an object, found ${shown(options)}`);
-    }
+    checkOptions(options);
     const [text, format] = policyText(policy, options.format ?? 'yaml');
-    return new Limitr(options).#open(text, { ...options, format }, false);
+    return new Limitr(options).#open(GIVEN, text, { ...options, format });
   }
 
   static async openStored(options) {
-    if (!isMapping(options)) {
-      throw new TypeError(`options: expected an object, found ${shown(options)}`);
-    }
-    return new Limitr(options).#open('', options, true);
+    checkOptions(options);
+    return new Limitr(options).#open(STORE, '', options);
   }
 
-  static async cloud() {
-    throw new LimitrError(
-      'unconnected',
-      'Limitr Cloud is not part of this version: open an engine with Limitr.new() or, to keep ' +
-        'its state, Limitr.open() with a store',
-    );
+  static async cloud(options) {
+    checkOptions(options);
+    const { onError, ...others } = options;
+    if (onError !== undefined) checkFunction('onError', onError);
+    const limitr = new Limitr(others);
+    try {
+      return await limitr.#open(SERVER, '', others);
+    } catch (error) {
+      if (!(error instanceof LimitrError) || !NO_CONNECTION.has(error.code)) throw error;
+      limitr.#write(`there is no engine of the Cloud server: ${error.message} (${error.code})`);
+      if (onError !== undefined) limitr.#tellOne('onError', error.code, () => onError(error));
+      return undefined;
+    }
   }
 
   static async validate(policy, format = 'yaml') {
@@ -131,11 +152,9 @@ class Limitr {
   }
 
   constructor(options) {
-    if (!isMapping(options)) throw new TypeError('open an engine with Limitr.new() or Limitr.open()');
+    if (!isMapping(options)) throw new TypeError('open an engine with Limitr.new(), Limitr.open() or Limitr.cloud()');
     const { host, clock, log } = options;
-    if (log !== undefined && typeof log !== 'function') {
-      throw new TypeError(`log: expected a function, found ${shown(log)}`);
-    }
+    if (log !== undefined) checkFunction('log', log);
     if (clock !== undefined && !(clock instanceof binary.ManualClock)) {
       throw new TypeError(`clock: expected a ManualClock, found ${shown(clock)}`);
     }
@@ -155,10 +174,10 @@ class Limitr {
     };
   }
 
-  async #open(policy, options, isStored) {
+  async #open(whose, policy, options) {
     const { host, clock, log, ...data } = options;
-    this.#waits = isStored || Boolean(data.store);
-    orThrow(await this.#engine.open(policy, JSON.stringify(snakeKeys(data)), isStored));
+    this.#waits = whose !== GIVEN || Boolean(data.store);
+    orThrow(await this.#engine.open(whose, policy, JSON.stringify(snakeKeys(data))));
     return this;
   }
 
@@ -364,19 +383,19 @@ class Limitr {
     const value = JSON.parse(payload);
     // Those of now: a handler may add and remove others.
     for (const [name, handler] of [...this.#handlers]) {
-      try {
-        const waiting = handler(type, value);
-        if (typeof waiting?.then === 'function') {
-          waiting.then(undefined, (error) => this.#writeThrown(name, type, error));
-        }
-      } catch (error) {
-        this.#writeThrown(name, type, error);
-      }
+      this.#tellOne(`handler ${name}`, type, () => handler(type, value));
     }
   }
 
-  #writeThrown(name, type, error) {
-    this.#write(`handler ${name} threw for ${type}: ${error?.stack ?? error}`);
+  /** Calls a function of the program's, which is not waited for; what it throws is logged. */
+  #tellOne(who, type, call) {
+    const failed = (error) => this.#write(`${who} threw for ${type}: ${error?.stack ?? error}`);
+    try {
+      const waiting = call();
+      if (typeof waiting?.then === 'function') waiting.then(undefined, failed);
+    } catch (error) {
+      failed(error);
+    }
   }
 
   #write(message) {

@@ -300,13 +300,45 @@ export interface OpenOptions {
 }
 
 export interface CloudOptions {
-  token: string;
+  /** A token of the server with the scope `engine`. */
+  token: string | undefined;
+  /** `https://` for TLS. Default: `'http://localhost:4242'`. */
   address?: string;
-  policy?: Policy;
+  /** A version of the policy. Default: the active one, always. */
+  policy?: string;
+  /** How long the first connection may take, in milliseconds. Default: 5,000. */
   connectTimeout?: number;
+  /**
+   * What calls get that neither the server nor room covers while there is no connection: a denial
+   * with the reason `unconnected`. False: they are decided on what is known, and added to the
+   * server's state when it is back, which can pass limits. Default: true.
+   */
   denyUnconnected?: boolean;
+  /** False: a policy that breaks rules but can be compiled is taken. */
   validate?: boolean;
-  onError?: (error: LimitrError) => void;
+  /**
+   * How much of a hard limit or cap may be set aside for calls that are answered without asking,
+   * from 0 to 1; 0: each call is confirmed. Default: 0.01.
+   */
+  room?: number;
+  /** A file in which use that was answered and not reported yet outlives the process. */
+  unreported?: string;
+  /** A file of certificates that `https://` trusts. Default: the system's. */
+  caFile?: string;
+  bounds?: DocumentBounds;
+  /** For `denyUnconnected: false`: how many changed customers may wait. Default: 100,000. */
+  maxUnwritten?: number;
+  /** How long a call may wait for the server, in milliseconds. Default: 5,000. */
+  storeTimeout?: number;
+  /** How many customers are kept in memory, about. Default: all that were used. */
+  maxLoaded?: number;
+  host?: HostFunctions;
+  /** For tests. Default: the system's. */
+  clock?: ManualClock;
+  /** What the engine, and handlers that fail, have to say. Default: standard error. */
+  log?: (message: string) => void;
+  /** Gets why there is no engine: its `code` is `unconnected` or `unauthorized`. */
+  onError?: (error: LimitrError) => unknown;
 }
 
 /** A clock that stands still until it is set: time for tests. */
@@ -380,7 +412,11 @@ export class Limitr {
   static open(policy: Policy, options?: OpenOptions): Promise<Limitr>;
   /** An engine for the policy that its store keeps: the last one that an engine had there. */
   static openStored(options: OpenOptions): Promise<Limitr>;
-  /** Limitr Cloud is not part of this version: rejects. */
+  /**
+   * An engine whose policy and customers are those of a Cloud server, which any number of engines
+   * share with exact limits. Undefined when it cannot connect, or the token is not good; why is
+   * logged, and given to `onError`.
+   */
   static cloud(options: CloudOptions): Promise<Limitr | undefined>;
   /** All problems of a policy; none: it is fine. */
   static validate(policy: Policy, format?: PolicyFormat): Promise<Issue[]>;

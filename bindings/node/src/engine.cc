@@ -189,17 +189,20 @@ struct Engine::HostFunction {
   }
 };
 
+// Whose policy an engine has: index.cjs has the same numbers.
+enum class Engine::Whose : std::int32_t { given, store, server };
+
 // Opening may read a file or wait for a server: it is done on a thread of libuv's pool.
 class Engine::Opening final : public Napi::AsyncWorker {
 public:
-  Opening(Engine& engine, std::string policy, std::string options, bool is_stored)
+  Opening(Engine& engine, Whose whose, std::string policy, std::string options)
       : Napi::AsyncWorker(engine.Env(), "limitr:open"),
         engine_(engine),
         alive_(Napi::Persistent(engine.Value())),
         deferred_(Napi::Promise::Deferred::New(engine.Env())),
+        whose_(whose),
         policy_(std::move(policy)),
-        options_(std::move(options)),
-        is_stored_(is_stored) {}
+        options_(std::move(options)) {}
   Napi::Promise promise() const { return deferred_.Promise(); }
 
   void Execute() override {
@@ -211,8 +214,13 @@ public:
                               .release = nullptr,
                               .functions = functions.data(),
                               .function_count = functions.size()};
-    opened_ = is_stored_ ? limitr_open_stored(view(options_), &host, &error_)
-                         : limitr_open(view(policy_), view(options_), &host, &error_);
+    switch (whose_) {
+      case Whose::given:
+        opened_ = limitr_open(view(policy_), view(options_), &host, &error_);
+        break;
+      case Whose::store: opened_ = limitr_open_stored(view(options_), &host, &error_); break;
+      case Whose::server: opened_ = limitr_open_cloud(view(options_), &host, &error_); break;
+    }
   }
   void OnOK() override {
     engine_.engine_ = opened_;
@@ -224,9 +232,9 @@ private:
   Engine& engine_;
   Napi::ObjectReference alive_;
   Napi::Promise::Deferred deferred_;
+  const Whose whose_;
   const std::string policy_;
   const std::string options_;
-  const bool is_stored_;
   limitr_engine* opened_ = nullptr;
   limitr_error* error_ = nullptr;
 };
@@ -305,8 +313,9 @@ void Engine::shut() {
 }
 
 Napi::Value Engine::open(const Napi::CallbackInfo& info) {
-  auto* opening = new Opening(*this, info[0].As<Napi::String>(), info[1].As<Napi::String>(),
-                              info[2].As<Napi::Boolean>());
+  const std::int32_t whose = info[0].As<Napi::Number>();
+  auto* opening = new Opening(*this, static_cast<Whose>(whose), info[1].As<Napi::String>(),
+                              info[2].As<Napi::String>());
   opening->Queue();
   return opening->promise();
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <cstdint>
 #include <deque>
 #include <memory>
 #include <string>
@@ -35,6 +36,7 @@ public:
   ~Engine() override;
 
 private:
+  enum class Whose : std::int32_t;
   class Opening;
   class Closing;
   struct HostFunction;

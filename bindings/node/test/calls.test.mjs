@@ -104,6 +104,8 @@ test('an argument of the wrong kind is a TypeError that names it', async () => {
     [() => limitr.release('ann', 'chat', 'h', {}, 5), /unexpected argument/],
     [() => limitr.addHandler('x', 5), /^handler: expected a function/],
     [() => Limitr.new(5), /^policy: expected a text or an object/],
+    [() => Limitr.cloud(), /^options: expected an object, found undefined undefined/],
+    [() => Limitr.cloud({ token: 'x', onError: 5 }), /^onError: expected a function/],
     [() => Limitr.open(policy, { clock: Date }), /^clock: expected a ManualClock/],
     [() => Limitr.open(policy, { host: { rates: { usd: 5 } } }), /^host\.rates\.usd: expected a function/],
   ];
@@ -121,7 +123,9 @@ test('what the engine refuses is a LimitrError, and changes nothing', async () =
     [() => Limitr.open(policy, { store: 'ftp://x' }), 'invalid_argument'],
     [() => Limitr.open(policy, { spore: 'x' }), 'invalid_argument'],
     [() => Limitr.openStored({}), 'invalid_argument'],
-    [() => Limitr.cloud({ token: 'x' }), 'unconnected'],
+    [() => Limitr.cloud({ token: 'x', room: 2 }), 'invalid_argument'],
+    [() => Limitr.cloud({ token: 'x', store: 'sqlite:x.db' }), 'invalid_argument'],
+    [() => Limitr.cloud({ token: 'x', address: '4242' }), 'invalid_argument'],
   ];
   for (const [call, code] of refused) await assert.rejects(call, { name: 'LimitrError', code });
   assert.equal(await limitr.value('ann', 'chat'), 0);

@@ -8,6 +8,7 @@ import path from 'node:path';
 import test from 'node:test';
 
 import { packageRoot, run, temporaryFolder } from './policy.mjs';
+import { Server } from './server.mjs';
 
 const environment = { ...process.env };
 delete environment.LIMITR_NODE_BINARY;
@@ -38,6 +39,7 @@ test('it is installed in an empty folder, and needs nothing of the system', asyn
     assert.equal(await must('node', ['first.mjs'], { cwd: home }), 'true\nfalse\n600\n');
   });
 
+  const server = await new Server(context).useTls().start();
   const all = `
     const { Limitr } = require('@formata/limitr');
     Limitr.open('policy: {plans: {p: {default: true, entitlements: {a: {}}}}}', { store: 'sqlite:a.db' })
@@ -45,7 +47,11 @@ test('it is installed in an empty folder, and needs nothing of the system', asyn
         await limitr.ensureCustomer('ann');
         const answer = await limitr.allow('ann', 'a');
         await limitr.close();
-        console.log(JSON.stringify([answer, [...libraries()]]));
+        const cloud = await Limitr.cloud({ ...${JSON.stringify(server.options)}, log: () => {} });
+        await cloud.ensureCustomer('ann');
+        const other = await cloud.allow('ann', 'feature');
+        await cloud.close();
+        console.log(JSON.stringify([answer && other, [...libraries()]]));
       });`;
 
   await context.test('all that it loads lies in the package, but for the C and C++ runtime', async () => {

@@ -9,7 +9,7 @@ import weakref
 
 from limitr import _calls, _hooks, _limitr
 from limitr._methods import Methods
-from limitr.errors import CloudError, Error
+from limitr.errors import Error
 
 _open = weakref.WeakSet()
 
@@ -24,6 +24,8 @@ def _end_all():
             _hooks.default_log(f"the engine could not be closed: {problem}")
 
 
+# Whose policy an engine has, as the extension takes it.
+_GIVEN, _STORE, _SERVER = range(3)
 _HOST = ("overhead", "rates", "notifications")
 
 
@@ -102,25 +104,27 @@ class Limitr(_limitr.Engine, Methods):
         options = dict(locals())
         for name in ("self", "policy", "format"):
             del options[name]
-        self._start(*_calls.document_of(policy, format), options)
+        text, options["format"] = _calls.document_of(policy, format)
+        self._start(_GIVEN, text, options)
 
-    def _start(self, text, document_format, options):
-        """Opens the engine; without a text, for the policy that the store keeps."""
+    def _start(self, whose, text, options):
         host = _optional(options, "host", "a dict", lambda value: hasattr(value, "keys"))
         clock = _optional(
             options, "clock", "a ManualClock", lambda value: isinstance(value, _limitr.ManualClock)
         )
         log = _optional(options, "log", "a function", callable)
+        options.setdefault("store", None)
         store = _optional(options, "store", "str", lambda value: isinstance(value, str))
-        options.update(store=store, format=document_format)
+        options["store"] = store
         given = {name: value for name, value in options.items() if value is not None}
         self._open(
+            whose,
             text,
             _hooks.dumps(given, "options"),
             _functions(host),
             clock,
             log or _hooks.default_log,
-            bool(store),
+            whose != _GIVEN or bool(store),
         )
         _open.add(self)
 
@@ -149,17 +153,53 @@ class Limitr(_limitr.Engine, Methods):
         if store is None:
             raise TypeError("store must be str, not NoneType")
         self = cls.__new__(cls)
-        self._start(None, None, options)
+        self._start(_STORE, "", options)
         return self
 
     @classmethod
-    def cloud(cls, token=None, **options):
-        """Raises CloudError: Limitr Cloud is not part of this version."""
-        raise CloudError(
-            "unconnected",
-            "Limitr Cloud is not part of this version: open an engine with a policy, "
-            "Limitr(policy), or with the one that its store keeps, Limitr.open_stored(store)",
-        )
+    def cloud(
+        cls,
+        token=None,
+        *,
+        address=None,
+        policy=None,
+        connect_timeout=None,
+        deny_unconnected=None,
+        validate=None,
+        room=None,
+        unreported=None,
+        ca_file=None,
+        max_loaded=None,
+        max_unwritten=None,
+        store_timeout=None,
+        bounds=None,
+        host=None,
+        clock=None,
+        log=None,
+    ):
+        """An engine whose policy and customers are those of a Cloud server.
+
+        token             a token of the server with the scope `engine`
+        address           'https://...' for TLS; None: 'http://localhost:4242'
+        policy            a version of the policy; None: the active one, always
+        connect_timeout   how long the first connection may take, in ms
+        deny_unconnected  what calls get that neither the server nor room covers while there is no
+                          connection: a denial with reason 'unconnected'; False: they are decided on
+                          what is known, and added to the server's state when it is back
+        room              how much of a hard limit or cap may be set aside for calls that are answered
+                          without asking, from 0 to 1
+        unreported        a file in which use that was not reported yet outlives the process
+        ca_file           certificates that 'https://' trusts; None: the system's
+        store_timeout     how long a call may wait for the server, in ms
+
+        The others are those of Limitr. Raises CloudError, `unconnected` or `unauthorized`, where
+        there is no connection or the token is not good; PolicyError, UsageError.
+        """
+        options = dict(locals())
+        del options["cls"]
+        self = cls.__new__(cls)
+        self._start(_SERVER, "", options)
+        return self
 
     @staticmethod
     def version():

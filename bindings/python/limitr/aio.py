@@ -45,35 +45,36 @@ class Limitr(Methods):
     """
 
     def __init__(self, policy, format="yaml", **options):
-        self._begin(_engine.Limitr(policy, format, **options), options.get("store"))
+        self._begin(_engine.Limitr(policy, format, **options), bool(options.get("store")))
 
-    def _begin(self, engine, store):
+    def _begin(self, engine, waits):
         self._engine = engine
-        self._waits = bool(store)
+        self._waits = waits
         self._answers = weakref.WeakKeyDictionary()
 
     @classmethod
-    async def _opened(cls, store, open_engine):
+    async def _opened(cls, waits, open_engine):
         self = cls.__new__(cls)
-        self._begin(await _in_thread(open_engine), store)
+        self._begin(await _in_thread(open_engine), waits)
         return self
 
     @classmethod
     async def open(cls, policy, format="yaml", **options):
         """An engine, opened without blocking the event loop."""
         make = functools.partial(_engine.Limitr, policy, format, **options)
-        return await cls._opened(options.get("store"), make)
+        return await cls._opened(bool(options.get("store")), make)
 
     @classmethod
     async def open_stored(cls, store, **options):
         """An engine for the policy that its store keeps."""
         make = functools.partial(_engine.Limitr.open_stored, store, **options)
-        return await cls._opened(store, make)
+        return await cls._opened(True, make)
 
     @classmethod
     async def cloud(cls, token=None, **options):
-        """Raises CloudError: Limitr Cloud is not part of this version."""
-        return _engine.Limitr.cloud(token, **options)
+        """An engine of a Cloud server, opened without blocking the event loop."""
+        make = functools.partial(_engine.Limitr.cloud, token, **options)
+        return await cls._opened(True, make)
 
     @staticmethod
     def version():

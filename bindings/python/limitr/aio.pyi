@@ -75,7 +75,26 @@ class Limitr:
         log: Optional[Log] = None,
     ) -> _Self: ...
     @classmethod
-    async def cloud(cls: Type[_Self], token: Optional[str] = None, **options: Any) -> _Self: ...
+    async def cloud(
+        cls: Type[_Self],
+        token: Optional[str] = None,
+        *,
+        address: Optional[str] = None,
+        policy: Optional[str] = None,
+        connect_timeout: Optional[int] = None,
+        deny_unconnected: Optional[bool] = None,
+        validate: Optional[bool] = None,
+        room: Optional[float] = None,
+        unreported: Optional[str] = None,
+        ca_file: Optional[str] = None,
+        max_loaded: Optional[int] = None,
+        max_unwritten: Optional[int] = None,
+        store_timeout: Optional[int] = None,
+        bounds: Optional[Dict[str, int]] = None,
+        host: Optional[Host] = None,
+        clock: Optional[ManualClock] = None,
+        log: Optional[Log] = None,
+    ) -> _Self: ...
     @staticmethod
     def version() -> str: ...
     async def close(self) -> int: ...

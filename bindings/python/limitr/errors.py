@@ -40,7 +40,11 @@ class StoreError(Error):
 
 
 class CloudError(Error):
-    """Limitr Cloud cannot be reached, or is not part of this version."""
+    """The Cloud server.
+
+    unconnected (there is no connection: try again), unauthorized (the token is wrong, expired or
+    revoked, or its scope too small).
+    """
 
 
 _CLASSES = {

@@ -58,21 +58,35 @@ bool take_functions(State& state, PyObject* given, std::vector<limitr_host_funct
   return true;
 }
 
+// Whose policy an engine has: _engine.py has the same numbers.
+enum class Whose : std::int32_t { given, store, server };
+
+limitr_engine* open(Whose whose, limitr_view policy, limitr_view options, const limitr_host& host,
+                    limitr_error** error) {
+  switch (whose) {
+    case Whose::given: return limitr_open(policy, options, &host, error);
+    case Whose::store: return limitr_open_stored(options, &host, error);
+    case Whose::server: return limitr_open_cloud(options, &host, error);
+  }
+  return nullptr;
+}
+
 PyObject* open(PyObject* self, PyObject* args) {
+  int whose = 0;
   PyObject* policy = nullptr;
   PyObject* options = nullptr;
   PyObject* functions = nullptr;
   PyObject* clock = nullptr;
   PyObject* log = nullptr;
-  int has_store = 0;
-  if (!PyArg_ParseTuple(args, "OOO!OOp:_open", &policy, &options, &PyList_Type, &functions, &clock,
-                        &log, &has_store))
+  int waits = 0;
+  if (!PyArg_ParseTuple(args, "iOOO!OOp:_open", &whose, &policy, &options, &PyList_Type, &functions,
+                        &clock, &log, &waits))
     return nullptr;
   State& state = *engine(self).state;
   if (state.engine != nullptr) return usage_error("the engine is open already", "");
   limitr_view policy_text{};
   limitr_view options_text{};
-  if (policy != Py_None && !to_view(policy, "policy", policy_text)) return nullptr;
+  if (!to_view(policy, "policy", policy_text)) return nullptr;
   if (!to_view(options, "options", options_text)) return nullptr;
   std::vector<limitr_host_function> host_functions;
   if (!take_functions(state, functions, host_functions)) return nullptr;
@@ -80,7 +94,7 @@ PyObject* open(PyObject* self, PyObject* args) {
   if (!state.handlers) return nullptr;
   state.clock = shared(clock == Py_None ? nullptr : clock);
   state.log_to = shared(log);
-  state.is_waited_for = has_store != 0 || !host_functions.empty();
+  state.is_waited_for = waits != 0 || !host_functions.empty();
   const limitr_host host = {
       .data = new Host{.state = &state, .clock = reinterpret_cast<ManualClock*>(clock)},
       .log = log_of_host,
@@ -92,8 +106,7 @@ PyObject* open(PyObject* self, PyObject* args) {
   limitr_engine* opened = nullptr;
   {
     const Released released(state);
-    opened = policy == Py_None ? limitr_open_stored(options_text, &host, &error)
-                               : limitr_open(policy_text, options_text, &host, &error);
+    opened = open(static_cast<Whose>(whose), policy_text, options_text, host, &error);
   }
   hand_on_log(state);
   if (opened == nullptr) return raised(error);

@@ -12,9 +12,9 @@
 
 // INVARIANTS
 // 1. Nobody waits for the engine while they hold the GIL, unless nothing of Python can run under
-//    that engine and it has no store: with `is_waited_for` off, a call holds the GIL from end to
-//    end, which is what makes it fast. It waits for no more than another call's lock, and whoever
-//    holds that needs no GIL to go on.
+//    that engine and it has neither store nor server: with `is_waited_for` off, a call holds the
+//    GIL from end to end, which is what makes it fast. It waits for no more than another call's
+//    lock, and whoever holds that needs no GIL to go on.
 // 2. What the engine says to its log takes no GIL: it is kept, and handed on by whoever holds the
 //    GIL next. So it may be said under any lock and on any thread.
 // 3. An engine that was opened before a fork is never touched after it: its threads are not there.

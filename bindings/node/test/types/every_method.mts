@@ -3,8 +3,8 @@
 
 import DefaultLimitr, {
   Limitr, LimitrError, ManualClock, version,
-  type AuditFinding, type CallOptions, type CapOptions, type Decision, type Difference,
-  type Estimate, type Handler, type Issue, type JsonObject, type LoadReport, type Margin,
+  type AuditFinding, type CallOptions, type CapOptions, type CloudOptions, type Decision,
+  type Difference, type Estimate, type Handler, type Issue, type JsonObject, type LoadReport, type Margin,
   type MeasuredMargin, type OpenOptions, type Reason,
 } from '@formata/limitr';
 
@@ -23,8 +23,15 @@ const options: OpenOptions = {
   },
 };
 
+const connection: Omit<CloudOptions, 'token'> = {
+  address: 'https://limitr.example', policy: '3', connectTimeout: 1000, denyUnconnected: false, validate: true,
+  room: 0.05, unreported: 'unreported', caFile: 'ca.pem', bounds: { max_bytes: 1 }, maxUnwritten: 10,
+  storeTimeout: 1000, maxLoaded: 5, clock: new ManualClock(5), log: options.log, host: options.host,
+  onError: (error: LimitrError) => console.error(error.code),
+};
+
 export async function start(): Promise<Limitr> {
-  const cloud: Limitr | undefined = await Limitr.cloud({ token: 'x', denyUnconnected: false });
+  const cloud: Limitr | undefined = await Limitr.cloud({ token: process.env.LIMITR_TOKEN, ...connection });
   if (cloud) return cloud;
   const issues: Issue[] = await Limitr.validate('policy: {}', 'yaml');
   if (issues.length > 0) console.log(issues[0].severity, issues[0].path, issues[0].line);
