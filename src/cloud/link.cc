@@ -230,9 +230,11 @@ public:
   }
   Notices& notices() { return notices_; }
 
+  void begin_parting() {
+    asio::post(io_, [this] { is_closing_ = true; });
+  }
   // Lets the server close the connection after a good-bye; not for long.
   void part() {
-    asio::post(io_, [this] { is_closing_ = true; });
     std::unique_lock lock(mutex_);
     changed_.wait_for(lock, Millis(1000), [this] { return is_ended_; });
   }
@@ -786,6 +788,8 @@ wire::PolicyVersion Link::policy() const { return impl_->policy(); }
 Notices& Link::notices() { return impl_->notices(); }
 
 Result<void> Link::close(Millis timeout) {
+  // The connection that a good-bye ends is not to be made again.
+  impl_->begin_parting();
   const Result<wire::Reply> done = ask(wire::Bye{}, timeout);
   if (done.ok()) impl_->part();
   impl_->stop();

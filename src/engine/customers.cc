@@ -264,7 +264,18 @@ Result<bool> Limitr::ensure_customer(std::string_view id, const NewCustomer& cus
   if (engine_->sharing() == nullptr || engine_->sharing()->homes() == nullptr) {
     return ensure(*engine_, id, customer);
   }
-  if (customer.request.empty() && engine_->has_in_memory(id)) return false;
+  if (customer.request.empty()) {
+    if (engine_->has_in_memory(id)) return false;
+    // Whoever is there is found without anybody giving it back.
+    const Result<bool> is_there = engine_->read(
+        [&]() -> Result<bool> {
+          Locked locked(*engine_);
+          if (!locked.find(id)) return locked.none(false);
+          return engine_->answer(locked, true);
+        },
+        id);
+    if (is_there.ok() && *is_there) return false;
+  }
   Result<bool> created = ensure(*engine_, id, customer);
   // Whoever cannot be asked for is not made up.
   if (!created.ok() && created.error().code == ErrorCode::unconnected) return false;
@@ -293,7 +304,9 @@ Read<Json> Limitr::customer(std::string_view id) {
     if (!locked.find(id)) return locked.none(std::optional<Json>());
     const std::string record = state::to_record(locked.slot().customer, engine_->names());
     if (auto safe = engine_->finish(locked); !safe.ok()) return std::move(safe).error();
-    return std::optional(Json::parse(record));
+    Json customer = Json::parse(record);
+    customer.erase("cloud");  // Between engines and their server.
+    return std::optional(std::move(customer));
   });
 }
 

@@ -26,6 +26,12 @@ void append(std::string& text, const std::string& elements) {
   text += elements;
 }
 
+Decision unconnected() {
+  Decision denied;
+  denied.reason = Reason::unconnected;
+  return denied;
+}
+
 Decision unknown_customer() {
   Decision unknown;
   unknown.reason = Reason::unknown_customer;
@@ -220,7 +226,10 @@ Result<Decision> Engine::decide_once(const Who& who, core::CallInput& input, boo
       return *std::move(first);
     }
   }
-  if (locked.failure()) return *locked.failure();
+  if (const Error* failure = locked.failure()) {
+    if (failure->code == ErrorCode::unconnected) return unconnected();
+    return *failure;
+  }
   const bool counts = found && (condition == nullptr || condition->holds(locked, input.now));
   if (counts && rates) input.rates = rates->of(locked.policy());
   return decide_and_finish(locked, counts, input, commit, once ? &*once : nullptr);
@@ -229,15 +238,18 @@ Result<Decision> Engine::decide_once(const Who& who, core::CallInput& input, boo
 Result<Decision> Engine::decide_shared(const Who& who, core::CallInput& input, bool commit,
                                        const Condition* condition) {
   if (condition == nullptr && decides_at_home()) {
-    if (auto answer = decide_at_home(who, input, commit)) return *std::move(answer);
+    if (auto answer = decide_at_home(who, input, commit)) {
+      if (AtHome* outer = AtHome::of(*this); outer != nullptr && commit) outer->note_change();
+      return *std::move(answer);
+    }
   }
+  if (gives_up()) return cannot_wait();
   const auto body = [&] { return decide_once(who, input, commit, condition); };
+  const AtHome::Pause confirmed;
   Result<Decision> answer = sharing_->run(body, commit, who.id);
   if (answer.ok() || answer.error().code != ErrorCode::unconnected) return answer;
   // Where that is not wanted, it was answered without a connection already.
-  Decision denied;
-  denied.reason = Reason::unconnected;
-  return denied;
+  return unconnected();
 }
 
 std::optional<Result<Decision>> Engine::decide_at_home(const Who& who, core::CallInput& input,

@@ -11,6 +11,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include <absl/container/flat_hash_set.h>
@@ -166,6 +167,18 @@ public:
   AtHome(const AtHome&) = delete;
   AtHome& operator=(const AtHome&) = delete;
 
+  /// While one stands, none does: what must be confirmed after all is.
+  class Pause {
+  public:
+    Pause() : paused_(std::exchange(current_, nullptr)) {}
+    ~Pause() { current_ = paused_; }
+    Pause(const Pause&) = delete;
+    Pause& operator=(const Pause&) = delete;
+
+  private:
+    AtHome* const paused_;
+  };
+
   /// The one that stands on this thread, for that engine; null: none.
   static AtHome* of(const Engine& engine) {
     return current_ != nullptr && &current_->engine_ == &engine ? current_ : nullptr;
@@ -173,12 +186,20 @@ public:
   /// Whether all that was asked could be answered so. Otherwise nothing that was returned counts.
   bool holds() const { return holds_; }
   void give_up() { holds_ = false; }
+  /// The one around it, for the same engine.
+  AtHome* outer() const {
+    return outer_ != nullptr && &outer_->engine_ == &engine_ ? outer_ : nullptr;
+  }
+  /// Something was changed: what comes after cannot be made again from the start.
+  void note_change() { has_changed_ = true; }
+  bool has_changed() const { return has_changed_; }
 
 private:
   static thread_local AtHome* current_;
   const Engine& engine_;
   AtHome* const outer_;
   bool holds_ = true;
+  bool has_changed_ = false;
 };
 
 /// A customer, locked, together with those its refs reach where they were asked for.
@@ -356,14 +377,15 @@ public:
 
   /// A call that changes nothing.
   template <typename Body>
-  auto read(const Body& body) {
+  auto read(const Body& body, std::string_view about = {}) {
     if (sharing_ == nullptr) return body();
     if (decides_at_home()) {
       AtHome at_home(*this);
       auto answer = body();
-      if (at_home.holds()) return answer;
+      if (at_home.holds() || gives_up_outside(at_home)) return answer;
     }
-    return sharing_->run(body, /*changes=*/false);
+    const AtHome::Pause confirmed;
+    return sharing_->run(body, /*changes=*/false, about);
   }
   /// A call that may change something. Error also: store_unavailable, where too much waits to be
   /// written already, and cannot be.
@@ -371,7 +393,11 @@ public:
   template <typename Body>
   auto change(const Body& body, std::string_view about = {}) -> decltype(body()) {
     if (is_plain_) return body();
-    if (sharing_ != nullptr) return sharing_->run(body, /*changes=*/true, about);
+    if (sharing_ != nullptr) {
+      if (gives_up()) return cannot_wait();
+      const AtHome::Pause confirmed;
+      return sharing_->run(body, /*changes=*/true, about);
+    }
     if (auto room = journal_->make_room(); !room.ok()) return std::move(room).error();
     return body();
   }
@@ -420,6 +446,22 @@ public:
   /// be confirmed.
   std::optional<Result<Decision>> decide_at_home(const Who& who, core::CallInput& input,
                                                  bool commit);
+  /// Where a call is made that must not wait, and has not changed anything yet: gives that up.
+  bool gives_up() {
+    AtHome* outer = AtHome::of(*this);
+    if (outer == nullptr || outer->has_changed()) return false;
+    outer->give_up();
+    return true;
+  }
+  bool gives_up_outside(const AtHome& inner) {
+    AtHome* outer = inner.outer();
+    if (outer == nullptr || outer->has_changed()) return false;
+    outer->give_up();
+    return true;
+  }
+  static Error cannot_wait() {
+    return {.code = ErrorCode::store_unavailable, .message = "the call was not made: it would wait"};
+  }
   /// Whether somebody of that ID is in memory, and no call that is not confirmed yet has to do with
   /// it.
   bool has_in_memory(std::string_view id);

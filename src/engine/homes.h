@@ -78,7 +78,10 @@ public:
   /// While it is set, calls are decided without a connection and without room.
   void set_adrift(bool is_adrift) { is_adrift_ = is_adrift; }
   bool is_adrift() const { return is_adrift_; }
-  /// Such a call has changed the customer: what it used is to be added to what the store has.
+  /// While it is set, calls are made only to say that there is no connection.
+  void set_cut_off(bool is_cut_off) { is_cut_off_ = is_cut_off; }
+  bool is_cut_off() const { return is_cut_off_; }
+  /// A call without a connection has changed the customer: what it used is to be added to what the store has.
   void note_adrift(Slot& slot);
   /// Whether somebody else is the home.
   bool is_elsewhere(const Slot& slot) const;
@@ -149,6 +152,7 @@ private:
   std::function<void()> wake_;
   bool gives_back_ = false;
   bool is_adrift_ = false;
+  bool is_cut_off_ = false;
 
   // Leader's.
   absl::flat_hash_set<Slot*> here_;  // each retained

@@ -92,6 +92,13 @@ Error too_many(std::size_t most) {
 void Limitr::run_async(std::function<void()> calls, std::function<void(Result<void>)> then) {
   const auto later = std::make_shared<Later>(*engine_, std::move(calls), std::move(then));
   bool is_taken = true;
+  if (engine_->sharing() != nullptr && !engine_->sharing()->has_later() &&
+      engine_->decides_at_home()) {
+    // Nobody is before it, and it may need nobody.
+    engine::AtHome at_home(*engine_);
+    later->make();
+    if (at_home.holds()) return later->tell({});
+  }
   if (engine_->sharing() != nullptr) {
     is_taken = engine_->sharing()->run_later(
         [later] { later->make(); },

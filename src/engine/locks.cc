@@ -97,10 +97,19 @@ void Locked::note_pushed_out(std::span<state::RememberedRequest> requests) {
 // Whether nobody knows what the customer is: the store has not answered the last call on it, and
 // cannot be asked. failure() then.
 bool Locked::is_unknown(const Slot& slot) {
-  if (slot.in_round != Slot::Round::unanswered) return false;
+  const Homes* homes = engine_.sharing() == nullptr ? nullptr : engine_.sharing()->homes();
+  const bool is_cut_off = homes != nullptr && at_home_ == nullptr && homes->is_cut_off();
+  if (slot.in_round != Slot::Round::unanswered && !is_cut_off) return false;
+  if (at_home_ != nullptr) {
+    at_home_->give_up();
+    return false;
+  }
   if (fetching_ == nullptr) fetching_ = std::make_unique<Fetching>();
   fetching_->failure = Error{.code = ErrorCode::unconnected,
-                             .message = "the server has not said what became of the last call"};
+                             .message = is_cut_off
+                                            ? "there is no connection to the server"
+                                            : "the server has not said what became of the last "
+                                              "call"};
   slot_ = nullptr;
   return true;
 }

@@ -232,8 +232,7 @@ std::optional<Millis> Sharing::lead() {
                  .message = "the store has not said what became of earlier calls"};
     }
   }
-  if (!up.ok() && up.error().code == ErrorCode::unconnected &&
-      !homes_->port().denies_unconnected()) {
+  if (!up.ok() && up.error().code == ErrorCode::unconnected && homes_) {
     const auto rest = std::partition(tasks.begin(), tasks.end(),
                                      [](const Task* task) { return !task->is_settling; });
     for (auto task = rest; task != tasks.end(); ++task) (*task)->failure = up.error();
@@ -289,13 +288,16 @@ std::vector<Sharing::Task*> Sharing::run_round(std::vector<Task*> tasks) {
   return left;
 }
 
-// There is no connection, and calls are to be answered all the same: on what is in memory. What
-// they change is reported when there is one again.
+// There is no connection. Calls say so; or they are answered all the same, where that is wanted, on
+// what is in memory: what they change is reported when there is a connection again.
 void Sharing::run_adrift(std::span<Task* const> tasks) {
   ++round_;
-  homes_->set_adrift(true);
+  const bool denies = homes_->port().denies_unconnected();
+  homes_->set_adrift(!denies);
+  homes_->set_cut_off(denies);
   run_bodies(tasks);
   homes_->set_adrift(false);
+  homes_->set_cut_off(false);
   for (Task* task : tasks) {
     for (Slot* slot : task->found) {
       Known& about = known(*slot);

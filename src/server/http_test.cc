@@ -10,7 +10,10 @@ namespace {
 
 std::string answer(const Routes& routes, std::string method, std::string path) {
   std::string body;
-  routes.handle({.method = std::move(method), .path = std::move(path)},
+  HttpRequest request;
+  request.method = std::move(method);
+  request.path = std::move(path);
+  routes.handle(std::move(request),
                 [&](const HttpResponse& response) {
                   body = response.status == 200 ? response.body : std::to_string(response.status);
                 });

@@ -87,7 +87,7 @@ protected:
 struct HubOptions {
   std::string project;
   std::string server = {};  ///< Our name, for people.
-  Millis lease{10'000};
+  Millis lease{4'000};
   Millis greeting{10'000};          ///< How long a session may take to say hello.
   std::size_t most_requests = 256;  ///< On their way, of one session.
   std::uint64_t max_message = 1 << 20U;

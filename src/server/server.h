@@ -25,7 +25,7 @@ struct ServeOptions {
   /// Reads that file.
   std::function<Result<PolicyText>()> read_policy = {};
   ListenerOptions listen;
-  Millis lease{10'000};
+  Millis lease{4'000};
   std::size_t max_requests = 256;        ///< On their way, of one connection.
   std::size_t max_inbound = 256 << 20U;  ///< Bytes of all messages that wait for the store.
   std::size_t max_failed_attempts = 30;  ///< Tokens that are no good, from one address in a minute.
