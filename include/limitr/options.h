@@ -57,7 +57,7 @@ struct Options {
 struct CloudOptions {
   std::string token = {};
   std::string address = "http://localhost:4242";  ///< http://, or https:// for TLS.
-  std::string policy = {};         ///< A version of the policy; empty: the active one, always.
+  std::string policy = {};  ///< A version of the policy; empty: the active one, always.
   Millis connect_timeout{5000};
   /// What calls get that neither the server nor room covers while there is no connection: a denial
   /// with reason `unconnected`; off: they are decided on what is known, and added to the server's
@@ -66,8 +66,6 @@ struct CloudOptions {
   /// How much of a hard limit or cap may be set aside for calls that are answered without asking;
   /// 0: each call is confirmed.
   double room = 0.01;
-  /// A file in which use that was answered and not reported yet outlives the process; empty: none.
-  std::string unreported = {};
   std::string ca_file = {};  ///< Certificates that https:// trusts; empty: the system's.
   /// Of these, validate, bounds, host, clock, store_timeout, max_unwritten, max_loaded and log
   /// count.

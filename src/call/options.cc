@@ -31,7 +31,6 @@ constexpr std::array cloud_fields = {Parameter{"token", Kind::text},
                                      Parameter{"connect_timeout", Kind::number},
                                      Parameter{"deny_unconnected", Kind::flag},
                                      Parameter{"room", Kind::number},
-                                     Parameter{"unreported", Kind::text},
                                      Parameter{"ca_file", Kind::text},
                                      Parameter{"validate", Kind::flag},
                                      Parameter{"bounds", Kind::data},
@@ -167,7 +166,6 @@ Result<CloudOptions> cloud_options(const Node& options) {
   read_time(fields, "connect_timeout", made.connect_timeout);
   made.deny_unconnected = fields.flag("deny_unconnected", made.deny_unconnected);
   made.room = fields.number("room", made.room);
-  made.unreported = std::string(fields.text("unreported"));
   made.ca_file = std::string(fields.text("ca_file"));
   made.engine.validate = fields.flag("validate", made.engine.validate);
   read_bounds(fields.find("bounds"), made.engine.bounds);

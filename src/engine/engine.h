@@ -460,7 +460,8 @@ public:
     return true;
   }
   static Error cannot_wait() {
-    return {.code = ErrorCode::store_unavailable, .message = "the call was not made: it would wait"};
+    return {.code = ErrorCode::store_unavailable,
+            .message = "the call was not made: it would wait"};
   }
   /// Whether somebody of that ID is in memory, and no call that is not confirmed yet has to do with
   /// it.

@@ -243,7 +243,8 @@ bool Homes::may_take(const Slot& slot, std::optional<Millis> others_until) const
   const auto recalled = recalled_.find(slot.customer.id);
   const Millis now = port_.running_time();
   // Whoever asked for it is to have it first.
-  if (recalled != recalled_.end() && now - recalled->second.at < recalled->second.alone) return false;
+  if (recalled != recalled_.end() && now - recalled->second.at < recalled->second.alone)
+    return false;
   const Millis alone = recalled == recalled_.end() ? alone_min : recalled->second.alone;
   return !others_until || now - *others_until >= alone;
 }

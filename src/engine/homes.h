@@ -81,7 +81,8 @@ public:
   /// While it is set, calls are made only to say that there is no connection.
   void set_cut_off(bool is_cut_off) { is_cut_off_ = is_cut_off; }
   bool is_cut_off() const { return is_cut_off_; }
-  /// A call without a connection has changed the customer: what it used is to be added to what the store has.
+  /// A call without a connection has changed the customer: what it used is to be added to what the
+  /// store has.
   void note_adrift(Slot& slot);
   /// Whether somebody else is the home.
   bool is_elsewhere(const Slot& slot) const;
@@ -160,8 +161,8 @@ private:
   std::deque<std::pair<Slot*, Millis>> watched_;  // each retained, and since when
 
   mutable std::mutex mutex_;
-  std::vector<Slot*> due_;                    // guarded by mutex_
-  std::optional<Millis> due_since_;           // guarded by mutex_
+  std::vector<Slot*> due_;           // guarded by mutex_
+  std::optional<Millis> due_since_;  // guarded by mutex_
   std::atomic<bool> is_urgent_{false};
   std::vector<std::pair<std::string, state::Unreported>> unsettled_;  // guarded by mutex_
 };

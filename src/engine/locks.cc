@@ -105,11 +105,11 @@ bool Locked::is_unknown(const Slot& slot) {
     return false;
   }
   if (fetching_ == nullptr) fetching_ = std::make_unique<Fetching>();
-  fetching_->failure = Error{.code = ErrorCode::unconnected,
-                             .message = is_cut_off
-                                            ? "there is no connection to the server"
-                                            : "the server has not said what became of the last "
-                                              "call"};
+  fetching_->failure =
+      Error{.code = ErrorCode::unconnected,
+            .message = is_cut_off ? "there is no connection to the server"
+                                  : "the server has not said what became of the last "
+                                    "call"};
   slot_ = nullptr;
   return true;
 }
@@ -150,10 +150,9 @@ bool Locked::is_nobodys(std::string_view id) const {
     return nobody.id == id && nobody.departures == departures;
   };
   const Sharing* sharing = engine_.sharing();
-  const bool is_known =
-      (sharing != nullptr && sharing->is_nobodys(id, departures)) ||
-      (fetching_ != nullptr &&
-       std::any_of(fetching_->nobodies.begin(), fetching_->nobodies.end(), is_it));
+  const bool is_known = (sharing != nullptr && sharing->is_nobodys(id, departures)) ||
+                        (fetching_ != nullptr && std::any_of(fetching_->nobodies.begin(),
+                                                             fetching_->nobodies.end(), is_it));
   if (is_known && engine_.sharing() != nullptr) engine_.sharing()->note_nobody(id);
   return is_known;
 }

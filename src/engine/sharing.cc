@@ -37,7 +37,9 @@ private:
 };
 
 // How long until the row of another engine's customer is read again, each time longer.
-Millis pause_after(int recalls) { return std::min(Millis(50), Millis(1) * (1 << std::min(recalls, 6))); }
+Millis pause_after(int recalls) {
+  return std::min(Millis(50), Millis(1) * (1 << std::min(recalls, 6)));
+}
 
 bool is_written_by(const state::Customer& customer, std::string_view engine, std::uint64_t number) {
   return customer.cloud != nullptr && state::is_written_by(*customer.cloud, engine, number);
@@ -68,7 +70,9 @@ Sharing::Sharing(Engine& engine, std::unique_ptr<store::Store> store, const Opti
   if (port == nullptr) return;
   homes_ = std::make_unique<Homes>(engine, *port);
   homes_->on_urgent([this] {
-    { const std::lock_guard lock(mutex_); }
+    {
+      const std::lock_guard lock(mutex_);
+    }
     changed_.notify_all();
   });
 }
@@ -454,8 +458,9 @@ void Sharing::settle(Sent& sent, const Exchanged& exchanged, std::vector<Task*>&
   auto unreadable = take_over(exchanged.current);
   if (!unreadable && !is_told) {
     unreadable = Error{.code = ErrorCode::outcome_unknown,
-                       .message = "so many others have written since that the server cannot tell "
-                                  "whether the call was counted"};
+                       .message =
+                           "so many others have written since that the server cannot tell "
+                           "whether the call was counted"};
   }
   if (!unreadable) {
     run_again(component, left);
@@ -503,13 +508,13 @@ bool Sharing::was_taken(const Transaction& transaction, const Exchanged& exchang
 // Whether rows that do not name a transaction of ours say that it was not taken: not where so many
 // have written since that it would be forgotten.
 bool Sharing::tells(const Exchanged& exchanged) const {
-  return std::none_of(
-      exchanged.current.begin(), exchanged.current.end(), [&](const StoredCustomer& row) {
-        if (row.version == 0 || row.damage) return false;
-        const Result<state::Customer> customer = customer_of(row, engine_.names());
-        return customer.ok() && customer->cloud != nullptr &&
-               customer->cloud->by.size() >= state::most_writers;
-      });
+  return std::none_of(exchanged.current.begin(), exchanged.current.end(),
+                      [&](const StoredCustomer& row) {
+                        if (row.version == 0 || row.damage) return false;
+                        const Result<state::Customer> customer = customer_of(row, engine_.names());
+                        return customer.ok() && customer->cloud != nullptr &&
+                               customer->cloud->by.size() >= state::most_writers;
+                      });
 }
 
 // The store took it before; others may have written since.
@@ -529,10 +534,11 @@ void Sharing::adopt(Sent& sent, const Exchanged& exchanged) {
       kept.slots.push_back(slot);
       continue;
     }
-    const Result<state::Customer> customer =
-        row->version == 0 ? Result<state::Customer>(state::Customer())
-                          : customer_of(*row, engine_.names());
-    if (customer.ok() && was_written_last_by(*customer, homes_->engine(), sent.transaction.number)) {
+    const Result<state::Customer> customer = row->version == 0
+                                                 ? Result<state::Customer>(state::Customer())
+                                                 : customer_of(*row, engine_.names());
+    if (customer.ok() &&
+        was_written_last_by(*customer, homes_->engine(), sent.transaction.number)) {
       ours.versions.push_back(row->version);
       kept.slots.push_back(slot);
       continue;
@@ -757,7 +763,8 @@ void Sharing::settle_all() {
   leader_ = std::thread::id();
   const std::size_t left = tasks.size() + homes_->unsettled();
   if (left != 0) {
-    engine_.log(fmt::format("what was used of {} customers is not reported, and stays in doubt", left));
+    engine_.log(
+        fmt::format("what was used of {} customers is not reported, and stays in doubt", left));
   }
 }
 
@@ -779,8 +786,8 @@ Transaction Sharing::transaction_of(const Component& component) {
   return transaction;
 }
 
-// Errors: store_unavailable, unconnected: nothing was written; outcome_unknown, when the store could
-// not be asked in time.
+// Errors: store_unavailable, unconnected: nothing was written; outcome_unknown, when the store
+// could not be asked in time.
 Result<std::vector<Exchanged>> Sharing::exchange(std::span<Sent> sent) {
   std::vector<Transaction> transactions;
   for (Sent& one : sent) transactions.push_back(std::move(one.transaction));
@@ -1049,8 +1056,10 @@ void Sharing::set_policy(std::string document) {
 }
 
 void Sharing::note_down(const Error& error) {
-  is_up_ = false;
+  const bool is_known =
+      !std::exchange(is_up_, false) && backoff_.why() && backoff_.why()->message == error.message;
   backoff_.failed(error);
+  if (is_known) return;
   engine_.log("the store has failed: " + error.to_string());
 }
 

@@ -133,7 +133,7 @@ private:
     std::function<void(const std::optional<Error>&)> then = {};  // none: somebody waits
     Millis retry_at{0};  // by the clock of the homes: others are to give back what it needs
     int recalls = 0;
-    bool is_done = false;             // guarded by mutex_, and so are the next two
+    bool is_done = false;  // guarded by mutex_, and so are the next two
     bool leads_next = false;
     std::condition_variable wakes = {};  // whoever waits for it
     std::optional<Error> failure = {};

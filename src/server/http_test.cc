@@ -13,10 +13,9 @@ std::string answer(const Routes& routes, std::string method, std::string path) {
   HttpRequest request;
   request.method = std::move(method);
   request.path = std::move(path);
-  routes.handle(std::move(request),
-                [&](const HttpResponse& response) {
-                  body = response.status == 200 ? response.body : std::to_string(response.status);
-                });
+  routes.handle(std::move(request), [&](const HttpResponse& response) {
+    body = response.status == 200 ? response.body : std::to_string(response.status);
+  });
   return body;
 }
 

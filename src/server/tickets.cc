@@ -63,6 +63,11 @@ void Attempts::failed(const std::string& address, Millis now) {
 }
 
 std::string Attempts::who(std::string_view address) {
+  // Of the old kind, as a socket of the new kind has it.
+  constexpr std::string_view mapped = "::ffff:";
+  if (address.starts_with(mapped) && address.find('.') != std::string_view::npos) {
+    return std::string(address.substr(mapped.size()));
+  }
   std::size_t colons = 0;
   for (std::size_t i = 0; i < address.size(); ++i) {
     if (address[i] != ':') continue;

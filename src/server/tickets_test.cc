@@ -54,6 +54,7 @@ TEST(Attempts, OfOneNetworkAreOnes) {
   EXPECT_EQ(Attempts::who("2001:db8:1:2::6"), "2001:db8:1:2");
   EXPECT_EQ(Attempts::who("2001:db8::6"), "2001:db8");
   EXPECT_EQ(Attempts::who("::1"), "");
+  EXPECT_EQ(Attempts::who("::ffff:192.0.2.7"), "192.0.2.7");
 }
 
 // A table of addresses that is full takes new ones all the same.

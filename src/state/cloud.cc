@@ -139,9 +139,8 @@ std::size_t release_doubts(Customer& customer, std::string_view engine) {
 
 bool drop_past_doubts(Customer& customer) {
   if (!customer.cloud) return false;
-  return std::erase_if(customer.cloud->doubts, [&](const Doubt& doubt) {
-           return !is_present(customer, doubt.room);
-         }) != 0;
+  return std::erase_if(customer.cloud->doubts,
+                       [&](const Doubt& doubt) { return !is_present(customer, doubt.room); }) != 0;
 }
 
 double doubted(const Customer& customer, Symbol entitlement, bool of_home) {

@@ -68,11 +68,11 @@ struct Writer {
 /// What is left of a room, and what it went to.
 struct Tally {
   double granted = 0;  ///< By the newest version that was prepared.
-  double left = 0;   ///< May be used without asking.
-  double used = 0;   ///< Without asking, and in no report yet.
-  double sent = 0;   ///< In the report that is on its way.
-  double moved = 0;  ///< In all since the last report: what the next room is measured by.
-  double usual = 0;  ///< What the last call used.
+  double left = 0;     ///< May be used without asking.
+  double used = 0;     ///< Without asking, and in no report yet.
+  double sent = 0;     ///< In the report that is on its way.
+  double moved = 0;    ///< In all since the last report: what the next room is measured by.
+  double usual = 0;    ///< What the last call used.
 };
 
 /// What the engine that is the home knows of its room. No part of the record.
@@ -97,10 +97,11 @@ struct Stay {
   std::vector<OfMeter> meters = {};
   std::vector<OfCap> caps = {};
   bool is_confirmed = false;  ///< Before that, it only gathers what room is going to be needed.
-  std::uint64_t report = 0;  ///< The number of the last one that was prepared.
-  Millis taken_at{0};        ///< By the store's clock.
-  bool is_adrift = false;    ///< Used without a connection and without room.
-  bool is_touched = false;   ///< Brought up to date without use, or to be written for another reason.
+  std::uint64_t report = 0;   ///< The number of the last one that was prepared.
+  Millis taken_at{0};         ///< By the store's clock.
+  bool is_adrift = false;     ///< Used without a connection and without room.
+  bool is_touched =
+      false;  ///< Brought up to date without use, or to be written for another reason.
   bool is_watched = false;   ///< In the list of those whose room shrinks when they are idle.
   bool is_recalled = false;  ///< Others want the customer: nothing is answered without asking.
   bool is_due = false;       ///< In the list of those that have something to report.
@@ -123,10 +124,11 @@ struct Stay {
 struct Cloud {
   std::optional<Home> home = {};
   std::vector<Writer> by = {};  ///< Of the last versions, the newest first.
-  bool is_free = false;  ///< Whoever wrote it last has closed.
+  bool is_free = false;         ///< Whoever wrote it last has closed.
   std::vector<Doubt> doubts = {};
   Json unknown = {};
-  std::optional<Stay> stay = {};  ///< Where this engine is the home, and the store has confirmed it.
+  std::optional<Stay> stay =
+      {};  ///< Where this engine is the home, and the store has confirmed it.
 };
 
 inline constexpr std::size_t most_writers = 16;

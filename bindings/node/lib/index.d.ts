@@ -321,8 +321,6 @@ export interface CloudOptions {
    * from 0 to 1; 0: each call is confirmed. Default: 0.01.
    */
   room?: number;
-  /** A file in which use that was answered and not reported yet outlives the process. */
-  unreported?: string;
   /** A file of certificates that `https://` trusts. Default: the system's. */
   caFile?: string;
   bounds?: DocumentBounds;

@@ -167,7 +167,6 @@ class Limitr(_limitr.Engine, Methods):
         deny_unconnected=None,
         validate=None,
         room=None,
-        unreported=None,
         ca_file=None,
         max_loaded=None,
         max_unwritten=None,
@@ -188,7 +187,6 @@ class Limitr(_limitr.Engine, Methods):
                           what is known, and added to the server's state when it is back
         room              how much of a hard limit or cap may be set aside for calls that are answered
                           without asking, from 0 to 1
-        unreported        a file in which use that was not reported yet outlives the process
         ca_file           certificates that 'https://' trusts; None: the system's
         store_timeout     how long a call may wait for the server, in ms
 

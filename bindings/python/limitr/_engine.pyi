@@ -62,7 +62,6 @@ class Limitr:
         deny_unconnected: Optional[bool] = None,
         validate: Optional[bool] = None,
         room: Optional[float] = None,
-        unreported: Optional[str] = None,
         ca_file: Optional[str] = None,
         max_loaded: Optional[int] = None,
         max_unwritten: Optional[int] = None,

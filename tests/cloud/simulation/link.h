@@ -19,8 +19,7 @@ namespace limitr::simulation {
 /// waits does so in the engine's actor.
 class Link final : public store::Store, public store::Homes, public Client {
 public:
-  Link(World& world, Servers& servers, Actor& actor, std::string engine, double share,
-       bool denies)
+  Link(World& world, Servers& servers, Actor& actor, std::string engine, double share, bool denies)
       : world_(world),
         servers_(servers),
         actor_(actor),

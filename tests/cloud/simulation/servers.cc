@@ -21,8 +21,9 @@ std::string new_name() {
 }
 
 std::unique_ptr<server::Rows> open_rows(const std::string& name) {
-  auto rows = std::make_unique<server::Rows>(store::memory_store(name), store::Access::share,
-                                             store::Owner{.host = "simulated", .process = 1, .since = {}});
+  auto rows =
+      std::make_unique<server::Rows>(store::memory_store(name), store::Access::share,
+                                     store::Owner{.host = "simulated", .process = 1, .since = {}});
   if (!rows->open().ok()) std::abort();
   return rows;
 }
@@ -228,9 +229,7 @@ void Servers::do_work(std::size_t index, const server::Work& work) {
   carry_out(index);
 }
 
-std::vector<store::StoredCustomer> Servers::rows() {
-  return auditor_->scan("", 1000)->rows;
-}
+std::vector<store::StoredCustomer> Servers::rows() { return auditor_->scan("", 1000)->rows; }
 
 void Servers::put(const std::string& id, const std::string& record) {
   store::CustomerWrite write;

@@ -86,7 +86,9 @@ struct Process {
 class Simulation {
 public:
   Simulation(std::uint64_t seed, Bug bug)
-      : world_(seed), bug_(bug), servers_(world_, bug == Bug::none && world_.chance(0.4) ? 2 : 1, bug) {}
+      : world_(seed),
+        bug_(bug),
+        servers_(world_, bug == Bug::none && world_.chance(0.4) ? 2 : 1, bug) {}
 
   Report run();
 
@@ -121,7 +123,8 @@ private:
   std::vector<std::unique_ptr<Process>> dead_;
   std::uint64_t names_ = 0;
   double share_ = 0.01;
-  bool denies_ = true;  // what cannot be confirmed; otherwise limits may be passed, but nothing lost
+  bool denies_ =
+      true;  // what cannot be confirmed; otherwise limits may be passed, but nothing lost
   double fault_chance_ = 0;
   double crash_chance_ = 0;
   bool is_healthy_ = false;
@@ -138,10 +141,10 @@ double limit_of(const std::string& entitlement) {
 }
 
 std::size_t Simulation::add_process() {
-  std::string name = fmt::format("engine-{}", bug_ == Bug::incarnation ? processes_.size() % 3 : ++names_);
-  processes_.push_back(std::make_unique<Process>(world_, servers_, std::move(name),
-                                                 Millis(world_.between(-2000, 2000)), share_,
-                                                 denies_));
+  std::string name =
+      fmt::format("engine-{}", bug_ == Bug::incarnation ? processes_.size() % 3 : ++names_);
+  processes_.push_back(std::make_unique<Process>(
+      world_, servers_, std::move(name), Millis(world_.between(-2000, 2000)), share_, denies_));
   return processes_.size() - 1;
 }
 
@@ -299,7 +302,8 @@ void Simulation::fault() {
       const bool from = !to || world_.chance(0.7);
       servers_.cut(process.link, to, from);
       const Client* client = &process.link;
-      back(Millis(world_.between(50, 9000)), [this, client] { servers_.cut(*client, false, false); });
+      back(Millis(world_.between(50, 9000)),
+           [this, client] { servers_.cut(*client, false, false); });
       break;
     }
     case 2: process.link.stand_still(world_.now() + Millis(world_.between(50, 9000))); break;
@@ -405,11 +409,11 @@ void Simulation::check_state(bool is_final) {
                            value, answered, maybe));
     }
     if (!is_final || !is_bounded) continue;
-    const double limit = place.first == "ann" && place.second == "many" ? cap_value
-                                                                      : limit_of(place.second);
+    const double limit =
+        place.first == "ann" && place.second == "many" ? cap_value : limit_of(place.second);
     if (value + doubt < limit - 1 + 1e-6) {
-      violated(fmt::format("{}/{}: {} stored and {} in doubt, though {} were asked for", place.first,
-                           place.second, value, doubt, limit));
+      violated(fmt::format("{}/{}: {} stored and {} in doubt, though {} were asked for",
+                           place.first, place.second, value, doubt, limit));
     }
   }
 }

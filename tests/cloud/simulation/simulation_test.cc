@@ -28,12 +28,11 @@ TEST(CloudSimulation, LimitsHoldUnderAllFaults) {
     sum.unknown += report.unknown;
     sum.crashes += report.crashes;
   }
-  std::printf("%llu seeds: %llu calls allowed, %llu at home, %llu denied, %llu unknown, %llu crashes\n",
-              static_cast<unsigned long long>(seeds), static_cast<unsigned long long>(sum.answered),
-              static_cast<unsigned long long>(sum.at_home),
-              static_cast<unsigned long long>(sum.denied),
-              static_cast<unsigned long long>(sum.unknown),
-              static_cast<unsigned long long>(sum.crashes));
+  std::printf(
+      "%llu seeds: %llu calls allowed, %llu at home, %llu denied, %llu unknown, %llu crashes\n",
+      static_cast<unsigned long long>(seeds), static_cast<unsigned long long>(sum.answered),
+      static_cast<unsigned long long>(sum.at_home), static_cast<unsigned long long>(sum.denied),
+      static_cast<unsigned long long>(sum.unknown), static_cast<unsigned long long>(sum.crashes));
 }
 
 TEST(CloudSimulation, ASeedReplaysExactly) {
