@@ -236,6 +236,25 @@ Result<bool> ensure(Engine& engine, std::string_view id, const NewCustomer& cust
   return engine.change(body, id);
 }
 
+// ensure(), where others share the customers: whoever is there is found without anybody giving it
+// back.
+Result<bool> find_or_make(Engine& engine, std::string_view id, const NewCustomer& customer) {
+  if (!customer.request.empty()) return ensure(engine, id, customer);
+  const auto find = [&]() -> Result<bool> {
+    Locked locked(engine);
+    if (!locked.find(id)) return locked.none(false);
+    return engine.answer(locked, true);
+  };
+  Result<bool> is_there = engine.read(find, id);
+  if (!is_there.ok()) return is_there;
+  if (*is_there) return false;
+  return ensure(engine, id, customer);
+}
+
+bool is_cut_off(const Result<bool>& answer) {
+  return !answer.ok() && answer.error().code == ErrorCode::unconnected;
+}
+
 }  // namespace
 
 Result<std::uint64_t> engine::put_record(Engine& engine, Customer record) {
@@ -264,21 +283,13 @@ Result<bool> Limitr::ensure_customer(std::string_view id, const NewCustomer& cus
   if (engine_->sharing() == nullptr || engine_->sharing()->homes() == nullptr) {
     return ensure(*engine_, id, customer);
   }
-  if (customer.request.empty()) {
-    if (engine_->has_in_memory(id)) return false;
-    // Whoever is there is found without anybody giving it back.
-    const Result<bool> is_there = engine_->read(
-        [&]() -> Result<bool> {
-          Locked locked(*engine_);
-          if (!locked.find(id)) return locked.none(false);
-          return engine_->answer(locked, true);
-        },
-        id);
-    if (is_there.ok() && *is_there) return false;
+  if (customer.request.empty() && engine_->has_in_memory(id)) return false;
+  Result<bool> created = find_or_make(*engine_, id, customer);
+  if (is_cut_off(created) && engine_->waits_for_connection()) {
+    created = find_or_make(*engine_, id, customer);
   }
-  Result<bool> created = ensure(*engine_, id, customer);
   // Whoever cannot be asked for is not made up.
-  if (!created.ok() && created.error().code == ErrorCode::unconnected) return false;
+  if (is_cut_off(created)) return false;
   return created;
 }
 

@@ -463,6 +463,9 @@ public:
     return {.code = ErrorCode::store_unavailable,
             .message = "the call was not made: it would wait"};
   }
+  /// Whether the connection to a Cloud server, which was lost just now, is there again after a
+  /// short while. At once false for a call that others wait for.
+  bool waits_for_connection();
   /// Whether somebody of that ID is in memory, and no call that is not confirmed yet has to do with
   /// it.
   bool has_in_memory(std::string_view id);

@@ -71,6 +71,17 @@ Result<void> Engine::warm(std::span<const std::string> ids) {
   return {};
 }
 
+bool Engine::waits_for_connection() {
+  if (sharing_->is_leading()) return false;
+  store::Homes& port = sharing_->homes()->port();
+  constexpr Millis longest{250};
+  constexpr Millis look_every{5};
+  for (Millis waited{0}; waited < longest && !port.is_connected(); waited += look_every) {
+    port.pause(look_every);
+  }
+  return port.is_connected();
+}
+
 bool Engine::has_in_memory(std::string_view id) {
   ShardLocks locks(shards_);
   const Slot* slot = find_loaded(id, locks);

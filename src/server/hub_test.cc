@@ -40,7 +40,7 @@ protected:
   }
 
   static HubOptions options() {
-    return {.project = "default", .server = "here", .most_requests = 2};
+    return {.project = "default", .server = "here", .lease = Millis(10'000), .most_requests = 2};
   }
 
   Hub hub_{options(), Moment{}};

@@ -46,7 +46,7 @@ class Tickets(ServerTest):
         self.assertEqual(connection.status, 101)
         welcome = connection.hello()
         self.assertEqual(welcome["project"], "default")
-        self.assertEqual(welcome["lease"], 10_000)
+        self.assertEqual(welcome["lease"], 4_000)
         self.assertEqual(welcome["max_message"], 1 << 20)
         self.assertEqual(welcome["policy"]["version"], 1)
         self.assertIn("chat", json.dumps(welcome["policy"]["document"]))
