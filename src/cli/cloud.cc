@@ -2,10 +2,10 @@
 #include "cli/cloud.h"
 
 #include <array>
+#include <climits>
 #include <memory>
 #include <utility>
 
-#include <limits.h>
 #include <pwd.h>
 #include <unistd.h>
 

@@ -388,15 +388,15 @@ struct Listener::Parts {
     if (options.tls_cert.empty()) return {};
     tls.emplace(asio::ssl::context::tls_server);
     error_code failed;
-    tls->set_options(asio::ssl::context::default_workarounds | asio::ssl::context::no_sslv2 |
-                         asio::ssl::context::no_sslv3 | asio::ssl::context::no_tlsv1 |
-                         asio::ssl::context::no_tlsv1_1 | asio::ssl::context::no_compression,
-                     failed);
+    (void)tls->set_options(asio::ssl::context::default_workarounds | asio::ssl::context::no_sslv2 |
+                               asio::ssl::context::no_sslv3 | asio::ssl::context::no_tlsv1 |
+                               asio::ssl::context::no_tlsv1_1 | asio::ssl::context::no_compression,
+                           failed);
     if (failed) return cannot("set up TLS", failed);
     ::SSL_CTX_set_mode(tls->native_handle(), SSL_MODE_RELEASE_BUFFERS);
-    tls->use_certificate_chain_file(options.tls_cert, failed);
+    (void)tls->use_certificate_chain_file(options.tls_cert, failed);
     if (failed) return cannot(fmt::format("use the certificate `{}`", options.tls_cert), failed);
-    tls->use_private_key_file(options.tls_key, asio::ssl::context::pem, failed);
+    (void)tls->use_private_key_file(options.tls_key, asio::ssl::context::pem, failed);
     if (failed) return cannot(fmt::format("use the key `{}`", options.tls_key), failed);
     return {};
   }
@@ -408,10 +408,10 @@ struct Listener::Parts {
     const auto address = asio::ip::make_address(options.host, failed);
     if (failed) return cannot(where, failed);
     const tcp::endpoint endpoint(address, options.port);
-    acceptor.open(endpoint.protocol(), failed);
-    if (!failed) acceptor.set_option(tcp::acceptor::reuse_address(true), failed);
-    if (!failed) acceptor.bind(endpoint, failed);
-    if (!failed) acceptor.listen(asio::socket_base::max_listen_connections, failed);
+    (void)acceptor.open(endpoint.protocol(), failed);
+    if (!failed) (void)acceptor.set_option(tcp::acceptor::reuse_address(true), failed);
+    if (!failed) (void)acceptor.bind(endpoint, failed);
+    if (!failed) (void)acceptor.listen(asio::socket_base::max_listen_connections, failed);
     if (failed) return cannot(where, failed);
     return {};
   }
@@ -440,7 +440,7 @@ struct Listener::Parts {
 
   void begin(tcp::socket socket) {
     error_code failed;
-    socket.set_option(tcp::no_delay(true), failed);
+    (void)socket.set_option(tcp::no_delay(true), failed);
     const tcp::endpoint peer = socket.remote_endpoint(failed);
     if (failed) return;
     std::string address = peer.address().to_string();
@@ -467,9 +467,9 @@ struct Listener::Parts {
         "Connection: close\r\nRetry-After: 1\r\n\r\n{}",
         response.content_type, response.body.size(), response.body);
     error_code ignored;
-    socket.non_blocking(true, ignored);
-    socket.write_some(asio::buffer(text), ignored);
-    socket.shutdown(tcp::socket::shutdown_send, ignored);
+    (void)socket.non_blocking(true, ignored);
+    (void)socket.write_some(asio::buffer(text), ignored);
+    (void)socket.shutdown(tcp::socket::shutdown_send, ignored);
   }
 
   const std::shared_ptr<listening::Shared> shared;
@@ -503,7 +503,7 @@ void Listener::start() { parts_->accept(); }
 void Listener::stop() {
   parts_->shared->is_stopping = true;
   error_code ignored;
-  parts_->acceptor.close(ignored);
+  (void)parts_->acceptor.close(ignored);
   parts_->pause.cancel();
 }
 

@@ -243,7 +243,7 @@ Result<void> Rows::put_estimates(const std::string& text) {
   Group group;
   group.number = number_ + 1;
   group.estimates = text;
-  auto committed = commit(std::move(group));
+  auto committed = commit(group);
   if (committed.ok()) estimates_ = text;
   return committed;
 }
@@ -355,7 +355,7 @@ Result<std::vector<Exchanged>> Rows::exchange_owned(const std::vector<Transactio
       const auto verdict = batch->decide(transactions[i], answers[i]);
       (verdict == Batch::Verdict::decided ? decided : later).push_back(i);
     }
-    if (auto committed = commit(std::move(group)); !committed.ok()) {
+    if (auto committed = commit(group); !committed.ok()) {
       if (committed.error().code == ErrorCode::outcome_unknown) return committed.error();
       // Also those that were refused: it may have been for what the group would have written.
       for (const std::size_t i : waiting) answers[i] = failed(unavailable(committed.error()));
@@ -367,11 +367,11 @@ Result<std::vector<Exchanged>> Rows::exchange_owned(const std::vector<Transactio
 }
 
 // Errors: store_unavailable, store_fenced: not written; outcome_unknown.
-Result<void> Rows::commit(Group group) {
+Result<void> Rows::commit(const Group& group) {
   if (group.empty()) return {};
   auto committed = store_->commit(group);
   if (!committed.ok()) {
-    const Error why = committed.error();
+    const Error& why = committed.error();
     note(why);
     if (why.code != ErrorCode::outcome_unknown) return why;
     // A shared store numbers nothing of ours, and only texts are written to it here.

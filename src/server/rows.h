@@ -74,7 +74,7 @@ private:
 
   Result<void> be_open();
   void note(const Error& error);
-  Result<void> commit(store::Group group);
+  Result<void> commit(const store::Group& group);
   Result<std::vector<store::Exchanged>> exchange_shared(
       const std::vector<store::Transaction>& transactions);
   Result<std::vector<store::Exchanged>> exchange_owned(

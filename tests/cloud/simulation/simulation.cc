@@ -127,7 +127,6 @@ private:
       true;  // what cannot be confirmed; otherwise limits may be passed, but nothing lost
   double fault_chance_ = 0;
   double crash_chance_ = 0;
-  bool is_healthy_ = false;
   std::map<Place, double> answered_;
   std::map<Place, double> maybe_;
   Report report_;
