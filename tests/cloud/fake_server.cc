@@ -126,12 +126,16 @@ public:
     done.get_future().wait();
   }
 
+  // On any port that is free.
   void listen(const tcp::endpoint& at) {
     acceptor_.emplace(io_, at);
     port_ = acceptor_->local_endpoint().port();
     asio::co_spawn(io_, accept(), asio::detached);
   }
-  void listen_again() { listen({asio::ip::make_address("127.0.0.1"), port_}); }
+  void listen_again() {
+    acceptor_.emplace(io_, tcp::endpoint(asio::ip::make_address("127.0.0.1"), port_));
+    asio::co_spawn(io_, accept(), asio::detached);
+  }
   void stop_listening() { acceptor_->close(); }
 
   template <typename Work>

@@ -314,11 +314,11 @@ TEST_F(LinkTest, WhatIsAskedWithoutAConnectionFailsAtOnceAndWasNotSent) {
 
 TEST_F(LinkTest, AnAnswerThatIsLateIsUnknownAndForgotten) {
   FakeServer server;
-  std::optional<wire::Request> held;
+  std::promise<wire::Request> held;
   server.set([&](ServerSettings& settings) {
     settings.answer = [&](const wire::Request& request) -> std::optional<wire::Reply> {
       if (!std::holds_alternative<wire::Exchange>(request.body)) return server.answer_of(request);
-      held = request;
+      held.set_value(request);
       return std::nullopt;
     };
   });
@@ -327,7 +327,7 @@ TEST_F(LinkTest, AnAnswerThatIsLateIsUnknownAndForgotten) {
   ASSERT_FALSE(reply.ok());
   EXPECT_EQ(reply.error().code, ErrorCode::outcome_unknown);
   ASSERT_FALSE(server.wait_for("exchange", 1).empty());
-  server.say(server.answer_of(*held));
+  server.say(server.answer_of(held.get_future().get()));
   EXPECT_TRUE(link->ask_for<wire::Rows>(wire::Read{{"ann"}}, patience).ok());
   EXPECT_EQ(server.count("hello"), 1U);
 }
