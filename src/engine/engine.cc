@@ -683,6 +683,7 @@ Result<void> Engine::append_snapshot(SnapshotText& text) {
 }
 
 Result<void> Engine::append_stored(SnapshotText& text) {
+  if (gives_up()) return cannot_wait();
   if (auto flushed = flush(); !flushed.ok()) return flushed;
   const auto visit = [&](const store::StoredCustomer& stored) {
     JsonWriter json(text.records);
@@ -798,6 +799,7 @@ void Engine::keep_policy(std::string document) {
 }
 
 Result<void> Engine::flush() {
+  if (gives_up()) return cannot_wait();
   if (sharing_ != nullptr) return sharing_->flush();
   return journal_ == nullptr ? Result<void>() : journal_->flush();
 }
@@ -805,6 +807,7 @@ Result<void> Engine::flush() {
 Result<void> Engine::fold() { return journal_ == nullptr ? flush() : journal_->fold(); }
 
 Result<std::uint64_t> Engine::close() {
+  if (gives_up()) return cannot_wait();
   Result<void> closed;
   if (sharing_ != nullptr) closed = sharing_->close();
   if (journal_ != nullptr) closed = journal_->close();

@@ -117,8 +117,6 @@ public:
   /// From now on, every version that is prepared gives its customer back. All that are here are
   /// due.
   void give_back_all();
-  bool gives_back() const { return gives_back_; }
-  std::size_t count() const { return here_.size(); }
   /// Others want these.
   void recall(std::span<const std::string> customers);
   /// Makes those that have room and were idle for long due.

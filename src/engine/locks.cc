@@ -95,9 +95,9 @@ void Locked::note_pushed_out(std::span<state::RememberedRequest> requests) {
 }
 
 // Whether nobody knows what the customer is: the store has not answered the last call on it, and
-// cannot be asked. failure() then.
+// cannot be asked. failure() then. REQUIRES: customers are shared.
 bool Locked::is_unknown(const Slot& slot) {
-  const Homes* homes = engine_.sharing() == nullptr ? nullptr : engine_.sharing()->homes();
+  const Homes* homes = engine_.sharing()->homes();
   const bool is_cut_off = homes != nullptr && at_home_ == nullptr && homes->is_cut_off();
   if (slot.in_round != Slot::Round::unanswered && !is_cut_off) return false;
   if (at_home_ != nullptr) {
@@ -185,7 +185,7 @@ bool Locked::know(std::span<const std::string> ids) {
       if (const auto owner = engine_.owner_of(id)) {
         if (!lock(Engine::shard_of(*owner))) break;
         Slot& slot = engine_.listed(*owner);
-        if (is_unknown(slot)) return false;
+        if (engine_.sharing() != nullptr && is_unknown(slot)) return false;
         note_found(slot);
         if (slot.group != 0) rests_on_ = std::max(rests_on_, engine_.journal()->group_of(slot));
       } else if (!is_nobodys(id) && !fetch(id)) {
@@ -227,7 +227,7 @@ bool Locked::list(std::string_view id) {
     slot_ = &engine_.listed(alt->second);
     break;
   }
-  if (is_unknown(*slot_)) return false;
+  if (engine_.sharing() != nullptr && is_unknown(*slot_)) return false;
   note_found(*slot_);
   policy_ = &engine_.shard(slot().shard).policy;
   family_.emplace(slot().customer);
@@ -240,7 +240,7 @@ bool Locked::find(Slot* slot) {
   // Whoever has the ID by now is who the handle means.
   if (slot->removed) return list(slot->customer.id);
   slot_ = slot;
-  if (is_unknown(*slot_)) return false;
+  if (engine_.sharing() != nullptr && is_unknown(*slot_)) return false;
   note_found(*slot_);
   policy_ = &engine_.shard(slot->shard).policy;
   family_.emplace(slot->customer);
@@ -278,7 +278,7 @@ bool Locked::follow_refs() {
       const std::uint32_t home = Engine::shard_of(*owner);
       if (!lock(home)) return false;
       Slot* slot = &engine_.listed(*owner);
-      if (is_unknown(*slot)) return true;
+      if (engine_.sharing() != nullptr && is_unknown(*slot)) return true;
       note_found(*slot);
       auto number = numbers.find(slot_, relatives_, slot);
       if (!number) {

@@ -140,6 +140,7 @@ bool Sharing::run_later(std::function<void()> body,
     queue_.push_back(task.release());
     ++later_;
     ++later_made_;
+    later_came_ = true;
   }
   later_waiting_.fetch_add(1, std::memory_order_release);
   changed_.notify_all();
@@ -154,10 +155,9 @@ void Sharing::work() {
       std::unique_lock lock(mutex_);
       Millis pause = wait.value_or(Millis(1000));
       if (renew_every_ != Millis(0)) pause = std::min(pause, renew_every_);
-      changed_.wait_for(lock, pause, [this, waits = wait.has_value()] {
-        if (stop_ || !answered_.empty()) return true;
-        if (homes_ && homes_->wait() == Millis(0) && !unreachable_) return true;
-        return !waits && later_ != 0;
+      changed_.wait_for(lock, pause, [this] {
+        if (stop_ || later_came_ || !answered_.empty()) return true;
+        return homes_ && homes_->wait() == Millis(0) && !unreachable_;
       });
       if (stop_ && later_ == 0 && answered_.empty()) return;
     }
@@ -170,6 +170,7 @@ std::optional<Millis> Sharing::step() {
   {
     const std::lock_guard lock(mutex_);
     answered.swap(answered_);
+    later_came_ = false;
   }
   for (const std::unique_ptr<Task>& task : answered) {
     for (Dispatcher::Batch& batch : task->batches) engine_.dispatcher().run(std::move(batch));
@@ -179,7 +180,8 @@ std::optional<Millis> Sharing::step() {
   {
     const std::lock_guard leading(leading_);
     if (is_open_) keep_lease();
-    wait = lead();
+    lead();
+    wait = wait_for_later();
     if (homes_) {
       // What could not be reported is tried again in a while.
       const bool is_cut_off = !unanswered_.empty() || (is_open_ && !is_up_);
@@ -237,8 +239,8 @@ std::optional<Millis> Sharing::lead() {
     }
   }
   if (!up.ok() && up.error().code == ErrorCode::unconnected && homes_) {
-    const auto rest = std::partition(tasks.begin(), tasks.end(),
-                                     [](const Task* task) { return !task->is_settling; });
+    const auto rest = std::stable_partition(tasks.begin(), tasks.end(),
+                                            [](const Task* task) { return !task->is_settling; });
     for (auto task = rest; task != tasks.end(); ++task) (*task)->failure = up.error();
     answer({rest, tasks.end()});
     run_adrift({tasks.begin(), rest});
@@ -254,6 +256,20 @@ std::optional<Millis> Sharing::lead() {
   const std::lock_guard lock(mutex_);
   queue_.insert(queue_.begin(), left.begin(), left.end());
   return std::nullopt;
+}
+
+// How long until the worker is to lead for those that nobody waits for and that are left; none:
+// there are none.
+std::optional<Millis> Sharing::wait_for_later() {
+  const Millis now = homes_ ? homes_->port().running_time() : Millis(0);
+  std::optional<Millis> wait;
+  const std::lock_guard lock(mutex_);
+  for (const Task* task : queue_) {
+    if (!task->then && !task->is_settling) continue;
+    const Millis left = std::max(Millis(0), task->retry_at - now);
+    wait = std::min(wait.value_or(left), left);
+  }
+  return wait;
 }
 
 // Runs calls once, and returns those that are not answered yet. Reports what is due besides.
@@ -692,6 +708,12 @@ void Sharing::add_reports(std::vector<Sent>& sent) {
     transaction.parts.push_back({.id = slot->customer.id,
                                  .version = about.version,
                                  .write = write_of(*slot, engine_.names())});
+    // What is too large for the store stays unreported; the next call that is confirmed says so.
+    if (store_->refusal(transaction)) {
+      homes_->not_taken(*slot);
+      slot->release();
+      continue;
+    }
     Component component;
     component.slots.push_back(slot);
     component.is_report = true;

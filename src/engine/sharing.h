@@ -191,6 +191,7 @@ private:
   // not. REQUIRES: leading_ is held, and finish_leading() follows.
   std::optional<Millis> lead();
   std::vector<Task*> take_tasks(std::optional<Millis>& wait);
+  std::optional<Millis> wait_for_later();
   std::vector<Task*> run_round(std::vector<Task*> tasks);
   void run_bodies(std::span<Task* const> tasks);
   void run_adrift(std::span<Task* const> tasks);
@@ -266,11 +267,12 @@ private:
 
   std::mutex mutex_;
   std::condition_variable changed_;
-  std::vector<Task*> queue_;                     // guarded by mutex_; those of run_later() owned
-  std::size_t later_ = 0;                        // guarded by mutex_: of run_later(), not answered
-  std::atomic<std::size_t> later_waiting_{0};    // of run_later(), `then` not called
-  std::uint64_t later_made_ = 0;                 // guarded by mutex_
-  std::uint64_t later_done_ = 0;                 // guarded by mutex_
+  std::vector<Task*> queue_;                   // guarded by mutex_; those of run_later() owned
+  std::size_t later_ = 0;                      // guarded by mutex_: of run_later(), not answered
+  std::atomic<std::size_t> later_waiting_{0};  // of run_later(), `then` not called
+  bool later_came_ = false;                    // guarded by mutex_: the worker is to lead for them
+  std::uint64_t later_made_ = 0;               // guarded by mutex_
+  std::uint64_t later_done_ = 0;               // guarded by mutex_
   std::vector<std::unique_ptr<Task>> answered_;  // guarded by mutex_: those whose `then` is due
   std::optional<std::string> policy_;            // guarded by mutex_: to be written
   bool stop_ = false;                            // guarded by mutex_

@@ -64,10 +64,8 @@ void lose_home(Customer& customer) {
   Home home = *std::move(cloud.home);
   cloud.home.reset();
   for (const MeterRoom& room : home.room.meters) move_tokens(customer, room, -room.units);
-  cloud.doubts.push_back({.engine = std::move(home.engine),
-                          .report = home.report,
-                          .released = false,
-                          .room = std::move(home.room)});
+  cloud.doubts.push_back(
+      {.engine = std::move(home.engine), .report = home.report, .room = std::move(home.room)});
 }
 
 bool settle(Customer& customer, const Unreported& unreported) {
@@ -120,21 +118,6 @@ void add_use(Customer& customer, const Use& use) {
     if (cap == nullptr || period_of(*cap) != one.started) continue;
     cap->meter_value += one.units;
   }
-}
-
-std::size_t release_doubts(Customer& customer, std::string_view engine) {
-  if (!customer.cloud) return 0;
-  std::size_t released = 0;
-  for (Doubt& doubt : customer.cloud->doubts) {
-    if (doubt.released || (!engine.empty() && doubt.engine != engine)) continue;
-    doubt.released = true;
-    ++released;
-    for (const MeterRoom& room : doubt.room.meters) move_tokens(customer, room, room.units);
-    // Whoever reports after all brings its own figures: nothing is given back a second time.
-    for (MeterRoom& room : doubt.room.meters) room.units = 0;
-    for (CapRoom& room : doubt.room.caps) room.units = 0;
-  }
-  return released;
 }
 
 bool drop_past_doubts(Customer& customer) {

@@ -53,7 +53,6 @@ struct Home {
 struct Doubt {
   std::string engine;
   std::uint64_t report = 0;  ///< The number of its last transaction that wrote the customer.
-  bool released = false;     ///< By an operator: it counts no more, but may still be reported on.
   Room room = {};
   friend bool operator==(const Doubt&, const Doubt&) = default;
 };
@@ -184,9 +183,6 @@ bool settle(Customer& customer, const Unreported& unreported);
 /// Adds use to a customer as it stands; of a period that is over nothing is added, and one that the
 /// customer has not begun begins.
 void add_use(Customer& customer, const Use& use);
-/// An operator's word that what is in doubt counts no more; of one engine, or of all where that is
-/// empty. How many entries that concerned.
-std::size_t release_doubts(Customer& customer, std::string_view engine);
 /// Takes out entries of which no period runs any more. Whether there were any.
 bool drop_past_doubts(Customer& customer);
 

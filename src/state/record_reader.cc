@@ -594,12 +594,10 @@ Doubt read_doubt(ondemand::value& value, const Place& place, NameCache& names) {
       doubt.engine = read_text(member, here);
     } else if (is(key, "report")) {
       doubt.report = static_cast<std::uint64_t>(read_count(member, here));
-    } else if (is(key, "released")) {
-      doubt.released = read_bool(member, here);
     } else if (is(key, "room")) {
       doubt.room = read_room(member, here, names);
     } else {
-      bad(place, "engine, report, released and room");
+      bad(place, "engine, report and room");
     }
   });
   if (doubt.engine.empty()) bad(place["engine"], "an engine");

@@ -102,7 +102,6 @@ void write_cloud(JsonWriter& json, const Cloud& cloud, const SymbolTable& names)
   json.end_array().field("free", cloud.is_free).key("doubts").begin_array();
   for (const Doubt& doubt : cloud.doubts) {
     json.begin_object().field("engine", doubt.engine).field("report", doubt.report);
-    json.field("released", doubt.released);
     write_room(json, doubt.room, names);
     json.end_object();
   }

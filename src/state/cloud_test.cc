@@ -1,0 +1,167 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "state/cloud.h"
+
+#include <gtest/gtest.h>
+
+#include "state/customer.h"
+#include "state/record.h"
+
+namespace limitr::state {
+namespace {
+
+constexpr Timestamp monday(Millis(1'000'000));
+constexpr Timestamp tuesday(Millis(87'400'000));
+
+class CloudTest : public testing::Test {
+protected:
+  CloudTest() {
+    customer_.id = "ann";
+    customer_.type = names_.intern("user");
+    customer_.add_meter(
+        {.entitlement = tokens_, .credit = credit_, .started = monday, .value = 40});
+    Cap& cap = customer_.own_rest().caps.emplace_back();
+    cap.id = "cap";
+    cap.credit = credit_;
+    cap.value = 100;
+    cap.meter_value = 40;
+    cap.started = monday;
+    cap.seq = 1;
+    customer_.cloud = std::make_unique<Cloud>();
+    customer_.cloud->home = Home{.engine = "e1",
+                                 .report = 7,
+                                 .room = {.meters = {{tokens_, monday, 10}},
+                                          .caps = {{.cap = "cap", .started = monday, .units = 4}}}};
+  }
+
+  MeterUse use(double units, Timestamp started = monday, Millis period = Millis::max()) const {
+    return {tokens_, credit_, period, started, {units, units / 10}};
+  }
+  double value() const { return customer_.meter(tokens_)->value; }
+  double in_doubt() const { return doubted(customer_, tokens_, false); }
+
+  SymbolTable names_;
+  const Symbol tokens_ = names_.intern("tokens");
+  const Symbol credit_ = names_.intern("token");
+  Customer customer_;
+};
+
+TEST_F(CloudTest, ARecordReadsBackAndWritesTheSameBytes) {
+  sign(*customer_.cloud, "e1", 7);
+  sign(*customer_.cloud, "e2", 9);
+  lose_home(customer_);
+  customer_.cloud->home = Home{.engine = "e2", .report = 9, .room = {}};
+  customer_.cloud->is_free = true;
+  const std::string record = to_record(customer_, names_);
+  const Result<Customer> read = read_customer(record, names_);
+  ASSERT_TRUE(read.ok()) << read.error().to_string();
+  EXPECT_EQ(to_record(*read, names_), record);
+  ASSERT_EQ(read->cloud->by.size(), 2U);
+  EXPECT_EQ(read->cloud->by.front(), (Writer{"e2", 9}));
+  EXPECT_EQ(read->cloud->doubts.front().room.meters.front().units, 10);
+}
+
+TEST_F(CloudTest, WhatCannotBeReadSaysWhere) {
+  const auto error = [&](const std::string& cloud) {
+    return read_customer(R"({"id":"ann","cloud":)" + cloud + "}", names_).error().to_string();
+  };
+  EXPECT_EQ(error(R"({"by":[["e1"]]})"), "cloud.by: expected an engine and a number");
+  EXPECT_EQ(error(R"({"home":{"report":1}})"), "cloud.home.engine: expected an engine");
+  EXPECT_EQ(error(R"({"home":{"engine":"e1","room":{"meters":{"t":{"units":"x"}}}}})"),
+            "cloud.home.room.meters.t.units: expected a number");
+}
+
+TEST_F(CloudTest, SixteenWritersAreKnownEachOnce) {
+  Cloud cloud;
+  for (std::uint64_t i = 0; i < 20; ++i) sign(cloud, "e" + std::to_string(i), i);
+  EXPECT_EQ(cloud.by.size(), most_writers);
+  EXPECT_TRUE(is_written_by(cloud, "e19", 19));
+  EXPECT_TRUE(is_written_by(cloud, "e4", 4));
+  EXPECT_FALSE(is_written_by(cloud, "e3", 3));
+  sign(cloud, "e10", 50);
+  EXPECT_FALSE(is_written_by(cloud, "e10", 10));
+  EXPECT_EQ(cloud.by.size(), most_writers);
+}
+
+TEST_F(CloudTest, RoomOfALostHomeIsInDoubtUntilItReports) {
+  EXPECT_EQ(in_doubt(), 0);
+  EXPECT_EQ(doubted(customer_, tokens_, true), 10) << "others count it while it is the home, too";
+  lose_home(customer_);
+  EXPECT_EQ(in_doubt(), 10);
+  EXPECT_EQ(doubted_of_cap(customer_, "cap", false), 4);
+  EXPECT_TRUE(settle(customer_, {.engine = "e1",
+                                 .report = 8,
+                                 .sent = {.meters = {use(3)}},
+                                 .since = {.meters = {use(2)}, .caps = {{"cap", monday, 2}}}}));
+  EXPECT_EQ(value(), 45);
+  EXPECT_DOUBLE_EQ(*customer_.meter(tokens_)->overhead, 0.5);
+  EXPECT_EQ(customer_.cap("cap")->meter_value, 42);
+  EXPECT_EQ(in_doubt(), 0);
+}
+
+TEST_F(CloudTest, AReportThatWasTakenIsNotAddedAgain) {
+  lose_home(customer_);  // its last report is number 7
+  EXPECT_TRUE(settle(
+      customer_,
+      {.engine = "e1", .report = 7, .sent = {.meters = {use(3)}}, .since = {.meters = {use(2)}}}));
+  EXPECT_EQ(value(), 42);
+}
+
+TEST_F(CloudTest, NothingIsSettledTwice) {
+  lose_home(customer_);
+  const Unreported unreported{.engine = "e1", .report = 7, .since = {.meters = {use(2)}}};
+  EXPECT_TRUE(settle(customer_, unreported));
+  EXPECT_FALSE(settle(customer_, unreported));
+  EXPECT_EQ(value(), 42);
+}
+
+TEST_F(CloudTest, EachStayHasAnEntryOfItsOwn) {
+  lose_home(customer_);
+  customer_.cloud->home = Home{.engine = "e1", .report = 20, .room = {}};
+  customer_.cloud->home->room.meters.push_back({tokens_, monday, 6});
+  lose_home(customer_);
+  EXPECT_EQ(in_doubt(), 16);
+  EXPECT_TRUE(settle(customer_, {.engine = "e1", .report = 8, .sent = {.meters = {use(1)}}}));
+  EXPECT_EQ(in_doubt(), 6) << "that of the first stay is gone";
+  EXPECT_EQ(value(), 41);
+}
+
+TEST_F(CloudTest, WhatWasUsedWithoutRoomIsAddedInAnyCase) {
+  customer_.cloud->home.reset();
+  EXPECT_TRUE(settle(customer_, {.engine = "e9", .is_owed = true, .since = {.meters = {use(2)}}}));
+  EXPECT_EQ(value(), 42);
+  EXPECT_FALSE(settle(customer_, {.engine = "e9", .since = {.meters = {use(2)}}}));
+  EXPECT_EQ(value(), 42);
+}
+
+TEST_F(CloudTest, UseBelongsToItsPeriod) {
+  const Millis hour(3'600'000);
+  add_use(customer_, {.meters = {use(1, monday + Millis(500), hour)}});
+  EXPECT_EQ(value(), 41) << "two engines began the same period by their own clocks";
+  add_use(customer_, {.meters = {use(5, tuesday, hour)}});
+  EXPECT_EQ(value(), 5) << "a period that the customer has not begun begins";
+  EXPECT_EQ(customer_.meter(tokens_)->started, tuesday);
+  add_use(customer_, {.meters = {use(9, monday, hour)}});
+  EXPECT_EQ(value(), 5) << "one that is over is over";
+  EXPECT_EQ(customer_.meter(tokens_)->started, tuesday);
+}
+
+TEST_F(CloudTest, DoubtsEndWithTheirPeriod) {
+  lose_home(customer_);
+  customer_.meter(tokens_)->started = tuesday;
+  EXPECT_EQ(in_doubt(), 0);
+  EXPECT_FALSE(drop_past_doubts(customer_)) << "the cap's period runs";
+  customer_.cap("cap")->started = tuesday;
+  EXPECT_TRUE(drop_past_doubts(customer_));
+  EXPECT_TRUE(customer_.cloud->doubts.empty());
+}
+
+TEST_F(CloudTest, GovernorTokensMayHaveBeenTakenWithTheRoom) {
+  customer_.own_extra(tokens_).governor_tokens = 4.0;
+  lose_home(customer_);
+  EXPECT_EQ(customer_.extra(tokens_)->governor_tokens, MaybeAmount(-6.0));
+  EXPECT_TRUE(settle(customer_, {.engine = "e1", .report = 7, .since = {.meters = {use(2)}}}));
+  EXPECT_EQ(customer_.extra(tokens_)->governor_tokens, MaybeAmount(2.0));
+}
+
+}  // namespace
+}  // namespace limitr::state
