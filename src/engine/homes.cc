@@ -141,6 +141,12 @@ bool is_idle(const Stay& stay) {
 Homes::Homes(Engine& engine, store::Homes& port)
     : engine_(engine), port_(port), share_(port.room_share()) {}
 
+Homes::~Homes() {
+  for (Slot* slot : here_) slot->release();
+  for (Slot* slot : due_) slot->release();
+  for (const auto& [slot, since] : watched_) slot->release();
+}
+
 Slot& Homes::slot_of(Locked& locked, Family::Index who) const {
   return who == Family::caller ? locked.slot() : *locked.relatives()[who - 1];
 }

@@ -45,6 +45,9 @@ class Locked;
 class Homes {
 public:
   Homes(Engine& engine, store::Homes& port);
+  ~Homes();
+  Homes(const Homes&) = delete;
+  Homes& operator=(const Homes&) = delete;
 
   std::string_view engine() const { return port_.engine(); }
   store::Homes& port() const { return port_; }
@@ -159,7 +162,7 @@ private:
   std::deque<std::pair<Slot*, Millis>> watched_;  // each retained, and since when
 
   mutable std::mutex mutex_;
-  std::vector<Slot*> due_;           // guarded by mutex_
+  std::vector<Slot*> due_;           // each retained; guarded by mutex_
   std::optional<Millis> due_since_;  // guarded by mutex_
   std::atomic<bool> is_urgent_{false};
   std::vector<std::pair<std::string, state::Unreported>> unsettled_;  // guarded by mutex_

@@ -77,7 +77,12 @@ Sharing::Sharing(Engine& engine, std::unique_ptr<store::Store> store, const Opti
   });
 }
 
-Sharing::~Sharing() { stop(); }
+Sharing::~Sharing() {
+  stop();
+  for (const Sent& sent : unanswered_) {
+    for (Slot* slot : sent.component.slots) slot->release();
+  }
+}
 
 void Sharing::stop() {
   if (is_open_) {

@@ -2,6 +2,8 @@
 """`limitr serve` as engines and operators see it: a real process, real sockets.
 
     tests/cloud/server_test.py PROGRAM POSTGRES_BIN
+
+IDLE_CONNECTION_BYTES is what an idle connection may take: a sanitizer keeps much beside each.
 """
 
 import contextlib
@@ -21,6 +23,7 @@ from cloud_client import POLICY, Postgres, Server, is_closed, wait_until
 
 PROGRAM = ""
 POSTGRES_BIN = ""
+IDLE_CONNECTION_BYTES = int(os.environ.get("IDLE_CONNECTION_BYTES", "20000"))
 
 
 class ServerTest(unittest.TestCase):
@@ -436,7 +439,7 @@ class Operations(ServerTest):
             self.assertEqual(engine.ask("renew")["type"], "renewed")
         each = (server.memory() - before) / 1000
         print(f"\nan idle connection takes {each / 1000:.1f} kB", file=sys.stderr)
-        self.assertLessEqual(each, 20_000)
+        self.assertLessEqual(each, IDLE_CONNECTION_BYTES)
 
     def test_plain_text_stays_on_this_machine(self):
         for arguments in (["--listen", "0.0.0.0:0"], ["--listen", "[::]:0"],

@@ -47,11 +47,11 @@ std::vector<std::string> make_tags() {
 }  // namespace
 
 Slot slot_of(std::string_view key) {
-  const std::size_t open = key.find('{');
-  if (open == std::string_view::npos) return slot_of_all(key);
-  const std::size_t close = key.find('}', open + 1);
-  if (close == std::string_view::npos || close == open + 1) return slot_of_all(key);
-  return slot_of_all(key.substr(open + 1, close - open - 1));
+  const std::size_t begin = key.find('{');
+  if (begin == std::string_view::npos) return slot_of_all(key);
+  const std::size_t end = key.find('}', begin + 1);
+  if (end == std::string_view::npos || end == begin + 1) return slot_of_all(key);
+  return slot_of_all(key.substr(begin + 1, end - begin - 1));
 }
 
 std::string_view tag_of(Slot slot) {
