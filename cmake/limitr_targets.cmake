@@ -20,6 +20,14 @@ if(LIMITR_SANITIZE)
   endif()
 endif()
 
+# limitr_uses_boost(target): for code that takes most of its length from Boost.Asio and Beast. What
+# a sanitizer adds to that takes minutes to optimise, and as many seconds where it is left as it is.
+function(limitr_uses_boost target)
+  if(LIMITR_SANITIZE)
+    target_compile_options(${target} PRIVATE -O0)
+  endif()
+endfunction()
+
 # libFuzzer sees by this which code an input reaches.
 if(LIMITR_FUZZ)
   add_compile_options(-fsanitize=fuzzer-no-link)

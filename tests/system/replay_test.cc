@@ -28,11 +28,14 @@ std::ostream& operator<<(std::ostream& out, const Replay& replay) { return out <
 
 std::vector<Replay> replays() {
   // How often an engine is opened anew is a matter of what that takes.
-  std::vector<Replay> all = {{.name = "file", .kind = "file", .options = {"--reopen", "1"}},
-                             {.name = "sqlite", .kind = "sqlite", .options = {"--reopen", "2"}},
+  const auto every = [](std::uint64_t calls) -> std::vector<std::string> {
+    return {"--reopen", std::to_string(calls * number_from("LIMITR_REOPEN", 1))};
+  };
+  std::vector<Replay> all = {{.name = "file", .kind = "file", .options = every(1)},
+                             {.name = "sqlite", .kind = "sqlite", .options = every(2)},
                              {.name = "memory", .kind = "memory", .options = {"--shared"}}};
   for (const std::string& kind : server_kinds()) {
-    all.push_back({.name = kind, .kind = kind, .options = {"--reopen", "7"}});
+    all.push_back({.name = kind, .kind = kind, .options = every(7)});
     // In the vectors, refs lead to customers without a tag.
     if (kind == "redis_cluster") continue;
     all.push_back({.name = kind + "_shared", .kind = kind, .options = {"--shared"}});
