@@ -222,6 +222,7 @@ void Servers::do_work(std::size_t index, const server::Work& work) {
       }
     }
     reply = wire::Exchangeds{*server.rows->exchange(transactions)};
+    if (written_) written_();
   } else {
     reply = wire::Failed{{.code = ErrorCode::invalid_argument, .message = "not simulated"}};
   }

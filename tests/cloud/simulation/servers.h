@@ -64,6 +64,8 @@ public:
 
   /// What the store has, past all servers.
   std::vector<store::StoredCustomer> rows();
+  /// Called when the store may have new versions.
+  void on_written(std::function<void()> look) { written_ = std::move(look); }
   void put(const std::string& id, const std::string& record);
 
 private:
@@ -102,6 +104,7 @@ private:
   std::map<const Client*, Cut> cuts_;
   server::SessionId last_session_ = 0;
   std::unique_ptr<server::Rows> auditor_;
+  std::function<void()> written_;
 };
 
 }  // namespace limitr::simulation

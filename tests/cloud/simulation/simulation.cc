@@ -32,11 +32,13 @@ policy:
         many: { limit: { mode: hard, credit: token, value: 4000 } }
         soft: { limit: { mode: soft, credit: token, value: 100 } }
         seat: { scope: org, limit: { mode: hard, credit: token, value: 300 } }
+        again: { limit: { mode: hard, credit: token, value: 30, resets: true, reset_inc: 2seconds } }
 )";
 
 constexpr std::array<std::string_view, 3> customers = {"ann", "bob", "cyd"};
-constexpr std::array<std::string_view, 4> entitlements = {"few", "many", "soft", "seat"};
+constexpr std::array<std::string_view, 5> entitlements = {"few", "many", "soft", "seat", "again"};
 constexpr double cap_value = 2500;
+constexpr double again_value = 30;  // in each period
 
 class SimulatedClock final : public Clock {
 public:
@@ -94,6 +96,10 @@ public:
 
 private:
   using Place = std::pair<std::string, std::string>;  // whose meter, and which
+  struct Period {
+    double value = 0;
+    double doubted = 0;
+  };
 
   void set_up();
   void draw_weights();
@@ -106,6 +112,8 @@ private:
   void step(Process& process);
   void heal();
   void hand_over();
+  void note_periods();
+  void check_periods();
   void check_leases();
   void check_state(bool is_final);
   void exhaust();
@@ -129,6 +137,7 @@ private:
   double crash_chance_ = 0;
   std::map<Place, double> answered_;
   std::map<Place, double> maybe_;
+  std::map<std::string, std::map<Timestamp, Period>> periods_;  // of `again`, as last stored
   Report report_;
 };
 
@@ -160,6 +169,7 @@ void Simulation::set_up() {
                                          : "{}"));
   }
   draw_weights();
+  servers_.on_written([this] { note_periods(); });
   const std::int64_t count = world_.between(2, 4);
   for (std::int64_t i = 0; i < count; ++i) add_process();
   go_on(Millis(200));
@@ -357,6 +367,48 @@ void Simulation::hand_over() {
   go_on(3 * Servers::lease);
 }
 
+// Engines' clocks differ, and so do the periods that they begin; what the store has is what counts.
+void Simulation::note_periods() {
+  SymbolTable names;
+  const Symbol again = names.intern("again");
+  for (const store::StoredCustomer& row : servers_.rows()) {
+    const Result<state::Customer> customer = state::read_customer(row.record, names);
+    const state::Meter* meter = customer.ok() ? customer->meter(again) : nullptr;
+    if (meter == nullptr) continue;
+    auto& periods = periods_[row.id];
+    if (!periods.empty() && meter->started < periods.rbegin()->first) {
+      violated(row.id + ": a period has gone back");
+    }
+    Period& period = periods[meter->started];
+    period = {meter->value, state::doubted(*customer, again, true)};
+    if (denies_ && period.value + period.doubted > again_value + 1e-9) {
+      violated(fmt::format("{}/again: {} stored and {} in doubt of {}", row.id, period.value,
+                           period.doubted, again_value));
+    }
+  }
+}
+
+void Simulation::check_periods() {
+  for (const auto& [id, periods] : periods_) {
+    const Place place{id, "again"};
+    Period sum;
+    for (const auto& [started, period] : periods) {
+      sum.value += period.value;
+      sum.doubted += period.doubted;
+    }
+    const double answered = answered_[place];
+    const double maybe = maybe_[place];
+    if (denies_ && sum.value + sum.doubted < answered - 1e-6) {
+      violated(fmt::format("{}/again: {} answered, {} stored, {} in doubt", id, answered, sum.value,
+                           sum.doubted));
+    }
+    if (sum.value > answered + maybe + 1e-6) {
+      violated(fmt::format("{}/again: {} stored, {} answered, {} unknown", id, sum.value, answered,
+                           maybe));
+    }
+  }
+}
+
 // Where nothing went wrong, nobody is called lost.
 void Simulation::check_leases() {
   if (fault_chance_ != 0 || servers_.faults().loss != 0) return;
@@ -394,7 +446,9 @@ void Simulation::check_state(bool is_final) {
       violated(fmt::format("{} has a home or doubts when all have closed: {}", row.id, row.record));
     }
   }
+  check_periods();
   for (const auto& [place, answered] : answered_) {
+    if (place.second == "again") continue;
     const double value = stored[place];
     const double doubt = report_.crashes == 0 ? 0 : doubted[place];
     const double maybe = maybe_[place];
