@@ -11,7 +11,9 @@ export function routes(policy: Limitr): Express {
     // Safe on every request: does nothing for a customer that is there.
     await policy.ensureCustomer(userId, 'starter');
     const allowed = await policy.allow(userId, entitlement, Number(value));
-    res.status(allowed ? 200 : 429).json({ allowed, used: await policy.value(userId, entitlement) });
+    // An engine of a Cloud server that has no connection may have nothing to read it from.
+    const used = await policy.value(userId, entitlement).catch(() => undefined);
+    res.status(allowed ? 200 : 429).json({ allowed, used });
   });
 
   app.get('/:userId', async (req, res) => {

@@ -252,7 +252,7 @@ Result<bool> find_or_make(Engine& engine, std::string_view id, const NewCustomer
 }
 
 bool is_cut_off(const Result<bool>& answer) {
-  return !answer.ok() && answer.error().code == ErrorCode::unconnected;
+  return !answer.ok() && engine::is_cut_off(answer.error());
 }
 
 }  // namespace

@@ -227,7 +227,7 @@ Result<Decision> Engine::decide_once(const Who& who, core::CallInput& input, boo
     }
   }
   if (const Error* failure = locked.failure()) {
-    if (failure->code == ErrorCode::unconnected) return unconnected();
+    if (is_cut_off(*failure)) return unconnected();
     return *failure;
   }
   const bool counts = found && (condition == nullptr || condition->holds(locked, input.now));
@@ -247,7 +247,7 @@ Result<Decision> Engine::decide_shared(const Who& who, core::CallInput& input, b
   const auto body = [&] { return decide_once(who, input, commit, condition); };
   const AtHome::Pause confirmed;
   Result<Decision> answer = sharing_->run(body, commit, who.id);
-  if (answer.ok() || answer.error().code != ErrorCode::unconnected) return answer;
+  if (answer.ok() || !is_cut_off(answer.error())) return answer;
   // Where that is not wanted, it was answered without a connection already.
   return unconnected();
 }

@@ -15,6 +15,7 @@
 #include <absl/container/flat_hash_map.h>
 #include <absl/container/flat_hash_set.h>
 
+#include <limitr/error.h>
 #include <limitr/time.h>
 #include "core/decide.h"
 #include "engine/slot.h"
@@ -81,9 +82,9 @@ public:
   /// While it is set, calls are decided without a connection and without room.
   void set_adrift(bool is_adrift) { is_adrift_ = is_adrift; }
   bool is_adrift() const { return is_adrift_; }
-  /// While it is set, calls are made only to say that there is no connection.
-  void set_cut_off(bool is_cut_off) { is_cut_off_ = is_cut_off; }
-  bool is_cut_off() const { return is_cut_off_; }
+  /// While it is set, calls are made only to say why there is no connection.
+  void set_cut_off(const Error* why) { cut_off_ = why; }
+  const Error* cut_off() const { return cut_off_; }
   /// A call without a connection has changed the customer: what it used is to be added to what the
   /// store has.
   void note_adrift(Slot& slot);
@@ -154,7 +155,7 @@ private:
   std::function<void()> wake_;
   bool gives_back_ = false;
   bool is_adrift_ = false;
-  bool is_cut_off_ = false;
+  const Error* cut_off_ = nullptr;
 
   // Leader's.
   absl::flat_hash_set<Slot*> here_;  // each retained

@@ -98,18 +98,17 @@ void Locked::note_pushed_out(std::span<state::RememberedRequest> requests) {
 // cannot be asked. failure() then. REQUIRES: customers are shared.
 bool Locked::is_unknown(const Slot& slot) {
   const Homes* homes = engine_.sharing()->homes();
-  const bool is_cut_off = homes != nullptr && at_home_ == nullptr && homes->is_cut_off();
-  if (slot.in_round != Slot::Round::unanswered && !is_cut_off) return false;
+  const Error* cut_off = homes != nullptr && at_home_ == nullptr ? homes->cut_off() : nullptr;
+  if (slot.in_round != Slot::Round::unanswered && cut_off == nullptr) return false;
   if (at_home_ != nullptr) {
     at_home_->give_up();
     return false;
   }
   if (fetching_ == nullptr) fetching_ = std::make_unique<Fetching>();
   fetching_->failure =
-      Error{.code = ErrorCode::unconnected,
-            .message = is_cut_off ? "there is no connection to the server"
-                                  : "the server has not said what became of the last "
-                                    "call"};
+      cut_off != nullptr ? *cut_off
+                         : Error{.code = ErrorCode::unconnected,
+                                 .message = "the server has not said what became of the last call"};
   slot_ = nullptr;
   return true;
 }

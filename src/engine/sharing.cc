@@ -243,12 +243,12 @@ std::optional<Millis> Sharing::lead() {
                  .message = "the store has not said what became of earlier calls"};
     }
   }
-  if (!up.ok() && up.error().code == ErrorCode::unconnected && homes_) {
+  if (!up.ok() && is_cut_off(up.error()) && homes_) {
     const auto rest = std::stable_partition(tasks.begin(), tasks.end(),
                                             [](const Task* task) { return !task->is_settling; });
     for (auto task = rest; task != tasks.end(); ++task) (*task)->failure = up.error();
     answer({rest, tasks.end()});
-    run_adrift({tasks.begin(), rest});
+    run_adrift({tasks.begin(), rest}, up.error());
   } else if (!up.ok()) {
     for (Task* task : tasks) task->failure = up.error();
     answer(tasks);
@@ -292,7 +292,10 @@ std::vector<Sharing::Task*> Sharing::run_round(std::vector<Task*> tasks) {
   std::vector<Component> elsewhere;
   std::vector<Sent> sent;
   for (Component& component : components_of(round)) {
-    if (component.is_torn && is_single) {
+    if (was_cut_off(component)) {
+      undo(component);
+      run_again(component, left);
+    } else if (component.is_torn && is_single) {
       fail(component, torn());
     } else if (component.is_torn) {
       run_each_alone(component, left);
@@ -315,14 +318,14 @@ std::vector<Sharing::Task*> Sharing::run_round(std::vector<Task*> tasks) {
 
 // There is no connection. Calls say so; or they are answered all the same, where that is wanted, on
 // what is in memory: what they change is reported when there is a connection again.
-void Sharing::run_adrift(std::span<Task* const> tasks) {
+void Sharing::run_adrift(std::span<Task* const> tasks, const Error& why) {
   ++round_;
   const bool denies = homes_->port().denies_unconnected();
   homes_->set_adrift(!denies);
-  homes_->set_cut_off(denies);
+  homes_->set_cut_off(denies ? &why : nullptr);
   run_bodies(tasks);
   homes_->set_adrift(false);
-  homes_->set_cut_off(false);
+  homes_->set_cut_off(nullptr);
   for (Task* task : tasks) {
     for (Slot* slot : task->found) {
       Known& about = known(*slot);
@@ -372,6 +375,10 @@ Result<void> Sharing::exchange_all(std::vector<Sent> sent, std::vector<Task*>& l
       leave_unanswered(one, exchanged.error());
     } else if (one.component.is_report) {
       settle_report(one, {.failure = exchanged.error()});
+    } else if (has_broken_off(exchanged.error())) {
+      // It was never sent.
+      undo(one.component);
+      run_again(one.component, left);
     } else {
       fail(one.component, exchanged.error());
     }
@@ -631,6 +638,17 @@ std::vector<Sharing::Component> Sharing::components_of(std::span<Task* const> ta
   return components;
 }
 
+// Whether there is no connection any more, and an error says so: who was not answered for that
+// reason is decided again, as without a connection.
+bool Sharing::has_broken_off(const Error& error) const {
+  return homes_ && is_cut_off(error) && !homes_->port().is_connected();
+}
+
+bool Sharing::was_cut_off(const Component& component) const {
+  return std::any_of(component.tasks.begin(), component.tasks.end(),
+                     [](const Task* task) { return task->was_cut_off; });
+}
+
 // One customer that was read in this round is what the store has.
 bool Sharing::needs_exchange(const Component& component) const {
   if (component.is_dirty) return true;
@@ -669,7 +687,8 @@ void Sharing::recall(std::vector<Component> components, std::vector<Task*>& left
   const Millis now = homes_->port().running_time();
   for (Component& component : components) {
     if (!lost.ok()) {
-      fail(component, not_taken(lost.error()));
+      has_broken_off(lost.error()) ? run_again(component, left)
+                                   : fail(component, not_taken(lost.error()));
       continue;
     }
     bool waits = false;
@@ -1034,6 +1053,7 @@ void Sharing::clear(Task& task) {
     slot->release();
   }
   task.found.clear();
+  task.was_cut_off = false;
   task.nobodies.clear();
   task.held.clear();
 }
@@ -1070,7 +1090,12 @@ void Sharing::hold_back(Dispatcher::Batch batch, std::span<const std::uint32_t> 
 Result<std::vector<Loaded>> Sharing::read(std::span<const std::string> ids) {
   // Whoever is not in memory is nobody, until it can be asked.
   if (homes_ && homes_->is_adrift()) return std::vector<Loaded>();
-  return read_from(*store_, ids, engine_.names(), engine_.options().log);
+  Result<std::vector<Loaded>> read =
+      read_from(*store_, ids, engine_.names(), engine_.options().log);
+  if (is_leading() && running_ != nullptr && !read.ok() && has_broken_off(read.error())) {
+    running_->was_cut_off = true;
+  }
+  return read;
 }
 
 Result<void> Sharing::scan(const std::function<void(const StoredCustomer&)>& visit) {
@@ -1096,7 +1121,7 @@ Result<void> Sharing::be_up() {
     return Error{.code = ErrorCode::store_unavailable,
                  .message = "the engine was closed, and nothing has changed"};
   }
-  if (is_up_) return write_texts();
+  if (is_up_ && (!homes_ || homes_->port().is_connected())) return write_texts();
   // With homes, opening is to ask whether the connection is there again.
   if (const Error* why = backoff_.too_early(); why != nullptr && !homes_) return not_taken(*why);
   auto opened = store_->open(store::Access::share, owner_);

@@ -133,7 +133,8 @@ private:
     std::function<void(const std::optional<Error>&)> then = {};  // none: somebody waits
     Millis retry_at{0};  // by the clock of the homes: others are to give back what it needs
     int recalls = 0;
-    bool is_done = false;  // guarded by mutex_, and so are the next two
+    bool was_cut_off = false;  // the connection broke off while this run was reading
+    bool is_done = false;      // guarded by mutex_, and so are the next two
     bool leads_next = false;
     std::condition_variable wakes = {};  // whoever waits for it
     std::optional<Error> failure = {};
@@ -194,7 +195,7 @@ private:
   std::optional<Millis> wait_for_later();
   std::vector<Task*> run_round(std::vector<Task*> tasks);
   void run_bodies(std::span<Task* const> tasks);
-  void run_adrift(std::span<Task* const> tasks);
+  void run_adrift(std::span<Task* const> tasks, const Error& why);
   void run_again(Component& component, std::vector<Task*>& left);
   void run_each_alone(Component& component, std::vector<Task*>& left);
   std::optional<store::Transaction> transaction_to_send(Component& component,
@@ -206,6 +207,8 @@ private:
   bool tells(const store::Exchanged& exchanged) const;
   void adopt(Sent& sent, const store::Exchanged& exchanged);
   std::vector<Component> components_of(std::span<Task* const> tasks);
+  bool has_broken_off(const Error& error) const;
+  bool was_cut_off(const Component& component) const;
   bool needs_exchange(const Component& component) const;
   bool needs_recall(const Component& component) const;
   void recall(std::vector<Component> components, std::vector<Task*>& left);

@@ -113,9 +113,12 @@ void log_opened(const store::Opened& opened, const std::function<void(std::strin
   for (const Error& damage : opened.damage) log(damage.to_string());
 }
 
+bool is_cut_off(const Error& error) {
+  return error.code == ErrorCode::unconnected || error.code == ErrorCode::unauthorized;
+}
+
 Error not_taken(const Error& error) {
-  const bool is_final =
-      error.code == ErrorCode::store_fenced || error.code == ErrorCode::unconnected;
+  const bool is_final = error.code == ErrorCode::store_fenced || is_cut_off(error);
   return {.code = is_final ? error.code : ErrorCode::store_unavailable,
           .message = "the store did not take the change, and nothing has changed: " + error.message,
           .where = error.where};

@@ -56,6 +56,9 @@ bool is_whole(const store::StoredCustomer& stored,
 /// Logs what a store has to say of itself when it is opened.
 void log_opened(const store::Opened& opened, const std::function<void(std::string_view)>& log);
 
+/// Whether an error says that there is no connection to a Cloud server: for now, or because it does
+/// not accept the token any more.
+bool is_cut_off(const Error& error);
 /// What the store's error means to a caller whose change it did not take.
 Error not_taken(const Error& error);
 
