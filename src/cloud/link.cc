@@ -217,7 +217,7 @@ public:
   }
   Error unconnected() const {
     const std::lock_guard lock(mutex_);
-    return error_of(ErrorCode::unconnected, why_ ? why_->message : "the engine was closed");
+    return why_ ? *why_ : closed();
   }
   std::string server() const {
     const std::lock_guard lock(mutex_);
@@ -251,7 +251,7 @@ public:
     // The thread is gone: what was its alone is ours.
     write_ = nullptr;
     take_inbox();
-    fail_all("the engine was closed");
+    fail_all(closed());
   }
 
 private:
@@ -275,6 +275,7 @@ private:
     for (CallPointer& call : calls) submit(std::move(call));
   }
 
+  static Error closed() { return error_of(ErrorCode::unconnected, "the engine was closed"); }
   Error too_large(std::size_t size) const {
     return error_of(ErrorCode::invalid_argument,
                     fmt::format("the message has {} bytes, and the server takes {} at most", size,
@@ -565,34 +566,51 @@ private:
   }
 
   void disconnected(const Trouble& trouble) {
+    const bool is_refused = trouble.error.code == ErrorCode::unauthorized;
+    Error why = trouble.error;
+    // Once there was a connection, whatever else is wrong may pass.
+    if (!is_refused && was_welcomed_) why.code = ErrorCode::unconnected;
     {
       const std::lock_guard lock(mutex_);
-      why_ = trouble.error;
+      why_ = why;
     }
     is_connected_ = false;
-    session_.broken(BootClock::now());
+    is_refused ? session_.refused(BootClock::now()) : session_.broken(BootClock::now());
     timer_.cancel();
     wakes_at_.reset();
     write_ = nullptr;
     cut_ = nullptr;
     is_writing_ = is_silent_ = false;
     ++connection_;
-    fail_all(trouble.error.message);
-    if (is_closing_ || logged_ == trouble.error.message) return;
-    logged_ = trouble.error.message;
-    if (was_welcomed_) {
-      options_.log(
-          fmt::format("no connection to the Cloud server, which is tried again: {}", logged_));
-    }
+    fail_all(why);
+    if (!is_closing_ && was_welcomed_) log_trouble(why);
   }
 
-  void fail_all(const std::string& why) {
+  // Once for each that is new.
+  void log_trouble(const Error& why) {
+    const bool is_refused = why.code == ErrorCode::unauthorized;
+    const std::string_view kind = is_refused ? to_string(why.code) : why.message;
+    if (logged_ == kind) return;
+    logged_ = kind;
+    if (!is_refused) {
+      options_.log(
+          fmt::format("no connection to the Cloud server, which is tried again: {}", why.message));
+      return;
+    }
+    const auto pause = std::chrono::ceil<std::chrono::seconds>(session_.next() - BootClock::now());
+    options_.log(
+        fmt::format("the Cloud server does not accept the token of this engine any more, and calls "
+                    "that need the server fail: close the engine, and open one with another token "
+                    "(`limitr token create` makes one). This one is tried again in {} s, and then "
+                    "as seldom: {}",
+                    pause.count(), why.message));
+  }
+
+  void fail_all(const Error& why) {
     for (const auto& [n, call] : std::exchange(sent_, {})) {
-      call->finish(error_of(ErrorCode::outcome_unknown, why));
+      call->finish(error_of(ErrorCode::outcome_unknown, why.message));
     }
-    for (const CallPointer& call : std::exchange(queue_, {})) {
-      call->finish(error_of(ErrorCode::unconnected, why));
-    }
+    for (const CallPointer& call : std::exchange(queue_, {})) call->finish(why);
   }
 
   void note_lease() {

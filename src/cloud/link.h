@@ -46,8 +46,9 @@ public:
   Link& operator=(const Link&) = delete;
 
   /// Sends a request and waits for its answer, that long at most. Errors: those that the server
-  /// answers with; unconnected: the server was never sent it; outcome_unknown: it was, and has not
-  /// answered; invalid_argument: it is larger than a message may be, and was not sent.
+  /// answers with; unconnected, unauthorized: the server was never sent it; outcome_unknown: it
+  /// was, and has not answered; invalid_argument: it is larger than a message may be, and was not
+  /// sent.
   Result<wire::Reply> ask(Body body, Millis timeout);
   /// The same, for a request that is text already and has a next_number().
   Result<wire::Reply> ask(std::uint64_t n, std::string text, Millis timeout);
@@ -68,7 +69,8 @@ public:
   const std::string& engine() const;
   bool is_connected() const;
   bool is_leased() const;
-  /// Why there is no connection. Errors of ask() say it too.
+  /// Why there is no connection: unconnected; unauthorized, where the server does not accept the
+  /// token any more. Errors of ask() say it too.
   Error unconnected() const;
   /// What the last server said of itself.
   std::string server() const;

@@ -36,10 +36,17 @@ void Session::answered(Moment sent, std::optional<Millis> lease) {
 void Session::broken(Moment now) {
   // A server that takes a connection and drops it is one that fails.
   if (state_ == State::connected && now - connected_at_ >= max_pause) failures_ = 0;
+  const Millis pause = std::min(min_pause * (1 << failures_), max_pause);
+  if (pause < max_pause) ++failures_;
+  rest(now, pause);
+}
+
+void Session::refused(Moment now) { rest(now, refused_pause); }
+
+void Session::rest(Moment now, Millis longest) {
   state_ = State::resting;
   renewal_sent_.reset();
-  const std::int64_t pause = std::min(min_pause.count() << failures_, max_pause.count());
-  if (pause < max_pause.count()) ++failures_;
+  const std::int64_t pause = longest.count();
   next_try_ = now + Millis(std::uniform_int_distribution(pause / 2, pause)(random_));
 }
 

@@ -22,7 +22,8 @@ namespace limitr::cloud {
 /// 1. The lease runs from when a message was sent that the server has answered: never later than
 ///    the server counts. It goes on without a connection, and ends a fifth earlier than the server
 ///    was last heard to say.
-/// 2. The server is asked again and again, for ever, after pauses that grow from 0.1 to 10 seconds.
+/// 2. The server is asked again and again, for ever, after pauses that grow from 0.1 to 10 seconds;
+///    one that does not accept the token, after 30 to 60 seconds.
 class Session {
 public:
   using Moment = env::BootClock::time_point;
@@ -34,6 +35,7 @@ public:
   };
   static constexpr Millis min_pause{100};
   static constexpr Millis max_pause{10'000};
+  static constexpr Millis refused_pause{60'000};
 
   /// The seed draws the pauses: engines that lose a server together do not come back together.
   Session(Moment now, std::uint64_t seed) : random_(seed), next_try_(now) {}
@@ -53,6 +55,9 @@ public:
   void answered(Moment sent, std::optional<Millis> lease = {});
   /// The connection, or the try to have one.
   void broken(Moment now);
+  /// The same, as the server does not accept the token: each try counts as a failed attempt of this
+  /// address there, which has others.
+  void refused(Moment now);
 
   /// Until when customers that are at home here may be decided on without asking.
   Moment leased_until() const { return leased_from_ + lease_ * 4 / 5; }
@@ -61,6 +66,7 @@ private:
   enum class State : std::uint8_t { resting, trying, connected };
 
   Moment dead_at() const;
+  void rest(Moment now, Millis longest);
 
   std::mt19937_64 random_;
   State state_ = State::resting;

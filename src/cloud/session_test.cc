@@ -59,6 +59,26 @@ TEST(Session, PausesOfTwoEnginesDiffer) {
   EXPECT_LT(same, 10);
 }
 
+// Goal: a token that is revoked does not use up what its address may get wrong.
+TEST(Session, ATokenThatIsNotAcceptedIsTriedSeldom) {
+  for (std::uint64_t seed = 0; seed < 50; ++seed) {
+    SCOPED_TRACE(seed);
+    Session session(at(0), seed);
+    session.connecting();
+    session.welcomed(at(0), at(0), Millis(9'000));
+    session.refused(at(1'000));
+    EXPECT_EQ(session.due(at(30'999)), Task::none);
+    EXPECT_GE(session.next(), at(31'000));
+    EXPECT_LE(session.next(), at(61'000));
+    EXPECT_EQ(session.due(session.next()), Task::connect);
+    EXPECT_EQ(session.leased_until(), at(7'200)) << "the lease runs on";
+    const Moment now = session.next();
+    session.connecting();
+    session.broken(now);
+    EXPECT_LE(session.next(), now + Millis(100)) << "the server has gone meanwhile";
+  }
+}
+
 TEST(Session, PausesAreShortAgainAfterAConnectionThatLasted) {
   const auto pause_after = [](Millis lasted) {
     Session session(at(0), 1);

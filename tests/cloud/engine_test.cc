@@ -17,6 +17,7 @@ namespace {
 using ::testing::ElementsAre;
 using testing::FakeServer;
 using ::testing::HasSubstr;
+using ::testing::Not;
 using testing::ServerSettings;
 
 std::string policy_of(double limit, const std::string& plan = "pro") {
@@ -218,6 +219,108 @@ TEST(CloudEngine, WhatCannotBeConfirmedIsDeniedUntilTheServerIsBack) {
   const Result<Decision> allowed = call_until(true);
   ASSERT_TRUE(allowed.ok()) << allowed.error().to_string();
   EXPECT_TRUE(allowed->allowed);
+}
+
+// Goal: it is answered as one that came later: by the table of docs/cloud.md, not with an error.
+TEST(CloudEngine, ACallThatTheConnectionBreaksUnderIsAnsweredAsWithoutOne) {
+  for (const bool denies : {true, false}) {
+    SCOPED_TRACE(denies);
+    FakeServer server;
+    serve(server, 1, policy_of(1000));
+    CloudOptions with = options(server);
+    with.deny_unconnected = denies;
+    Result<Limitr> limitr = Limitr::cloud(with);
+    ASSERT_TRUE(limitr.ok()) << limitr.error().to_string();
+    server.set([&](ServerSettings& settings) {
+      settings.answer = [&](const wire::Request& request) -> std::optional<wire::Reply> {
+        if (std::holds_alternative<wire::Read>(request.body)) return std::nullopt;
+        return server.answer_of(request);
+      };
+    });
+    auto decision = std::async(std::launch::async, [&] { return limitr->allow("bob", "chat", 1); });
+    ASSERT_FALSE(server.wait_for("read", 1).empty());
+    server.stop_listening();
+    server.cut();
+    const Result<Decision> unknown = decision.get();
+    ASSERT_TRUE(unknown.ok()) << unknown.error().to_string();
+    EXPECT_EQ(unknown->reason, denies ? Reason::unconnected : Reason::unknown_customer);
+
+    const Result<bool> created = limitr->ensure_customer("bob");
+    ASSERT_TRUE(created.ok()) << created.error().to_string();
+    EXPECT_EQ(*created, !denies);
+    EXPECT_EQ(limitr->allow("bob", "chat", 1)->allowed, !denies);
+  }
+}
+
+TEST(CloudEngine, ErrorsSayThatTheTokenWasRevoked) {
+  FakeServer server;
+  serve(server, 1, policy_of(1000));
+  Limitr limitr = opened(server);
+  ASSERT_TRUE(limitr.ensure_customer("ann").ok());
+  server.close(4001, "the token was revoked");
+  const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(20);
+  Result<void> created = limitr.create_customer("bob");
+  while (created.ok() && std::chrono::steady_clock::now() < deadline) {
+    std::this_thread::yield();
+    created = limitr.create_customer("bob");
+  }
+  ASSERT_FALSE(created.ok());
+  EXPECT_EQ(created.error().code, ErrorCode::unauthorized);
+  EXPECT_THAT(created.error().message, HasSubstr("the token was revoked"));
+  EXPECT_EQ(limitr.remaining("cyd", "chat").error().code, ErrorCode::unauthorized);
+  // Decisions and ensure_customer() have answers without a server.
+  EXPECT_FALSE(*limitr.ensure_customer("cyd"));
+  EXPECT_EQ(limitr.allow("cyd", "chat", 1)->reason, Reason::unconnected);
+  EXPECT_EQ(limitr.close().error().code, ErrorCode::unauthorized);
+}
+
+// Goal: who decides on a customer is between engines and their server.
+TEST(CloudEngine, WhatUsersSeeOfACustomerIsTheCustomer) {
+  FakeServer server;
+  serve(server, 1, policy_of(1000));
+  Limitr limitr = opened(server);
+  std::string told;
+  limitr.add_handler("test", [&](const Event& event) { told += event.payload; });
+  ASSERT_TRUE(limitr.ensure_customer("ann").ok());
+  ASSERT_TRUE(limitr.allow("ann", "chat", 1).ok());
+  ASSERT_TRUE(limitr.set_customer(limitr.customer("ann").value()->dump(), true).ok());
+  for (const std::string& text :
+       {limitr.customers().value(), limitr.export_state().value(),
+        limitr.customer("ann").value()->dump(), std::exchange(told, {})}) {
+    EXPECT_THAT(text, HasSubstr("ann"));
+    EXPECT_THAT(text, Not(HasSubstr(R"("cloud":)")));
+  }
+  EXPECT_THAT(server.wait_for("exchange", 1), HasSubstr(R"("cloud":)"));
+}
+
+// Goal: what remaining() says can be used.
+TEST(CloudEngine, RemainingLeavesOutWhatOthersMayHaveUsed) {
+  FakeServer server;
+  serve(server, 1, policy_of(1000));
+  Limitr lost = opened(server);
+  ASSERT_TRUE(lost.ensure_customer("ann").ok());
+  for (int i = 0; i < 50; ++i) ASSERT_TRUE(lost.allow("ann", "chat", 1)->allowed);
+  Limitr limitr = opened(server);
+  const double seen = **limitr.remaining("ann", "chat");
+  EXPECT_LE(seen, 950) << "its room may be used by now";
+  EXPECT_GE(seen, 940) << "which is 1 % of the limit at most";
+
+  // It does not come back.
+  server.set([](ServerSettings& settings) { settings.token = "another"; });
+  server.cut();
+  CloudOptions with = options(server);
+  with.token = "another";
+  Result<Limitr> next = Limitr::cloud(with);
+  ASSERT_TRUE(next.ok()) << next.error().to_string();
+  const Result<Decision> first = next->allow("ann", "chat", 1);
+  ASSERT_TRUE(first.ok()) << first.error().to_string();
+  const double left = **next->remaining("ann", "chat");
+  EXPECT_LT(left, 1000 - **next->value("ann", "chat")) << "something is in doubt";
+  EXPECT_EQ(first->remaining, left);
+  EXPECT_EQ(**next->remaining("ann", "chat", /*percent=*/true), left / 10);
+  EXPECT_FALSE(next->check("ann", "chat", left + 1)->allowed);
+  EXPECT_TRUE(next->allow("ann", "chat", left)->allowed);
+  EXPECT_EQ(**next->remaining("ann", "chat"), 0);
 }
 
 }  // namespace

@@ -17,6 +17,7 @@
 namespace limitr::cloud {
 namespace {
 
+using ::testing::ContainsRegex;
 using testing::FakeServer;
 using ::testing::HasSubstr;
 using testing::ServerSettings;
@@ -40,6 +41,11 @@ public:
         return message.find(text) != std::string::npos;
       });
     });
+  }
+
+  std::vector<std::string> messages() {
+    const std::lock_guard lock(mutex_);
+    return messages_;
   }
 
 private:
@@ -420,16 +426,33 @@ TEST_F(LinkTest, AServerThatGoesSilentIsLeftAndTheLeaseEnds) {
   EXPECT_FALSE(link->is_leased());
 }
 
-TEST_F(LinkTest, ATokenThatIsRevokedLaterIsTriedAgain) {
+// Goal: whoever reads the log knows what to do, and the server is left alone. When it is tried
+// again is in the tests of Session.
+TEST_F(LinkTest, ATokenThatIsRevokedIsSaidOnceAndTriedSeldom) {
+  FakeServer server;
+  const std::unique_ptr<Link> link = connected(server);
+  server.close(4001, "the token was revoked");
+  ASSERT_TRUE(log_.wait_for("the server closed the connection (4001: the token was revoked)"));
+  const std::vector<std::string> said = log_.messages();
+  ASSERT_EQ(said.size(), 1U);
+  EXPECT_THAT(said[0], HasSubstr("`limitr token create` makes one"));
+  EXPECT_THAT(said[0], ContainsRegex("tried again in ([345][0-9]|60) s"));
+  const Error error = link->ask(wire::Renew{}, patience).error();
+  EXPECT_EQ(error.code, ErrorCode::unauthorized);
+  EXPECT_THAT(error.message, HasSubstr("the token was revoked"));
+  EXPECT_EQ(link->unconnected().code, ErrorCode::unauthorized);
+  EXPECT_EQ(link->close(patience).error().code, ErrorCode::unauthorized);
+  EXPECT_EQ(server.count("hello"), 1U);
+}
+
+TEST_F(LinkTest, ATicketThatIsRefusedLaterIsTriedSeldomToo) {
   FakeServer server;
   const std::unique_ptr<Link> link = connected(server);
   server.set([](ServerSettings& settings) { settings.token = "another"; });
-  server.close(4001, "the token was revoked");
-  ASSERT_TRUE(log_.wait_for("the server closed the connection (4001: the token was revoked)"));
-  ASSERT_TRUE(log_.wait_for("does not accept the token"));
-  EXPECT_EQ(link->ask(wire::Renew{}, patience).error().code, ErrorCode::unconnected);
-  server.set([](ServerSettings& settings) { settings.token = "good"; });
-  reconnected(server, 1, *link);
+  server.cut();
+  ASSERT_TRUE(log_.wait_for("the server does not accept the token: it was revoked"));
+  EXPECT_THAT(log_.messages().back(), ContainsRegex("tried again in ([345][0-9]|60) s"));
+  EXPECT_EQ(link->ask(wire::Renew{}, patience).error().code, ErrorCode::unauthorized);
 }
 
 TEST_F(LinkTest, TellsWhatTheServerSaysByItself) {
