@@ -189,3 +189,22 @@ def test_a_store_that_is_gone_is_a_store_error():
     with pytest.raises(limitr.StoreError) as raised:
         limitr.Limitr(POLICY, store="redis:///0?socket=/nowhere/redis.sock")
     assert raised.value.code == "store_unavailable"
+
+
+def test_the_log_works_where_nothing_is_imported_any_more():
+    # As in the middle of an import, or when Python is taken apart.
+    out, err = outcome(program("""
+        import builtins
+        engine = limitr.Limitr(POLICY)
+        engine.add_handler("h", lambda key, value: 1 / 0)
+
+        def refuse(*args, **kwargs):
+            raise ImportError("nothing is imported any more")
+
+        builtins.__import__ = refuse
+        engine.ensure_customer("ann")
+        print("ended")
+        """))
+    assert out == "ended\n"
+    assert "handler `h` raised" in err and "ZeroDivisionError" in err
+    assert "nothing is imported" not in err

@@ -4,6 +4,11 @@
 # mypy: ignore-errors
 import json
 
+# Here, not where they are used: that may be in the middle of another import, or when Python is
+# being taken apart and imports nothing any more.
+import logging
+import traceback
+
 from limitr.errors import UsageError
 from limitr.errors import error_of as error
 
@@ -35,14 +40,10 @@ def dumps(value, argument):
 
 def default_log(message):
     """What the engine says, to logging's logger `limitr`."""
-    import logging
-
     logging.getLogger("limitr").warning("%s", message)
 
 
 def failed(log, kind, name, problem, trace):
     """Logs what a handler or a host function raised."""
-    import traceback
-
     text = "".join(traceback.format_exception(type(problem), problem, trace)).rstrip()
     (log or default_log)(f"{kind} `{name}` raised:\n{text}")

@@ -93,6 +93,9 @@ bool add_type(PyObject* module, const char* name, PyTypeObject* type) {
 }  // namespace
 
 PyObject* make_module() {
+  // Looked for now: a callback may come in the middle of an import, or when there are none any
+  // more.
+  if (hook("loads") == nullptr) return nullptr;
   if (!prepare_decisions() || !prepare_arguments()) return nullptr;
   Ref module(PyModule_Create(&definition));
   const bool is_made = module && add_type(module.get(), "Engine", engine_type()) &&
