@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "server/server.h"
 
+#include <algorithm>
 #include <array>
 #include <csignal>
 #include <future>
@@ -63,19 +64,24 @@ std::string host_name() {
   return ::gethostname(name.data(), name.size() - 1) == 0 ? name.data() : "unknown";
 }
 
-/// As many files as may be: each connection is one.
-void raise_file_limit(std::size_t connections) {
+/// Has as many files as it may: each connection is one. How many connections there is room for, of
+/// those that are wanted: whoever comes beyond that is told so, and not left waiting.
+std::size_t raise_file_limit(std::size_t connections) {
   ::rlimit limit{};
-  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
-  limit.rlim_cur = limit.rlim_max;
-  ::setrlimit(RLIMIT_NOFILE, &limit);
+  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return connections;
+  const ::rlim_t soft = std::exchange(limit.rlim_cur, limit.rlim_max);
+  if (::setrlimit(RLIMIT_NOFILE, &limit) != 0) limit.rlim_cur = soft;
   constexpr std::size_t others = 64;
-  if (limit.rlim_cur != RLIM_INFINITY && limit.rlim_cur < connections + others) {
-    log(Level::warning, "few_files",
-        {{"limit", std::to_string(limit.rlim_cur)},
-         {"connections", std::to_string(connections)},
-         {"advice", "raise the limit of open files (ulimit -n)"}});
-  }
+  const std::size_t wanted = connections + others;
+  if (limit.rlim_cur == RLIM_INFINITY || limit.rlim_cur >= wanted) return connections;
+  const std::size_t fits = std::max<std::size_t>(limit.rlim_cur, 2 * others) - others;
+  log(Level::warning, "few_files",
+      {{"connections", std::to_string(fits)},
+       {"open_files", std::to_string(limit.rlim_cur)},
+       {"advice", fmt::format("for {} connections (--max-connections) let it open {} files: ulimit "
+                              "-Hn, or LimitNOFILE= of systemd",
+                              connections, wanted)}});
+  return fits;
 }
 
 /// Whether other servers may use the same store at the same time.
@@ -97,8 +103,9 @@ public:
 
   Result<RowCounts> run() {
     add_routes();
-    raise_file_limit(options_.listen.max_connections);
-    auto listener = Listener::open(io_, options_.listen, routes_, *this);
+    ListenerOptions listen = options_.listen;
+    listen.max_connections = raise_file_limit(listen.max_connections);
+    auto listener = Listener::open(io_, listen, routes_, *this);
     if (!listener.ok()) return std::move(listener).error();
     listener_ = *std::move(listener);
     signals_.async_wait([this](error_code failed, int signal) {

@@ -2,6 +2,7 @@
 """A server as a process, and a WebSocket client that can also misbehave. Standard library only."""
 
 import base64
+import contextlib
 import http.client
 import itertools
 import json
@@ -87,6 +88,21 @@ class Server:
         status, answer = self.ask_ticket(token or self.token)
         assert status == 200, answer
         return answer["ticket"]
+
+    @contextlib.contextmanager
+    def ticket_line(self):
+        """Any number of tickets, over one connection."""
+        connection = http.client.HTTPConnection(self.host, self.port, timeout=PATIENCE)
+
+        def each():
+            while True:
+                connection.request("POST", "/wss/ticket", json.dumps({"token": self.token}))
+                yield json.loads(connection.getresponse().read())["ticket"]
+
+        try:
+            yield each()
+        finally:
+            connection.close()
 
     def connect(self, token=None, **how):
         return Connection(self.host, self.port, self.ticket(token), tls=self.tls, **how)
