@@ -49,7 +49,7 @@ std::optional<Caller> Tickets::redeem(std::string_view ticket, Millis now) {
 Millis Attempts::wait(const std::string& address, Millis now) const {
   const auto found = until_.find(address);
   if (found == until_.end()) return Millis(0);
-  return std::max(Millis(0), found->second - now + each() - Millis(60'000));
+  return std::max(Millis(0), found->second - now - each() * (count() - 1));
 }
 
 void Attempts::failed(const std::string& address, Millis now) {

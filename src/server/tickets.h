@@ -56,7 +56,9 @@ public:
 private:
   static constexpr std::size_t most = 10'000;
 
-  Millis each() const { return Millis(60'000) / static_cast<std::int64_t>(per_minute_); }
+  std::int64_t count() const { return static_cast<std::int64_t>(per_minute_); }
+  /// How long it takes until one is back, rounded up: in no minute are there more.
+  Millis each() const { return (Millis(60'000) + Millis(count() - 1)) / count(); }
 
   const std::size_t per_minute_;
   std::map<std::string, Millis> until_;  // when all attempts are back

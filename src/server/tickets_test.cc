@@ -48,6 +48,19 @@ TEST(Attempts, ComeBackWithTime) {
   EXPECT_EQ(attempts.wait("a", Millis(90'000)), Millis(0));
 }
 
+// Goal: however many there are, a minute has no more.
+TEST(Attempts, AreAsManyAsTheyMayBe) {
+  for (const int most : {1, 2, 7, 249, 40'000, 60'000}) {
+    SCOPED_TRACE(most);
+    Attempts attempts(static_cast<std::size_t>(most));
+    int made = 0;
+    for (; made <= most && attempts.wait("a", Millis(0)) == Millis(0); ++made) {
+      attempts.failed("a", Millis(0));
+    }
+    EXPECT_EQ(made, most);
+  }
+}
+
 TEST(Attempts, OfOneNetworkAreOnes) {
   EXPECT_EQ(Attempts::who("192.0.2.7"), "192.0.2.7");
   EXPECT_EQ(Attempts::who("2001:db8:1:2:3:4:5:6"), "2001:db8:1:2");

@@ -93,7 +93,8 @@ T needed(std::optional<T>& member, const Place& place) {
 // Reads the members of one message.
 class Reader {
 public:
-  explicit Reader(simdjson::dom::parser& inner) : inner_(inner) {}
+  Reader(ondemand::document& message, simdjson::dom::parser& inner)
+      : message_(message), inner_(inner) {}
 
   std::uint64_t number(ondemand::value& value, const Place& place) {
     std::uint64_t number = 0;
@@ -147,6 +148,10 @@ public:
 
   // JSON as it stands. The outer reader only finds its end, so it is looked at here.
   std::string json(ondemand::value& value, const Place& place) {
+    return std::string(looked_at(value, place));
+  }
+
+  std::string_view looked_at(ondemand::value& value, const Place& place) {
     std::string_view raw;
     if (simdjson::to_json_string(value).get(raw) != simdjson::SUCCESS) bad(place, "JSON");
     while (!raw.empty() && std::strchr(" \t\r\n", raw.back()) != nullptr) raw.remove_suffix(1);
@@ -156,7 +161,7 @@ public:
     }
     if (error == simdjson::NUMBER_ERROR) fail(place, "has a number that is none, or out of range");
     if (error != simdjson::SUCCESS) bad(place, "JSON");
-    return std::string(raw);
+    return raw;
   }
 
   // Empty where it is null.
@@ -172,7 +177,7 @@ public:
     return Json::parse(json(value, place), nullptr, /*allow_exceptions=*/false);
   }
 
-  // Calls `take(key, value)` for each member.
+  // Calls `take(key, value)` for each member. What that does not read must be JSON all the same.
   template <typename Take>
   void each_member(ondemand::object& object, const Place& place, const Take& take) {
     for (auto result : object) {
@@ -182,7 +187,9 @@ public:
           field.unescaped_key().get(key) != simdjson::SUCCESS) {
         bad(place, "an object");
       }
+      const char* before = reached();
       take(key, field.value());
+      if (reached() == before) looked_at(field.value(), place[key]);
     }
   }
 
@@ -408,6 +415,11 @@ public:
   }
 
 private:
+  const char* reached() const {
+    const char* place = nullptr;
+    return message_.current_location().get(place) == simdjson::SUCCESS ? place : nullptr;
+  }
+
   // One that a newer server has tells at least that the request was not done.
   static ErrorCode code_named(std::string_view name) {
     constexpr int most = static_cast<int>(ErrorCode::unauthorized);
@@ -417,6 +429,7 @@ private:
     return ErrorCode::store_unavailable;
   }
 
+  ondemand::document& message_;
   simdjson::dom::parser& inner_;
 };
 
@@ -683,7 +696,7 @@ Result<T> read_message(std::string_view text, const Read& read) {
     ondemand::document document = parsers->message.iterate(parsers->text);
     if (document.type() != json_type::object) return invalid("a message must be an object");
     ondemand::object object = document.get_object();
-    Reader reader(parsers->inner);
+    Reader reader(document, parsers->inner);
     T message = read(reader, object);
     if (document.current_location().error() != simdjson::OUT_OF_BOUNDS) {
       return invalid("more text behind a message");

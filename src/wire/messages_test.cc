@@ -266,10 +266,25 @@ TEST(Messages, JsonInsideNestsNoDeeperThanItMay) {
   EXPECT_FALSE(decode_reply(of_record(nested(1'000'000))).ok());
   EXPECT_FALSE(decode_request(std::string(1'000'000, '[')).ok());
   const std::string unknown = fmt::format(R"({{"type":"renew","n":1,"x":{}}})", nested(1'000'000));
-  EXPECT_TRUE(decode_request(unknown).ok()) << "nobody goes into what is skipped";
+  EXPECT_EQ(decode_request(unknown).error().to_string(), "x: nests deeper than 80 levels");
   const std::string args =
       fmt::format(R"({{"type":"admin","n":1,"do":"x","args":{}}})", nested(most_levels + 1));
   EXPECT_FALSE(decode_request(args).ok());
+}
+
+// Goal: a text that is torn in a part that nobody reads is not taken for another message.
+TEST(Messages, WhatIsSkippedIsJsonAllTheSame) {
+  EXPECT_TRUE(decode_request(R"({"type":"renew","n":1,"later":{"a":[1,{}]},"x":null})").ok());
+  for (const char* text : {
+           R"({"type":"renew","n":1,"x":{"a":"b":[{}]"c}})",
+           R"({"type":"renew","n":1,"x":[1 2]})",
+           R"({"type":"renew","n":1,"x":tru})",
+           R"({"type":"exchange","n":1,"transactions":[{"number":1,"parts":[],"x":{"a","b":1}}]})",
+       }) {
+    const Result<Request> read = decode_request(text);
+    ASSERT_FALSE(read.ok()) << text;
+    EXPECT_EQ(read.error().code, ErrorCode::invalid_argument);
+  }
 }
 
 std::string list_of(std::size_t count, std::string_view element) {
