@@ -49,9 +49,24 @@ Result<Json> ask(const CloudUse& use, std::string_view what, Json args) {
   }
   if (!use.project.empty()) args["project"] = use.project;
   if (!use.address.empty()) return ask_server(use, what, args);
-  const auto control = server::Control::open(use.store);
+  // A name that is mistyped makes no server.
+  const auto control = what == "project_create" ? server::Control::open(use.store)
+                                                : server::Control::open_existing(use.store);
   if (!control.ok()) return control.error();
   return server::run_admin(**control, this_user(), what, args);
+}
+
+Result<std::optional<std::string>> policy_of_server(std::string_view store) {
+  const auto control = server::Control::open_existing(store);
+  if (!control.ok()) {
+    // Most stores are no server's.
+    if (control.error().code != ErrorCode::invalid_argument) return control.error();
+    return std::optional<std::string>();
+  }
+  auto active = (*control)->active_policy(server::default_project);
+  if (!active.ok()) return std::move(active).error();
+  if (!*active) return std::optional<std::string>();
+  return std::optional(std::move((*active)->document));
 }
 
 }  // namespace limitr::cli

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -23,5 +24,9 @@ struct CloudUse {
 /// Has it done, as an `admin` message of docs/protocol.md says. Errors: those of the message, and
 /// where neither a store nor a server can be had.
 Result<Json> ask(const CloudUse& use, std::string_view what, Json args);
+
+/// The policy in force of the server whose project `default` has its customers in that store, as
+/// JSON text; none: it is no server's, or the server has no policy yet.
+Result<std::optional<std::string>> policy_of_server(std::string_view store);
 
 }  // namespace limitr::cli

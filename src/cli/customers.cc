@@ -74,7 +74,7 @@ int list_as_json(ToRead& store, const CustomersOptions& options) {
   std::uint64_t left = options.limit.value_or(std::numeric_limits<std::uint64_t>::max());
   if (left == 0) return exit_fine;
   const auto damaged = each_customer(store, options, [&](const std::string& text, const Json&) {
-    print("{}\n", text);
+    print("{}\n", shown_record(text));
     return --left != 0;
   });
   if (!damaged.ok()) return trouble(damaged.error().to_string());

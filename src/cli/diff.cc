@@ -60,7 +60,7 @@ Result<PolicyFile> read_side(const std::string& file, const DiffOptions& options
 Result<PolicyFile> read_stored(const std::string& url) {
   const auto stored = StoredState::open(url);
   if (!stored.ok()) return stored.error();
-  auto policy = stored->policy();
+  auto policy = kept_policy(*stored, url);
   if (!policy.ok()) return std::move(policy).error();
   return PolicyFile{*std::move(policy), Format::json};
 }

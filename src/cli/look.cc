@@ -134,7 +134,7 @@ int show_store(const LookOptions& options) {
 int show_policy(const LookOptions& options) {
   auto store = open_to_read(options.use);
   if (!store.ok()) return trouble(store.error().to_string());
-  const Result<std::string> policy = store->stored.policy();
+  const Result<std::string> policy = kept_policy(store->stored, options.use.url);
   if (!policy.ok()) return trouble(policy.error().to_string());
   print("{}\n", *policy);
   return exit_fine;

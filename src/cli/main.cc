@@ -235,6 +235,13 @@ std::vector<std::string> used_names(const CLI::App& app) {
   return names;
 }
 
+/// "create|list|revoke", of a command that has some of its own.
+std::string commands_of(CLI::App& command) {
+  std::vector<std::string> names;
+  for (const CLI::App* one : command.get_subcommands({})) names.push_back(one->get_name());
+  return fmt::format("{}", fmt::join(names, "|"));
+}
+
 int usage_error(const CLI::App& app, const std::string& problem) {
   std::string topic;
   for (const std::string& name : used_names(app)) topic += " " + name;
@@ -323,8 +330,12 @@ int start(int argc, char** argv) {
     // A command's own one, where the word that was said is none.
     const auto words = app.remaining(true);
     const bool is_command = !words.empty() && !words.front().starts_with('-');
-    if (app.get_subcommands().empty() || !is_command) return usage_error(app, wrong.what());
-    return no_command(used_names(app).front() + " " + words.front());
+    if (app.get_subcommands().empty()) return usage_error(app, wrong.what());
+    if (is_command) return no_command(used_names(app).front() + " " + words.front());
+    const std::string commands = commands_of(*app.get_subcommands().front());
+    if (commands.empty() || used_names(app).size() > 1) return usage_error(app, wrong.what());
+    return usage_error(
+        app, fmt::format("say what to do: limitr {} {}", used_names(app).front(), commands));
   } catch (const CLI::ParseError& wrong) {
     return usage_error(app, wrong.what());
   }

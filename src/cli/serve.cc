@@ -88,7 +88,10 @@ void add_duration(CLI::App& command, const std::string& name, Millis& length,
                   [&length, longest](const std::string& written) -> std::string {
                     const auto read = duration(Value(written));
                     if (!read.ok()) return read.error().message;
-                    if (*read < Millis(100) || *read > longest) return "it is from 100ms to 1h";
+                    if (*read < Millis(100) || *read > longest) {
+                      return fmt::format("`{}` is not from 100ms to 1h: say the unit too, as in 5s",
+                                         written);
+                    }
                     length = *read;
                     return {};
                   })

@@ -10,16 +10,27 @@
 #include "cli/policy_file.h"
 #include "cli/scenario/text_file.h"
 #include "cli/terminal.h"
+#include "open/stored_types.h"
+
+#ifdef LIMITR_CLOUD
+#include "cli/cloud.h"
+#endif
 
 namespace limitr::cli {
 namespace {
 
 void log(std::string_view message) { print_to(stderr, "limitr: {}\n", message); }
 
+// What StoredState says of a store without one.
+constexpr std::string_view no_policy = "the store keeps no policy: give one";
+
 // What to do about it, where the error itself does not know of options.
 Error explained(Error error, const StoreUse& use) {
-  if (error.message == "the store keeps no policy: give one") {
-    error.message = fmt::format("`{}` keeps no policy: give one with --policy", use.url);
+  if (error.message == no_policy) {
+    error.message = fmt::format(
+        "`{}` keeps no policy: give one with --policy; `limitr versions` "
+        "prints those of a server's projects",
+        use.url);
   }
   if (error.code == ErrorCode::invalid_argument && use.policy.empty() &&
       error.message.ends_with("there is no such file to read")) {
@@ -72,7 +83,28 @@ Result<ToRead> open_to_read(const StoreUse& use) {
   if (!policy.ok()) return std::move(policy).error();
   Result<StoredState> stored = StoredState::open(use.url);
   if (!stored.ok()) return std::move(stored).error();
+  if (!policy->has_value() && !stored->opened().policy) {
+    // Without one, much can be read all the same.
+    if (const auto text = kept_policy(*stored, use.url); text.ok()) {
+      Result<policy::Node> document = parse_stored_policy(*text);
+      if (!document.ok()) return std::move(document).error();
+      policy = std::optional(*std::move(document));
+    }
+  }
   return ToRead{.stored = *std::move(stored), .policy = *std::move(policy)};
+}
+
+Result<std::string> kept_policy(const StoredState& stored, const std::string& url) {
+  Result<std::string> kept = stored.policy();
+  if (kept.ok() || kept.error().message != no_policy) return kept;
+#ifdef LIMITR_CLOUD
+  auto in_force = policy_of_server(url);
+  if (!in_force.ok()) return std::move(in_force).error();
+  if (*in_force) return **std::move(in_force);
+#endif
+  StoreUse use;
+  use.url = url;
+  return explained(std::move(kept).error(), use);
 }
 
 Result<Limitr> engine_of(ToRead& store, const StoreUse& use, std::span<const std::string> ids) {

@@ -39,7 +39,12 @@ struct ToRead {
   StoredState stored;
   std::optional<policy::Node> policy;  ///< None: the stored one.
 };
+/// With the policy in force, where it is a Cloud server's store and no other was named.
 Result<ToRead> open_to_read(const StoreUse& use);
+
+/// The policy that the store keeps or, where it is a Cloud server's, the one in force there; as
+/// JSON text. Errors: invalid_argument: there is none.
+Result<std::string> kept_policy(const StoredState& stored, const std::string& url);
 
 /// An engine that knows these customers as the store has them now, and whoever their refs reach.
 /// Those that are damaged are named on standard error, and missing.

@@ -40,7 +40,7 @@ Checked check(const std::string& file, const ValidateOptions& options) {
 Checked check_stored(const std::string& url) {
   const auto stored = StoredState::open(url);
   if (!stored.ok()) return {url, {{.message = stored.error().to_string()}}, false};
-  const auto policy = stored->policy();
+  const auto policy = kept_policy(*stored, url);
   if (!policy.ok()) return {url, {{.message = policy.error().to_string()}}, false};
   return {url, validate_policy(*policy, Format::json, stored_policy_bounds())};
 }

@@ -514,7 +514,9 @@ void Decider::answer() {
   const double value = decision.allowed ? after_ : before_;
   decision.value = rounded(value);
   decision.limit = rounded(limit_.value);
-  decision.remaining = rounded(limit_.value - value);
+  // Giving units back asks nobody what they may have used.
+  const double in_doubt = owner_.cloud != nullptr && !begins_ ? doubted(owner_, entitlement_) : 0;
+  decision.remaining = rounded(limit_.value - value - in_doubt);
   if (period_.next.has_value()) decision.resets = *period_.next;
   decision.overhead = rounded(overhead_);
   if (price_diff_.has_value()) decision.price_diff = rounded(*price_diff_);

@@ -58,7 +58,9 @@ MeterReading::MeterReading(const policy::Policy& policy, const state::Family& fa
       owner_index_(target.owner),
       owner_(family[target.owner]) {
   if (meter_ == nullptr) period_.began = false;
-  if (has_history()) value_ = meter_->value;
+  if (!has_history()) return;
+  value_ = meter_->value;
+  if (owner_.cloud != nullptr) doubted_ = doubted(owner_, target.entitlement->name);
 }
 
 double MeterReading::grants() {
@@ -79,14 +81,14 @@ double MeterReading::value() const { return rounded(value_); }
 
 std::optional<double> MeterReading::remaining(bool with_grants) {
   if (limit_.mode == Mode::observe) return std::nullopt;
-  return rounded(within_range(extended_limit(with_grants) - value_));
+  return rounded(within_range(room(with_grants)));
 }
 
 std::optional<double> MeterReading::remaining_percent(bool with_grants) {
   if (limit_.mode == Mode::observe) return std::nullopt;
   const double limit = extended_limit(with_grants);
   if (amount::is_zero(limit)) return 0;
-  return rounded(within_range(std::max(0.0, (limit - value_) / limit * 100)));
+  return rounded(within_range(std::max(0.0, room(with_grants) / limit * 100)));
 }
 
 std::optional<double> MeterReading::limit(bool with_grants) {
@@ -95,11 +97,11 @@ std::optional<double> MeterReading::limit(bool with_grants) {
 }
 
 std::optional<double> MeterReading::allowance(bool with_grants) {
-  auto room = remaining(with_grants);
+  auto left = remaining(with_grants);
   const bool governed = limit_.has_governor() && has_history() && extra_ != nullptr &&
                         extra_->governor_tokens.has_value();
-  if (!room || !governed) return room;
-  return rounded(std::min(*room, governor_tokens(limit_, extra_, false, now_)));
+  if (!left || !governed) return left;
+  return rounded(std::min(*left, governor_tokens(limit_, extra_, false, now_)));
 }
 
 double MeterReading::rate() const { return has_history() ? meter_->history.rate() : 0; }
@@ -111,9 +113,9 @@ double MeterReading::acceleration() const {
 std::optional<double> MeterReading::projected_exhaustion(bool smoothed, bool with_grants) {
   if (!has_history() || meter_->history.size() < 2) return std::nullopt;
   const double rate = smoothed ? meter_->ewma_rate.value_or(0) : meter_->history.rate();
-  const double room = extended_limit(with_grants) - value_;
-  if (rate <= 0 || room <= 0) return std::nullopt;
-  const double length = room / rate;
+  const double left = room(with_grants);
+  if (rate <= 0 || left <= 0) return std::nullopt;
+  const double length = left / rate;
   // What lies beyond every number is as good as never.
   return std::isfinite(length) ? std::optional(rounded(length)) : std::nullopt;
 }

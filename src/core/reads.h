@@ -40,6 +40,7 @@ public:
 private:
   double grants();
   double extended_limit(bool with_grants);
+  double room(bool with_grants) { return extended_limit(with_grants) - value_ - doubted_; }
   bool has_history() const { return meter_ != nullptr && !period_.began; }
 
   const Exchange exchange_;
@@ -49,6 +50,7 @@ private:
   Timestamp now_;
   Period period_;
   double value_ = 0;
+  double doubted_ = 0;  // what other engines may have used and not reported
   state::Family::Index owner_index_;
   const state::Customer& owner_;
   std::optional<double> grants_;  // once looked at

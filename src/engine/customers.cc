@@ -313,11 +313,11 @@ Read<Json> Limitr::customer(std::string_view id) {
   return engine_->read([&]() -> Read<Json> {
     Locked locked(*engine_);
     if (!locked.find(id)) return locked.none(std::optional<Json>());
-    const std::string record = state::to_record(locked.slot().customer, engine_->names());
+    std::string record;
+    JsonWriter json(record);
+    state::write_customer(json, locked.slot().customer, engine_->names());
     if (auto safe = engine_->finish(locked); !safe.ok()) return std::move(safe).error();
-    Json customer = Json::parse(record);
-    customer.erase("cloud");  // Between engines and their server.
-    return std::optional(std::move(customer));
+    return std::optional(Json::parse(record));
   });
 }
 

@@ -445,7 +445,8 @@ void Engine::send(std::vector<Event> events) {
 }
 
 Slot& Engine::insert(Customer customer) {
-  customer.cloud.reset();  // Who decides on it is not the caller's to say.
+  // Who decides on it is not the caller's to say.
+  if (!loads_as_stored_) customer.cloud.reset();
   Slot& slot = insert_stored(std::move(customer));
   if (journal_ != nullptr) journal_->mark(slot, journal_->current(), /*is_new=*/true);
   if (sharing_ != nullptr) sharing_->mark(slot, /*is_new=*/true);
@@ -477,6 +478,7 @@ bool Engine::insert_plain(Customer& customer) {
   const std::size_t hash = TextHash()(customer.id);
   const std::uint32_t index = shard_of_hash(hash);
   Shard& shard = shards_[index];
+  if (!loads_as_stored_) customer.cloud.reset();
   const std::lock_guard lock(shard.mutex);
   if (!shard.alts.empty() && shard.alts.contains(customer.id)) return false;
   bool is_new = false;
@@ -689,7 +691,7 @@ Result<void> Engine::append_stored(SnapshotText& text) {
     JsonWriter json(text.records);
     begin_element(text.records);
     json.key(stored.id);
-    text.records += stored.record;
+    text.records += state::shown_record(stored.record, *names_);
     for (const store::StoredRequest& request : stored.requests) {
       begin_element(text.requests);
       state::write_request(text.requests, stored.id, remembered(request));

@@ -9,6 +9,7 @@
 #include <fmt/format.h>
 
 #include "base/symbols.h"
+#include "engine/engine.h"
 #include "open/stored_types.h"
 #include "state/export_text.h"
 #include "state/record.h"
@@ -27,6 +28,11 @@ DocumentBounds stored_policy_bounds() {
           .max_nodes = any,
           .max_depth = DocumentBounds::deepest,
           .max_alias_factor = any};
+}
+
+std::string shown_record(const std::string& record) {
+  SymbolTable names;
+  return state::shown_record(record, names);
 }
 
 Result<StoredState> StoredState::open(std::string_view url) {
@@ -107,6 +113,7 @@ Result<Limitr> StoredState::engine_of(std::span<const std::string> ids, const po
   text += state::export_between(opened_.estimates.value_or("{}"));
   text += requests;
   text += state::export_end();
+  engine::Engine::of(*limitr).load_as_stored();
   const Result<LoadReport> report = limitr->load_customers(text);
   if (!report.ok()) return report.error();
   for (const auto& [id, error] : report->refused) {

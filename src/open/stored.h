@@ -23,6 +23,9 @@ namespace limitr {
 /// and its text is ours.
 DocumentBounds stored_policy_bounds();
 
+/// What users see of a record that a store keeps: without what is between engines and their server.
+std::string shown_record(const std::string& record);
+
 /// A store that is open to be read. Threads: one at a time.
 class StoredState {
 public:

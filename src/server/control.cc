@@ -158,17 +158,20 @@ Result<std::unique_ptr<Database>> no_database(std::string_view url) {
                   url.find(':') == std::string_view::npos ? "" : kind));
 }
 
-Result<std::unique_ptr<Database>> database_of(std::string_view url) {
+Result<std::unique_ptr<Database>> database_of(std::string_view url,
+                                              [[maybe_unused]] Missing missing) {
   const std::size_t colon = std::min(url.find(':'), url.size());
   const std::string_view kind = url.substr(0, colon);
   [[maybe_unused]] const std::string_view rest = url.substr(std::min(colon + 1, url.size()));
 #ifdef LIMITR_SQLITE
-  if (kind == "memory" && colon < url.size()) return sqlite_database({});
+  if (kind == "memory" && colon < url.size()) return sqlite_database({}, missing);
   if (kind == "sqlite" && rest.empty()) return wrong(fmt::format("`{}` names no file", url));
-  if (kind == "sqlite") return sqlite_database(fmt::format("{}-cloud.db", rest));
+  if (kind == "sqlite") return sqlite_database(fmt::format("{}-cloud.db", rest), missing);
 #endif
 #ifdef LIMITR_POSTGRES
-  if (kind == "postgres" || kind == "postgresql") return postgres_database(url);
+  if (kind == "postgres" || kind == "postgresql") {
+    return postgres_database(url, missing);
+  }
 #endif
   return no_database(url);
 }
@@ -195,7 +198,16 @@ std::string postgres_url_of(std::string_view url, std::string_view project) {
 
 }  // namespace
 
-Result<void> prepare_tables(Database& database, bool are_there, std::string_view where) {
+Error nothing_at(std::string_view where) {
+  return wrong(
+      fmt::format("nothing is there: `{}` has no projects of a server. `limitr serve` "
+                  "begins one, and so does `limitr project create`",
+                  where));
+}
+
+Result<void> prepare_tables(Database& database, bool are_there, Missing missing,
+                            std::string_view where) {
+  if (!are_there && missing == Missing::refused) return nothing_at(where);
   if (!are_there) {
     for (const std::string_view table : control_tables) {
       if (auto made = database.run(table, {}); !made.ok()) return std::move(made).error();
@@ -340,7 +352,7 @@ Control::~Control() = default;
 
 Result<std::unique_ptr<Control>> Control::open(std::string_view store_url,
                                                std::shared_ptr<const Clock> clock) {
-  auto database = database_of(store_url);
+  auto database = database_of(store_url, Missing::made);
   if (!database.ok()) return std::move(database).error();
   std::unique_ptr<Control> control(
       new Control(std::make_unique<Parts>(store_url, std::move(clock), *std::move(database))));
@@ -356,6 +368,13 @@ Result<std::unique_ptr<Control>> Control::open(std::string_view store_url,
   });
   if (!made.ok()) return std::move(made).error();
   return control;
+}
+
+Result<std::unique_ptr<Control>> Control::open_existing(std::string_view store_url) {
+  auto database = database_of(store_url, Missing::refused);
+  if (!database.ok()) return std::move(database).error();
+  return std::unique_ptr<Control>(
+      new Control(std::make_unique<Parts>(store_url, system_clock(), *std::move(database))));
 }
 
 Result<Caller> Control::authenticate(std::string_view token) {

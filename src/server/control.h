@@ -88,6 +88,8 @@ public:
   /// store of that kind has no such place, it is another program's, or a newer limitr wrote it.
   static Result<std::unique_ptr<Control>> open(std::string_view store_url,
                                                std::shared_ptr<const Clock> clock = system_clock());
+  /// The same, but nothing is made. Errors also: invalid_argument: nothing is there.
+  static Result<std::unique_ptr<Control>> open_existing(std::string_view store_url);
   Control(const Control&) = delete;
   Control& operator=(const Control&) = delete;
   ~Control();

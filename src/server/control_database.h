@@ -62,9 +62,16 @@ protected:
   Database() = default;
 };
 
-/// Of the file, which is made with these tables where it is missing. Empty: in memory.
-Result<std::unique_ptr<Database>> sqlite_database(const std::string& path);
-Result<std::unique_ptr<Database>> postgres_database(std::string_view url);
+/// What becomes of tables that are not there.
+enum class Missing : bool {
+  refused,  ///< invalid_argument: nothing_at().
+  made,
+};
+Error nothing_at(std::string_view where);
+
+/// Of the file, and these tables in it. Empty: in memory.
+Result<std::unique_ptr<Database>> sqlite_database(const std::string& path, Missing missing);
+Result<std::unique_ptr<Database>> postgres_database(std::string_view url, Missing missing);
 
 inline constexpr std::int64_t control_version = 1;
 
@@ -84,6 +91,7 @@ inline constexpr std::string_view control_tables[] = {
 };
 
 /// Makes them, or sees that they are of a version that we know. REQUIRES: begin() was called.
-Result<void> prepare_tables(Database& database, bool are_there, std::string_view where);
+Result<void> prepare_tables(Database& database, bool are_there, Missing missing,
+                            std::string_view where);
 
 }  // namespace limitr::server

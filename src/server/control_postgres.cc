@@ -108,7 +108,8 @@ private:
 
 /// Whether the schema has our tables. It may be missing, or have a store in it or none.
 /// REQUIRES: begin() was called.
-Result<bool> has_tables(Database& database, const store::postgres::Address& address) {
+Result<bool> has_tables(Database& database, const store::postgres::Address& address,
+                        Missing missing) {
   // Two that come at once: the second one finds what the first has made. Stores wait here too.
   auto alone = database.run(
       "SELECT (pg_advisory_xact_lock(hashtextextended('limitr schema ' || $1::text, 0)))::text",
@@ -120,31 +121,32 @@ Result<bool> has_tables(Database& database, const store::postgres::Address& addr
       "  ON c.relnamespace = n.oid WHERE n.nspname = $1 AND c.relname = 'limitr_cloud')",
       {address.schema});
   if (!found.ok()) return std::move(found).error();
-  if (found->number(0, 0) == 0) {
+  if (found->number(0, 0) == 0 && missing == Missing::made) {
     auto made = database.run("CREATE SCHEMA " + store::postgres::quoted(address.schema), {});
     if (!made.ok()) return std::move(made).error();
   }
   return found->number(0, 1) != 0;
 }
 
-Result<void> prepare_schema(Database& database, const store::postgres::Address& address) {
-  const Result<bool> found = has_tables(database, address);
+Result<void> prepare_schema(Database& database, const store::postgres::Address& address,
+                            Missing missing) {
+  const Result<bool> found = has_tables(database, address, missing);
   if (!found.ok()) return found.error();
-  if (!*found) {
+  if (!*found && missing == Missing::made) {
     auto made = database.run(peers_table, {});
     if (!made.ok()) return std::move(made).error();
   }
-  return prepare_tables(database, *found, address.name);
+  return prepare_tables(database, *found, missing, address.name);
 }
 
 }  // namespace
 
-Result<std::unique_ptr<Database>> postgres_database(std::string_view url) {
+Result<std::unique_ptr<Database>> postgres_database(std::string_view url, Missing missing) {
   Result<store::postgres::Address> address = store::postgres::read_address(url);
   if (!address.ok()) return std::move(address).error();
   auto database = std::make_unique<PostgresDatabase>(*address);
   if (auto begun = database->begin(); !begun.ok()) return std::move(begun).error();
-  if (auto prepared = prepare_schema(*database, *address); !prepared.ok()) {
+  if (auto prepared = prepare_schema(*database, *address, missing); !prepared.ok()) {
     database->roll_back();
     return std::move(prepared).error();
   }

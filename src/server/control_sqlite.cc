@@ -2,6 +2,8 @@
 #include <map>
 #include <utility>
 
+#include <unistd.h>
+
 #include <fmt/format.h>
 
 #include "server/control_database.h"
@@ -123,20 +125,22 @@ Result<bool> has_tables(const store::sqlite::Connection& connection) {
   return not_ours(connection.path());
 }
 
-Result<void> prepare_file(SqliteDatabase& database, const std::string& path) {
+Result<void> prepare_file(SqliteDatabase& database, const std::string& path, Missing missing) {
   const Result<bool> found = has_tables(database.connection());
   if (!found.ok()) return found.error();
-  if (!*found) {
+  if (!*found && missing == Missing::made) {
     const std::string mark = fmt::format("PRAGMA application_id = {}", application_id);
     if (auto marked = database.connection().run(mark.c_str()); !marked.ok()) return marked;
   }
-  return prepare_tables(database, *found, path);
+  return prepare_tables(database, *found, missing, path);
 }
 
 }  // namespace
 
-Result<std::unique_ptr<Database>> sqlite_database(const std::string& path) {
+Result<std::unique_ptr<Database>> sqlite_database(const std::string& path, Missing missing) {
   const std::string file = path.empty() ? ":memory:" : path;
+  // Opening it would make one.
+  if (missing == Missing::refused && ::access(file.c_str(), F_OK) != 0) return nothing_at(file);
   Result<store::sqlite::Connection> connection =
       store::sqlite::Connection::open(file, store::sqlite::Mode::write, busy_timeout);
   if (!connection.ok()) return std::move(connection).error();
@@ -149,7 +153,7 @@ Result<std::unique_ptr<Database>> sqlite_database(const std::string& path) {
   }
   auto database = std::make_unique<SqliteDatabase>(*std::move(connection));
   if (auto begun = database->begin(); !begun.ok()) return std::move(begun).error();
-  if (auto prepared = prepare_file(*database, file); !prepared.ok()) {
+  if (auto prepared = prepare_file(*database, file, missing); !prepared.ok()) {
     database->roll_back();
     return std::move(prepared).error();
   }

@@ -20,6 +20,7 @@ namespace limitr::state {
 /// The version of the record format that is written.
 inline constexpr int record_format = 1;
 
+/// The record as users see it: without `cloud`, which is between engines and their server.
 void write_customer(JsonWriter& json, const Customer& customer, const SymbolTable& names);
 /// Who the customer is, without its state: what events say of customers.
 void write_identity(JsonWriter& json, const Customer& customer, const SymbolTable& names);
@@ -39,8 +40,12 @@ void write_request(std::string& text, std::string_view customer, const Remembere
 /// Whether a text is what some call answers: what may be kept of a remembered request.
 bool is_answer(std::string_view text);
 
-/// One customer's record as text of its own.
+/// One customer's record as text of its own, with all that is kept.
 std::string to_record(const Customer& customer, const SymbolTable& names);
+
+/// What users see of a record as it is kept: write_customer(). One that cannot be read stays as it
+/// is.
+std::string shown_record(const std::string& record, SymbolTable& names);
 
 /// Reads one record. Errors: record_invalid; `where` is the path of the field inside the record.
 Result<Customer> read_customer(std::string_view record, SymbolTable& names);

@@ -246,7 +246,10 @@ void write_identity(JsonWriter& json, const Customer& customer, const SymbolTabl
   json.field("metadata", rest.metadata).end_object();
 }
 
-void write_customer(JsonWriter& json, const Customer& customer, const SymbolTable& names) {
+namespace {
+
+void write_record(JsonWriter& json, const Customer& customer, const Cloud* cloud,
+                  const SymbolTable& names) {
   const CustomerRest& rest = customer.more();
   json.begin_object()
       .field("id", customer.id)
@@ -276,9 +279,15 @@ void write_customer(JsonWriter& json, const Customer& customer, const SymbolTabl
     write_cap(json, cap, names);
   }
   json.end_object().field("metadata", rest.metadata).field("format", record_format);
-  if (customer.cloud) write_cloud(json, *customer.cloud, names);
+  if (cloud != nullptr) write_cloud(json, *cloud, names);
   write_unknown(json, rest.unknown);
   json.end_object();
+}
+
+}  // namespace
+
+void write_customer(JsonWriter& json, const Customer& customer, const SymbolTable& names) {
+  write_record(json, customer, nullptr, names);
 }
 
 void write_request(std::string& text, std::string_view customer, const RememberedRequest& request) {
@@ -296,7 +305,17 @@ void write_request(std::string& text, std::string_view customer, const Remembere
 std::string to_record(const Customer& customer, const SymbolTable& names) {
   std::string text;
   JsonWriter json(text);
-  write_customer(json, customer, names);
+  write_record(json, customer, customer.cloud.get(), names);
+  return text;
+}
+
+std::string shown_record(const std::string& record, SymbolTable& names) {
+  if (record.find(R"("cloud":)") == std::string::npos) return record;
+  const Result<Customer> customer = read_customer(record, names);
+  if (!customer.ok() || customer->cloud == nullptr) return record;
+  std::string text;
+  JsonWriter json(text);
+  write_customer(json, *customer, names);
   return text;
 }
 

@@ -27,6 +27,34 @@ policy:
 """
 
 
+class Serving:
+    """A server on the test's store, which ends with it."""
+
+    def __init__(self, test, *arguments):
+        log = open(test.folder / "log", "wb")
+        test.addCleanup(log.close)
+        # pylint: disable-next=consider-using-with
+        self.process = subprocess.Popen(
+            [program_test.PROGRAM, "serve", "--store", "sqlite:a.db", "--listen", "127.0.0.1:0",
+             *arguments],
+            cwd=test.folder,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            text=True,
+        )  # fmt: skip
+        test.addCleanup(self.stop)
+        for line in self.process.stdout:
+            if found := re.search(r"http://\S+", line):
+                self.address = found.group()
+                break
+
+    def stop(self):
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+            self.process.communicate(timeout=60)
+            assert self.process.returncode == 0
+
+
 class ControlTest(program_test.ProgramTest):
     """On the store. Those below do the same over a server."""
 
@@ -36,6 +64,7 @@ class ControlTest(program_test.ProgramTest):
         self.write("one.yaml", policy(1))
         self.write("two.yaml", policy(2))
         self.where = ["--store", "sqlite:a.db"]
+        self.on("project", "create", "began")
 
     def on(self, *arguments, **how):
         return self.limitr(*arguments, *self.where, **how)
@@ -121,7 +150,7 @@ class ControlTest(program_test.ProgramTest):
 
     def test_projects_have_their_own_policies_and_tokens(self):
         self.on("project", "create", "acme")
-        self.assertEqual([p["name"] for p in self.on_as_json("project", "list")], ["acme", "default"])
+        self.assertEqual([p["name"] for p in self.on_as_json("project", "list")], ["acme", "began", "default"])
         self.assertIn("acme", self.on("project", "list")[0])
         _, err = self.on("project", "create", "acme", code=2)
         self.assertIn("already", err)
@@ -141,7 +170,57 @@ class OnTheStore(ControlTest):
         self.on("push", "one.yaml")
         self.assertRegex(self.on_as_json("versions")[0]["who"], r"^\S.*@\S+$")
 
+    def test_only_a_server_and_a_project_begin_a_store(self):
+        files = sorted(path.name for path in self.folder.iterdir())
+        for words in (
+            ["push", "one.yaml"],
+            ["versions"],
+            ["rollback", "1"],
+            ["token", "create", "web"],
+            ["token", "list"],
+            ["token", "revoke", "4f0c"],
+            ["project", "list"],
+        ):
+            with self.subTest(words):
+                out, err = self.limitr(*words, "--store", "sqlite:typo.db", code=2)
+                self.assertEqual(out, "")
+                self.assertIn("nothing is there: `typo.db-cloud.db`", err)
+                self.assertIn("limitr project create", err)
+        self.write("empty.db-cloud.db", "")
+        _, err = self.limitr("push", "one.yaml", "--store", "sqlite:empty.db", code=2)
+        self.assertIn("nothing is there", err)
+        self.assertEqual((self.folder / "empty.db-cloud.db").read_bytes(), b"")
+        (self.folder / "empty.db-cloud.db").unlink()
+        self.assertEqual(sorted(path.name for path in self.folder.iterdir()), files)
+
+    def test_commands_on_a_servers_store_have_its_policy(self):
+        server = Serving(self, "--policy", "one.yaml")
+        server.stop()
+        for words in (["policy"], ["check", "ann", "chat", "1"], ["validate"]):
+            with self.subTest(words):
+                out, err = self.limitr(*words, *self.where, code=1 if words[0] == "check" else 0)
+                self.assertNotIn("keeps no policy", out + err)
+        document = json.loads(self.on("policy")[0])
+        limit = document["policy"]["plans"]["free"]["entitlements"]["chat"]["limit"]
+        self.assertEqual(limit["value"], 1)
+        self.on("push", "two.yaml")
+        self.assertIn('"value":2', self.on("policy")[0].replace(" ", ""))
+        self.assertIn("2 -> 1", self.limitr("diff", *self.where, "one.yaml", code=1)[0])
+        _, err = self.on("customer", "ann", code=1)
+        self.assertIn("there is no customer `ann`", err)
+        # Of no server at all.
+        self.limitr("create", "bob", "--store", "sqlite:b.db", "--policy", "one.yaml")
+        self.assertIn("bob", self.limitr("customer", "bob", "--store", "sqlite:b.db")[0])
+
+    def test_a_store_without_a_policy_says_where_those_of_a_server_are(self):
+        server = Serving(self)
+        server.stop()
+        _, err = self.on("policy", code=2)
+        self.assertIn("limitr versions", err)
+        self.assertIn("--policy", err)
+
     def test_what_is_no_place_for_a_server_says_what_is(self):
+        before = sorted(self.folder.glob("*.db*"))
         for where, says in (
             (["--store", "file:a.json"], "use sqlite: or postgres:"),
             ([], "--store of a server"),
@@ -153,7 +232,7 @@ class OnTheStore(ControlTest):
             with self.subTest(where):
                 _, err = self.limitr("versions", *where, code=2)
                 self.assertIn(says, err)
-        self.assertEqual([p.name for p in self.folder.glob("*.db*")], [])
+        self.assertEqual(sorted(self.folder.glob("*.db*")), before)
 
     def test_wrong_usage_names_the_help_that_helps(self):
         for words, advice in (
@@ -165,6 +244,10 @@ class OnTheStore(ControlTest):
             with self.subTest(words):
                 _, err = self.limitr(*words, code=2)
                 self.assertIn(f"Try `{advice}`", err)
+        for family, commands in (("token", "create|list|revoke"), ("project", "create|list")):
+            self.assertIn(f"limitr {family} {commands}", self.limitr(family, code=2)[1])
+        _, err = self.limitr("serve", "--lease", "5", code=2)
+        self.assertIn("`5` is not from 100ms to 1h: say the unit too, as in 5s", err)
         _, err = self.limitr("token", "make", code=2)
         self.assertIn("no command `token make`", err)
         self.assertIn("Usage: limitr token create", self.limitr("help", "token", "create")[0])
@@ -182,28 +265,9 @@ class OverAServer(ControlTest):
             "token", "create", "ops", "--scope", "engine", "--scope", "read", "--scope", "admin"
         )
         self.on_store = self.where
-        self.log = open(self.folder / "log", "wb")
-        self.addCleanup(self.log.close)
-        # pylint: disable-next=consider-using-with
-        self.server = subprocess.Popen(
-            [program_test.PROGRAM, "serve", "--store", "sqlite:a.db", "--listen", "127.0.0.1:0"],
-            cwd=self.folder,
-            stdout=subprocess.PIPE,
-            stderr=self.log,
-            text=True,
-        )
-        self.addCleanup(self.stop)
-        for line in self.server.stdout:
-            if found := re.search(r"http://\S+", line):
-                break
-        self.where = ["--address", found.group()]
+        self.where = ["--address", Serving(self).address]
         os.environ["LIMITR_TOKEN"] = self.token["token"]
         self.addCleanup(os.environ.pop, "LIMITR_TOKEN", None)
-
-    def stop(self):
-        self.server.send_signal(signal.SIGTERM)
-        self.server.communicate(timeout=60)
-        self.assertEqual(self.server.returncode, 0)
 
     def with_token(self, token, *arguments, code=2):
         return self.limitr(*arguments, *self.where, "--token", token, code=code)
