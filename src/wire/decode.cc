@@ -160,8 +160,23 @@ public:
       fail(place, fmt::format("nests deeper than {} levels", most_levels));
     }
     if (error == simdjson::NUMBER_ERROR) fail(place, "has a number that is none, or out of range");
-    if (error != simdjson::SUCCESS) bad(place, "JSON");
+    if (error != simdjson::SUCCESS || !is_passed(value)) bad(place, "JSON");
     return raw;
+  }
+
+  // Looking at a scalar leaves the outer reader before it, from where it would take a text with a
+  // colon behind it for a key.
+  static bool is_passed(ondemand::value& value) {
+    bool flag = false;
+    double number = 0;
+    ondemand::raw_json_string text;
+    switch (value.type()) {
+      case json_type::string: return value.get_raw_json_string().get(text) == simdjson::SUCCESS;
+      case json_type::number: return value.get_double().get(number) == simdjson::SUCCESS;
+      case json_type::boolean: return value.get_bool().get(flag) == simdjson::SUCCESS;
+      case json_type::null: return value.is_null().get(flag) == simdjson::SUCCESS && flag;
+      default: return true;
+    }
   }
 
   // Empty where it is null.

@@ -279,6 +279,8 @@ TEST(Messages, WhatIsSkippedIsJsonAllTheSame) {
            R"({"type":"renew","n":1,"x":{"a":"b":[{}]"c}})",
            R"({"type":"renew","n":1,"x":[1 2]})",
            R"({"type":"renew","n":1,"x":tru})",
+           R"({"type":"renew","n":1,"x":"a":1})",
+           R"({"type":"admin","n":1,"do":"x","args":"a":1})",
            R"({"type":"exchange","n":1,"transactions":[{"number":1,"parts":[],"x":{"a","b":1}}]})",
        }) {
     const Result<Request> read = decode_request(text);
