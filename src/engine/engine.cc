@@ -445,8 +445,8 @@ void Engine::send(std::vector<Event> events) {
 }
 
 Slot& Engine::insert(Customer customer) {
-  // Who decides on it is not the caller's to say.
-  if (!loads_as_stored_) customer.cloud.reset();
+  // Where it is kept, who decides on it is not the caller's to say.
+  if (journal_ != nullptr || sharing_ != nullptr) customer.cloud.reset();
   Slot& slot = insert_stored(std::move(customer));
   if (journal_ != nullptr) journal_->mark(slot, journal_->current(), /*is_new=*/true);
   if (sharing_ != nullptr) sharing_->mark(slot, /*is_new=*/true);
@@ -478,7 +478,6 @@ bool Engine::insert_plain(Customer& customer) {
   const std::size_t hash = TextHash()(customer.id);
   const std::uint32_t index = shard_of_hash(hash);
   Shard& shard = shards_[index];
-  if (!loads_as_stored_) customer.cloud.reset();
   const std::lock_guard lock(shard.mutex);
   if (!shard.alts.empty() && shard.alts.contains(customer.id)) return false;
   bool is_new = false;

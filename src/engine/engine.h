@@ -583,12 +583,6 @@ public:
   void leave_policy_to_server(std::function<void()> stop) { stop_policies_ = std::move(stop); }
   bool is_policy_servers() const { return stop_policies_ != nullptr; }
 
-  /// The one inside.
-  static Engine& of(Limitr& limitr) { return *limitr.engine_; }
-  /// From now on what is loaded is what some store has, only to be looked at: who decides on those
-  /// customers, and what is in doubt, is taken along.
-  void load_as_stored() { loads_as_stored_ = true; }
-
   // Snapshots.
 
   /// Lets the running snapshot, if any, have customers before they change: all that one call may
@@ -724,7 +718,6 @@ private:
   absl::flat_hash_map<Symbol, std::vector<state::EstimateStats>> estimates_;  // guarded by it
   bool is_plain_ = true;  // no call is run more than once, or refused for what waits to be written
   bool is_on_demand_ = false;
-  bool loads_as_stored_ = false;
   std::function<void()> stop_policies_;  // empty: the policy is the engine's own
   std::array<std::atomic<std::uint32_t>, std::size_t{1} << shard_bits> departures_{};
   std::unique_ptr<Journal> journal_;  // null: there is no store, or it is shared

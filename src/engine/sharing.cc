@@ -181,6 +181,7 @@ std::optional<Millis> Sharing::step() {
     for (Dispatcher::Batch& batch : task->batches) engine_.dispatcher().run(std::move(batch));
     task->then(task->failure);
   }
+  if (homes_ && !homes_->port().is_connected() && homes_->port().is_leased()) answer_at_home();
   std::optional<Millis> wait;
   {
     const std::lock_guard leading(leading_);
@@ -336,6 +337,31 @@ void Sharing::run_adrift(std::span<Task* const> tasks, const Error& why) {
     }
   }
   answer(tasks);
+}
+
+// Without a connection, those that nobody waits for and that need none are answered all the same:
+// they were not tried before, as others were before them. The rest keep their order. REQUIRES: this
+// is the worker, and does not lead.
+void Sharing::answer_at_home() {
+  std::vector<Task*> later;
+  {
+    const std::lock_guard lock(mutex_);
+    const auto rest = std::stable_partition(queue_.begin(), queue_.end(), [](const Task* task) {
+      return task->then == nullptr || task->is_settling;
+    });
+    later.assign(rest, queue_.end());
+    queue_.erase(rest, queue_.end());
+  }
+  std::vector<Task*> answered;
+  std::vector<Task*> left;
+  for (Task* task : later) {
+    const AtHome at_home(engine_);
+    task->body();
+    (at_home.holds() ? answered : left).push_back(task);
+  }
+  answer(answered);
+  const std::lock_guard lock(mutex_);
+  queue_.insert(queue_.begin(), left.begin(), left.end());
 }
 
 void Sharing::run_bodies(std::span<Task* const> tasks) {

@@ -196,6 +196,7 @@ private:
   std::vector<Task*> run_round(std::vector<Task*> tasks);
   void run_bodies(std::span<Task* const> tasks);
   void run_adrift(std::span<Task* const> tasks, const Error& why);
+  void answer_at_home();
   void run_again(Component& component, std::vector<Task*>& left);
   void run_each_alone(Component& component, std::vector<Task*>& left);
   std::optional<store::Transaction> transaction_to_send(Component& component,

@@ -9,7 +9,6 @@
 #include <fmt/format.h>
 
 #include "base/symbols.h"
-#include "engine/engine.h"
 #include "open/stored_types.h"
 #include "state/export_text.h"
 #include "state/record.h"
@@ -113,7 +112,6 @@ Result<Limitr> StoredState::engine_of(std::span<const std::string> ids, const po
   text += state::export_between(opened_.estimates.value_or("{}"));
   text += requests;
   text += state::export_end();
-  engine::Engine::of(*limitr).load_as_stored();
   const Result<LoadReport> report = limitr->load_customers(text);
   if (!report.ok()) return report.error();
   for (const auto& [id, error] : report->refused) {

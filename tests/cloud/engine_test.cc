@@ -323,5 +323,31 @@ TEST(CloudEngine, RemainingLeavesOutWhatOthersMayHaveUsed) {
   EXPECT_EQ(**next->remaining("ann", "chat"), 0);
 }
 
+// Goal: whoever has room is served, whatever others ask at the same time.
+TEST(CloudEngine, WithoutAConnectionAsyncCallsThatHaveRoomAreServed) {
+  FakeServer server;
+  serve(server, 1, policy_of(100'000));
+  Limitr limitr = opened(server);
+  ASSERT_TRUE(limitr.ensure_customer("ann").ok());
+  for (int i = 0; i < 200; ++i) ASSERT_TRUE(limitr.allow("ann", "chat", 10)->allowed);
+  server.stop_listening();
+  server.cut();
+  const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(20);
+  while (limitr.remaining("bob", "chat").ok() && std::chrono::steady_clock::now() < deadline) {
+    std::this_thread::yield();
+  }
+  std::vector<std::future<Result<Decision>>> answers;
+  for (const char* id : {"bob", "ann", "ann", "bob", "ann"}) {
+    answers.push_back(limitr.allow_async({.customer = id, .entitlement = "chat", .value = 1}));
+  }
+  std::vector<bool> allowed;
+  for (auto& answer : answers) {
+    const Result<Decision> decision = answer.get();
+    ASSERT_TRUE(decision.ok()) << decision.error().to_string();
+    allowed.push_back(decision->allowed);
+  }
+  EXPECT_THAT(allowed, ElementsAre(false, true, true, false, true));
+}
+
 }  // namespace
 }  // namespace limitr

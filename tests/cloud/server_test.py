@@ -384,6 +384,18 @@ class Operations(ServerTest):
         self.assertTrue(engines[0]["connected"])
         self.assertEqual(engine.ask("admin", do="what", args={})["code"], "invalid_argument")
 
+    def test_where_files_are_few_connections_are_too(self):
+        program = cloud_client.pathlib.Path(self.folder) / "few"
+        program.write_text(f'#!/bin/sh\nulimit -n 200\nexec {PROGRAM} "$@"\n')
+        program.chmod(0o755)
+        server = Server(program, self.folder)
+        self.addCleanup(lambda: server.process.poll() is None and server.stop(signal.SIGKILL))
+        for part in ("event=few_files", "connections=136", "20064 files", "--max-connections"):
+            self.assertIn(part, server.log_text())
+        for _ in range(136):
+            self.addCleanup(socket.create_connection((server.host, server.port)).close)
+        self.assertEqual(server.request("GET", "/healthz")[0], 503)
+
     def test_the_program_shows_customers_of_a_server(self):
         server = self.start()
         engine = self.open(server.engine("e1"))
