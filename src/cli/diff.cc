@@ -9,6 +9,7 @@
 #include "cli/difference.h"
 #include "cli/policy_file.h"
 #include "cli/scenario/text_file.h"
+#include "cli/stores.h"
 #include "cli/terminal.h"
 #include "open/stored.h"
 #include "policy/document.h"

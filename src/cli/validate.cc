@@ -8,6 +8,7 @@
 #include "cli/command.h"
 #include "cli/policy_file.h"
 #include "cli/scenario/text_file.h"
+#include "cli/stores.h"
 #include "cli/terminal.h"
 #include "open/stored.h"
 

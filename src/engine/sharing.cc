@@ -181,7 +181,7 @@ std::optional<Millis> Sharing::step() {
     for (Dispatcher::Batch& batch : task->batches) engine_.dispatcher().run(std::move(batch));
     task->then(task->failure);
   }
-  if (homes_ && !homes_->port().is_connected() && homes_->port().is_leased()) answer_at_home();
+  if (has_untried_.exchange(false)) answer_at_home();
   std::optional<Millis> wait;
   {
     const std::lock_guard leading(leading_);
@@ -249,7 +249,9 @@ std::optional<Millis> Sharing::lead() {
                                             [](const Task* task) { return !task->is_settling; });
     for (auto task = rest; task != tasks.end(); ++task) (*task)->failure = up.error();
     answer({rest, tasks.end()});
-    run_adrift({tasks.begin(), rest}, up.error());
+    tasks.erase(rest, tasks.end());
+    if (homes_->port().is_leased()) leave_untried(tasks, left);
+    run_adrift(tasks, up.error());
   } else if (!up.ok()) {
     for (Task* task : tasks) task->failure = up.error();
     answer(tasks);
@@ -339,15 +341,30 @@ void Sharing::run_adrift(std::span<Task* const> tasks, const Error& why) {
   answer(tasks);
 }
 
-// Without a connection, those that nobody waits for and that need none are answered all the same:
-// they were not tried before, as others were before them. The rest keep their order. REQUIRES: this
-// is the worker, and does not lead.
+// Those that nobody waits for were not tried at home when others were before them: the worker does
+// that first.
+void Sharing::leave_untried(std::vector<Task*>& tasks, std::vector<Task*>& left) {
+  const auto untried = std::stable_partition(
+      tasks.begin(), tasks.end(), [](const Task* task) { return !task->then || task->was_tried; });
+  if (untried == tasks.end()) return;
+  left.insert(left.end(), untried, tasks.end());
+  tasks.erase(untried, tasks.end());
+  has_untried_ = true;
+  {
+    const std::lock_guard lock(mutex_);
+    later_came_ = true;
+  }
+  changed_.notify_all();
+}
+
+// Answers those of them that need no connection; the rest keep their order. REQUIRES: this is the
+// worker, and does not lead.
 void Sharing::answer_at_home() {
   std::vector<Task*> later;
   {
     const std::lock_guard lock(mutex_);
     const auto rest = std::stable_partition(queue_.begin(), queue_.end(), [](const Task* task) {
-      return task->then == nullptr || task->is_settling;
+      return !task->then || task->was_tried;
     });
     later.assign(rest, queue_.end());
     queue_.erase(rest, queue_.end());
@@ -355,6 +372,7 @@ void Sharing::answer_at_home() {
   std::vector<Task*> answered;
   std::vector<Task*> left;
   for (Task* task : later) {
+    task->was_tried = true;
     const AtHome at_home(engine_);
     task->body();
     (at_home.holds() ? answered : left).push_back(task);

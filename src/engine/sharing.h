@@ -134,6 +134,7 @@ private:
     Millis retry_at{0};  // by the clock of the homes: others are to give back what it needs
     int recalls = 0;
     bool was_cut_off = false;  // the connection broke off while this run was reading
+    bool was_tried = false;    // by answer_at_home()
     bool is_done = false;      // guarded by mutex_, and so are the next two
     bool leads_next = false;
     std::condition_variable wakes = {};  // whoever waits for it
@@ -197,6 +198,7 @@ private:
   void run_bodies(std::span<Task* const> tasks);
   void run_adrift(std::span<Task* const> tasks, const Error& why);
   void answer_at_home();
+  void leave_untried(std::vector<Task*>& tasks, std::vector<Task*>& left);
   void run_again(Component& component, std::vector<Task*>& left);
   void run_each_alone(Component& component, std::vector<Task*>& left);
   std::optional<store::Transaction> transaction_to_send(Component& component,
@@ -268,6 +270,7 @@ private:
   std::chrono::steady_clock::time_point next_renewal_;
   std::atomic<bool> estimates_changed_{false};
   std::atomic<bool> unreachable_{false};  // reports wait until the store can be asked again
+  std::atomic<bool> has_untried_{false};  // there are calls for answer_at_home()
 
   std::mutex mutex_;
   std::condition_variable changed_;

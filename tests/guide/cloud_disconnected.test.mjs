@@ -110,3 +110,16 @@ test('without a connection a denial says why', async (context) => {
   });
   assert.equal(ann.reason, 'unconnected');
 });
+
+test('without a connection who has room is served, whatever others ask at the same time', async (context) => {
+  const { server } = await startCloud(context);
+  const logged = [];
+  const limitr = await Limitr.cloud({ ...server.options, log: (line) => logged.push(line) });
+  context.after(() => limitr.close().catch(() => {}));
+  await limitr.ensureCustomer('ann', 'starter');
+  for (let i = 0; i < 200; ++i) await limitr.allow('ann', 'ai_tokens', 10);
+  await server.kill();
+  await comesTrue('it has no connection', () => logged.some((line) => line.includes('no connection')));
+  const answers = await Promise.all(['bob', 'ann', 'ann', 'bob', 'ann'].map((id) => limitr.allow(id, 'ai_tokens', 1)));
+  assert.deepEqual(answers, [false, true, true, false, true]);
+});
