@@ -2,6 +2,7 @@
 #include "link.h"
 
 #include <algorithm>
+#include <utility>
 
 namespace limitr::simulation {
 namespace {
@@ -80,7 +81,7 @@ void Link::take(wire::Reply reply) {
     leased_until_ = std::max(leased_until_, sent->second + Servers::lease * 4 / 5);
     sent_at_.erase(sent);
   }
-  if (std::holds_alternative<wire::Welcome>(reply.body)) is_greeted_ = is_connected_once_ = true;
+  if (std::holds_alternative<wire::Welcome>(reply.body)) is_greeted_ = true;
   if (const auto waiting = waiting_.find(*reply.n); waiting != waiting_.end()) {
     if (!waiting->second) waiting->second = std::move(reply.body);
   }
@@ -109,7 +110,9 @@ Result<Link::Reply> Link::ask(decltype(wire::Request::body) body) {
 }
 
 Result<store::Opened> Link::open(store::Access, const store::Owner&) {
-  if (is_dead_ || (is_connected_once_ && !is_connected())) return gone();
+  // An engine is made before its link comes to live.
+  const bool is_first = !std::exchange(was_opened_, true);
+  if (is_dead_ || (!is_first && !is_connected())) return gone();
   return store::Opened{};
 }
 

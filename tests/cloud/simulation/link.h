@@ -57,7 +57,7 @@ public:
   // store::Homes
 
   std::string_view engine() const override { return engine_; }
-  bool is_leased() const override { return is_connected_once_ && world_.now() < leased_until_; }
+  bool is_leased() const override { return was_opened_ && world_.now() < leased_until_; }
   bool is_connected() const override { return session_ != 0 && is_greeted_; }
   Millis running_time() const override;
   void pause(Millis time) override;
@@ -92,7 +92,7 @@ private:
   server::SessionId session_ = 0;  // 0: there is no connection
   Millis connected_at_{0};
   bool is_greeted_ = false;
-  bool is_connected_once_ = false;
+  bool was_opened_ = false;
   bool is_dead_ = false;
   Millis stands_until_{0};
   Millis leased_until_{0};
