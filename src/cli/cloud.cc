@@ -14,6 +14,7 @@
 #include "cli/cloud_server.h"
 #include "server/admin.h"
 #include "server/control.h"
+#include "server/in_doubt.h"
 
 namespace limitr::cli {
 namespace {
@@ -51,7 +52,19 @@ Result<Json> ask(const CloudUse& use, std::string_view what, Json args) {
   if (!use.address.empty()) return ask_server(use, what, args);
   const auto control = server::Control::open(use.store);
   if (!control.ok()) return control.error();
-  return server::run_admin(**control, this_user(), what, args);
+  const auto on_rows = [&](std::string_view asked, std::string_view project,
+                           const Json& given) -> Result<Json> {
+    if (!asked.starts_with("in_doubt_")) {
+      return Error{.code = ErrorCode::invalid_argument,
+                   .message = fmt::format("`{}` is asked of a running server", asked)};
+    }
+    auto done = server::run_in_doubt((*control)->store_url_of(project), asked, given);
+    if (done.ok() || done.error().code != ErrorCode::store_owned) return done;
+    Error error = std::move(done).error();
+    error.message += "; a server that runs is asked with --address";
+    return error;
+  };
+  return server::run_admin(**control, this_user(), what, args, on_rows);
 }
 
 }  // namespace limitr::cli

@@ -6,7 +6,6 @@
 #include "state/customer.h"
 
 namespace limitr::state {
-namespace {
 
 bool is_present(const Customer& customer, const MeterRoom& room) {
   const Meter* meter = customer.meter(room.entitlement);
@@ -17,6 +16,8 @@ bool is_present(const Customer& customer, const CapRoom& room) {
   const Cap* cap = customer.cap(room.cap);
   return cap != nullptr && period_of(*cap) == room.started;
 }
+
+namespace {
 
 bool is_present(const Customer& customer, const Room& room) {
   const auto present = [&](const auto& one) { return is_present(customer, one); };

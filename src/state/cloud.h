@@ -182,9 +182,9 @@ struct Unreported {
   Use since = {};            ///< What was used after it.
 };
 bool settle(Customer& customer, const Unreported& unreported);
-/// What is in doubt counts for nobody any more: that engine's, or all of it where `engine` is empty.
-/// An entry stays, so that what its engine used is added when it reports. How many entries were
-/// released.
+/// What is in doubt counts for nobody any more: that engine's, or all of it where `engine` is
+/// empty. An entry stays, so that what its engine used is added when it reports. How many entries
+/// were released.
 std::size_t release_doubts(Customer& customer, std::string_view engine);
 /// Adds use to a customer as it stands; of a period that is over nothing is added, and one that the
 /// customer has not begun begins.
@@ -198,6 +198,9 @@ double doubted(const Customer& customer, Symbol entitlement, bool of_home);
 /// The same of a cap.
 double doubted_of_cap(const Customer& customer, std::string_view cap, bool of_home);
 
+/// Whether the period that it belongs to is the present one.
+bool is_present(const Customer& customer, const MeterRoom& room);
+bool is_present(const Customer& customer, const CapRoom& room);
 /// The units of released entries whose period runs: what may be used beyond the limits at most.
 double released(const Customer& customer, Symbol entitlement);
 double released_of_cap(const Customer& customer, std::string_view cap);
