@@ -30,12 +30,15 @@ std::string user_name() {
   return found->pw_name;
 }
 
+std::string host_name() {
+  std::array<char, HOST_NAME_MAX + 1> host{};
+  return ::gethostname(host.data(), HOST_NAME_MAX) == 0 ? host.data() : "?";
+}
+
 /// Who has the files has all of it.
 server::Caller this_user() {
-  std::array<char, HOST_NAME_MAX + 1> host{};
-  if (::gethostname(host.data(), HOST_NAME_MAX) != 0) host = {'?'};
   return {.token_id = {},
-          .token_name = fmt::format("{}@{}", user_name(), host.data()),
+          .token_name = fmt::format("{}@{}", user_name(), host_name()),
           .project = std::string(server::default_project),
           .scopes = {.engine = true, .read = true, .admin = true}};
 }
@@ -58,7 +61,9 @@ Result<Json> ask(const CloudUse& use, std::string_view what, Json args) {
       return Error{.code = ErrorCode::invalid_argument,
                    .message = fmt::format("`{}` is asked of a running server", asked)};
     }
-    auto done = server::run_in_doubt((*control)->store_url_of(project), asked, given);
+    auto done = server::run_in_doubt(
+        (*control)->store_url_of(project),
+        {.host = host_name(), .process = ::getpid(), .since = system_clock()->now()}, asked, given);
     if (done.ok() || done.error().code != ErrorCode::store_owned) return done;
     Error error = std::move(done).error();
     error.message += "; a server that runs is asked with --address";

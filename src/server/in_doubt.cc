@@ -2,10 +2,10 @@
 #include "server/in_doubt.h"
 
 #include <algorithm>
+#include <initializer_list>
+#include <memory>
 #include <set>
 #include <utility>
-
-#include <unistd.h>
 
 #include <fmt/format.h>
 
@@ -39,26 +39,31 @@ std::size_t after_tokens(std::string_view text, std::size_t at,
   return at;
 }
 
-/// Where a member of that name goes on after these tokens, anywhere in the text; npos: nowhere.
-std::size_t after_member(std::string_view text, std::string_view name,
-                         std::initializer_list<std::string_view> tokens) {
+/// Where members of that name go on after these tokens, anywhere in the text.
+std::vector<std::size_t> after_members(std::string_view text, std::string_view name,
+                                       std::initializer_list<std::string_view> tokens) {
+  std::vector<std::size_t> ends;
   for (std::size_t at = text.find(name); at != std::string_view::npos;
        at = text.find(name, at + 1)) {
     const std::size_t end = after_tokens(text, at + name.size(), tokens);
-    if (end != std::string_view::npos) return end;
+    if (end != std::string_view::npos) ends.push_back(end);
   }
-  return std::string_view::npos;
+  return ends;
 }
 
-// Most records are not read: their text tells that there is nothing to see.
+// Most records are not read: their text tells that there is nothing to see. What says the same
+// elsewhere, in metadata for instance, is only looked at in vain.
 bool has_doubts(std::string_view record) {
-  return after_member(record, R"("doubts")", {":", "[", "{"}) != std::string_view::npos;
+  return !after_members(record, R"("doubts")", {":", "[", "{"}).empty();
 }
 
-std::string_view home_in(std::string_view record) {
-  const std::size_t at = after_member(record, R"("home")", {":", "{", R"("engine")", ":", "\""});
-  if (at == std::string_view::npos) return {};
-  return record.substr(at, record.find('"', at) - at);
+std::vector<std::string_view> homes_in(std::string_view record) {
+  std::vector<std::string_view> homes;
+  for (const std::size_t at :
+       after_members(record, R"("home")", {":", "{", R"("engine")", ":", "\""})) {
+    homes.push_back(record.substr(at, record.find('"', at) - at));
+  }
+  return homes;
 }
 
 Error no_customer(const std::string& id) {
@@ -203,7 +208,7 @@ Result<DoubtfulRows> read_doubtful(Rows& rows, const std::string& after, bool wi
   DoubtfulRows doubtful{.rows = {}, .after = after, .has_more = page->has_more};
   for (StoredCustomer& row : page->rows) {
     doubtful.after = row.id;
-    if (has_doubts(row.record) || (with_homes && !home_in(row.record).empty())) {
+    if (has_doubts(row.record) || (with_homes && !homes_in(row.record).empty())) {
       doubtful.rows.push_back(std::move(row));
     }
   }
@@ -220,8 +225,9 @@ Result<DoubtfulRows> read_doubtful_of(Rows& rows, const std::string& customer) {
 
 std::vector<std::string> homes_in(const DoubtfulRows& page) {
   std::set<std::string_view> homes;
-  for (const StoredCustomer& row : page.rows) homes.insert(home_in(row.record));
-  homes.erase("");
+  for (const StoredCustomer& row : page.rows) {
+    for (const std::string_view home : homes_in(row.record)) homes.insert(home);
+  }
   return {homes.begin(), homes.end()};
 }
 
@@ -279,12 +285,11 @@ Result<Released> release_in_doubt(Rows& rows, const std::string& customer,
                                       customer)};
 }
 
-Result<Json> run_in_doubt(const std::string& store_url, std::string_view what, const Json& args) {
+Result<Json> run_in_doubt(const std::string& store_url, const store::Owner& owner,
+                          std::string_view what, const Json& args) {
   auto store = store_at(store_url);
   if (!store.ok()) return std::move(store).error();
   const bool is_list = what == "in_doubt_list";
-  const store::Owner owner{
-      .host = "in-doubt", .process = ::getpid(), .since = system_clock()->now()};
   Rows rows(*std::move(store), is_list ? store::Access::read : access_to(store_url), owner);
   if (auto opened = rows.open(); !opened.ok()) return std::move(opened).error();
   const auto done = [&]() -> Result<Json> {

@@ -28,8 +28,7 @@ Result<DoubtfulRows> read_doubtful(Rows& rows, const std::string& after, bool wi
 /// Only that customer. Errors also: invalid_argument, where it is not there.
 Result<DoubtfulRows> read_doubtful_of(Rows& rows, const std::string& customer);
 
-/// Engines that these rows say to be homes. As the text has it: a record that says something else
-/// there has no such home.
+/// Engines that these rows may be at home with, as their text has it.
 std::vector<std::string> homes_in(const DoubtfulRows& page);
 
 /// Engines that are known not to come back with their lease.
@@ -68,8 +67,10 @@ Result<Released> release_in_doubt(Rows& rows, const std::string& customer,
 std::string text_in(const Json& args, const char* name);
 std::size_t limit_of(const Json& args);
 /// The same as a running server does it, for whoever has the store; `what` as in its messages.
-/// Errors also: those of opening the store, store_owned among them.
-Result<Json> run_in_doubt(const std::string& store_url, std::string_view what, const Json& args);
+/// `owner`: who that is, while the store is written to. Errors also: those of opening the store,
+/// store_owned among them.
+Result<Json> run_in_doubt(const std::string& store_url, const store::Owner& owner,
+                          std::string_view what, const Json& args);
 
 /// The sum of a project.
 struct InDoubtFigures {

@@ -227,6 +227,8 @@ class InDoubt(ServerTest):
         self.write(engine, "bob", doubts=["gone"])
         self.write(engine, "cyd", home="e1")
         self.write(engine, "dan")
+        engine.write("eva", 0, {"id": "eva", "metadata": {"doubts": [{}], "home": {"engine": "x"}},
+                                **shared(2)})
         listed = self.do(engine, "in_doubt_list")
         self.assertEqual([one["id"] for one in listed["customers"]], ["ann", "bob"])
         ann = listed["customers"][0]
@@ -263,7 +265,8 @@ class InDoubt(ServerTest):
     def test_a_home_that_is_lost_is_in_doubt(self):
         server = self.start("--lease", "500ms")
         engine, home = self.open(server.engine()), self.open(server.engine("e2"))
-        self.write(engine, "ann", home="e2")
+        self.assertIn("versions", engine.write("ann", 0, {
+            "id": "ann", "metadata": {"home": {"engine": "e1"}}, **shared(2, home="e2")}))
         self.assertEqual(self.do(engine, "in_doubt_list")["customers"], [])
         self.assertEqual(self.do(engine, "in_doubt_release", customer="ann")["released"], 0)
         self.assertIn("home", engine.ask("read", ids=["ann"])["rows"][0]["record"]["cloud"])
@@ -778,6 +781,19 @@ class OnPostgres(ServerTest):
         one.stop(signal.SIGKILL)
         self.assertEqual(other.ask("recall", homes=lost)["lost"], [])
         wait_until(lambda: other.ask("recall", homes=lost)["lost"] == ["e3"], "e3 is lost")
+
+    def test_what_is_in_doubt_is_released_beside_a_server(self):
+        server = self.start(store=self.database.url)
+        engine = self.open(server.engine())
+        engine.write("ann", 0, {"id": "ann", **shared(2, doubts=["lost"])})
+        for say in ('"released":1', '"released":0'):
+            run = subprocess.run([PROGRAM, "in-doubt", "release", "ann", "--json", "--store",
+                                  self.database.url], capture_output=True, text=True, check=False)
+            self.assertIn(say, run.stdout.replace(" ", ""), run.stderr)
+        row = engine.ask("read", ids=["ann"])["rows"][0]
+        self.assertEqual([one["released"] for one in row["record"]["cloud"]["doubts"]], [True])
+        written = engine.write("ann", row["version"], {"id": "ann"})
+        self.assertIn("versions", written)
 
     def test_a_database_that_restarts_is_waited_for(self):
         server = self.start(store=self.database.url)
