@@ -14,6 +14,7 @@
 #include "cli/cloud_server.h"
 #include "server/admin.h"
 #include "server/control.h"
+#include "server/in_doubt.h"
 
 namespace limitr::cli {
 namespace {
@@ -29,12 +30,15 @@ std::string user_name() {
   return found->pw_name;
 }
 
+std::string host_name() {
+  std::array<char, HOST_NAME_MAX + 1> host{};
+  return ::gethostname(host.data(), HOST_NAME_MAX) == 0 ? host.data() : "?";
+}
+
 /// Who has the files has all of it.
 server::Caller this_user() {
-  std::array<char, HOST_NAME_MAX + 1> host{};
-  if (::gethostname(host.data(), HOST_NAME_MAX) != 0) host = {'?'};
   return {.token_id = {},
-          .token_name = fmt::format("{}@{}", user_name(), host.data()),
+          .token_name = fmt::format("{}@{}", user_name(), host_name()),
           .project = std::string(server::default_project),
           .scopes = {.engine = true, .read = true, .admin = true}};
 }
@@ -53,7 +57,21 @@ Result<Json> ask(const CloudUse& use, std::string_view what, Json args) {
   const auto control = what == "project_create" ? server::Control::open(use.store)
                                                 : server::Control::open_existing(use.store);
   if (!control.ok()) return control.error();
-  return server::run_admin(**control, this_user(), what, args);
+  const auto on_rows = [&](std::string_view asked, std::string_view project,
+                           const Json& given) -> Result<Json> {
+    if (!asked.starts_with("in_doubt_")) {
+      return Error{.code = ErrorCode::invalid_argument,
+                   .message = fmt::format("`{}` is asked of a running server", asked)};
+    }
+    auto done = server::run_in_doubt(
+        (*control)->store_url_of(project),
+        {.host = host_name(), .process = ::getpid(), .since = system_clock()->now()}, asked, given);
+    if (done.ok() || done.error().code != ErrorCode::store_owned) return done;
+    Error error = std::move(done).error();
+    error.message += "; a server that runs is asked with --address";
+    return error;
+  };
+  return server::run_admin(**control, this_user(), what, args, on_rows);
 }
 
 Result<std::optional<std::string>> policy_of_server(std::string_view store) {

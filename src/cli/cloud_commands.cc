@@ -45,6 +45,12 @@ const Json& list_of(const Json& value, const char* name) {
   return found != value.end() && found->is_array() ? *found : nothing;
 }
 
+const Json& object_of(const Json& value, const char* name) {
+  static const Json nothing = Json::object();
+  const auto found = value.find(name);
+  return found != value.end() && found->is_object() ? *found : nothing;
+}
+
 int refused(const Error& error) { return trouble(error.to_string()); }
 
 int print_json(const Json& value) {
@@ -119,6 +125,45 @@ int list_versions(const CloudUse& use) {
   }
   print("{}", table.text(Style()));
   return exit_fine;
+}
+
+/// All pages as one list.
+Result<Json> all_in_doubt(const InDoubtOptions& options) {
+  Json all = Json::array();
+  Json args = Json::object();
+  if (!options.customer.empty()) args["customer"] = options.customer;
+  while (true) {
+    const auto page = ask(options.use, "in_doubt_list", args);
+    if (!page.ok()) return page.error();
+    for (const Json& customer : list_of(*page, "customers")) all.push_back(customer);
+    const std::string after = text_of(*page, "after");
+    if (!flag_of(*page, "more") || after.empty()) return all;
+    args["after"] = after;
+  }
+}
+
+std::string state_of(const Json& entry) {
+  if (flag_of(entry, "released")) return "released";
+  return flag_of(entry, "home") ? "at a lost home" : "in doubt";
+}
+
+/// A line for each meter and cap of each entry.
+void add_entries(Table& table, const Json& customer) {
+  const std::string id = text_of(customer, "id");
+  if (customer.contains("error")) table.add({id, "", text_of(customer, "error"), "", "", ""});
+  for (const Json& entry : list_of(customer, "entries")) {
+    bool is_empty = true;
+    for (const char* kind : {"meters", "caps"}) {
+      const Json& rooms = object_of(object_of(entry, "room"), kind);
+      for (const auto& [name, room] : rooms.items()) {
+        table.add({id, text_of(entry, "engine"), state_of(entry),
+                   std::string_view(kind) == "caps" ? "cap " + name : name,
+                   number_of(room, "units"), time_of(room, "started")});
+        is_empty = false;
+      }
+    }
+    if (is_empty) table.add({id, text_of(entry, "engine"), state_of(entry), "", "0", ""});
+  }
 }
 
 }  // namespace
@@ -217,6 +262,50 @@ int list_projects(const ProjectOptions& options) {
   }
   print("{}", table.text(Style()));
   return exit_fine;
+}
+
+int list_in_doubt(const InDoubtOptions& options) {
+  const auto customers = all_in_doubt(options);
+  if (!customers.ok()) return refused(customers.error());
+  if (options.use.json) return print_json(*customers);
+  if (customers->empty()) {
+    print("nothing is in doubt\n");
+    return exit_fine;
+  }
+  Table table({{.heading = "customer"},
+               {.heading = "engine"},
+               {.heading = "state"},
+               {.heading = "of"},
+               {.heading = "units", .is_number = true},
+               {.heading = "period since"}});
+  for (const Json& customer : *customers) add_entries(table, customer);
+  print("{}", table.text(Style()));
+  return exit_fine;
+}
+
+int release_in_doubt(const InDoubtOptions& options) {
+  Json args = {{"customer", options.customer}};
+  if (!options.engine.empty()) args["engine"] = options.engine;
+  const auto value = ask(options.use, "in_doubt_release", std::move(args));
+  if (!value.ok()) return refused(value.error());
+  const Json& engines = list_of(*value, "engines");
+  const int code = engines.empty() ? exit_negative : exit_fine;
+  if (options.use.json) {
+    print_json(*value);
+    return code;
+  }
+  const std::string customer = text_of(*value, "customer");
+  if (engines.empty()) {
+    print("nothing of `{}` is in doubt{}\n", customer,
+          options.engine.empty() ? "" : " for that engine");
+    return code;
+  }
+  for (const Json& engine : engines) {
+    if (!engine.is_string()) continue;
+    print("released of `{}`: what the engine {} may have used\n", customer,
+          engine.get<std::string>());
+  }
+  return code;
 }
 
 }  // namespace limitr::cli

@@ -53,4 +53,12 @@ struct ProjectOptions {
 int create_project(const ProjectOptions& options);
 int list_projects(const ProjectOptions& options);
 
+struct InDoubtOptions {
+  CloudUse use;
+  std::string customer;  ///< Of a list: empty: all.
+  std::string engine;    ///< To release only what is in doubt of that one; or empty.
+};
+int list_in_doubt(const InDoubtOptions& options);
+int release_in_doubt(const InDoubtOptions& options);
+
 }  // namespace limitr::cli

@@ -50,6 +50,23 @@ Projects have their own customers, policies and tokens. There is always one call
 administrators reach the others too.
 )";
 
+constexpr std::string_view in_doubt_examples = R"(
+Examples:
+  limitr in-doubt list --address https://limits.example.com
+  limitr in-doubt list --store sqlite:limitr.db ann
+  limitr in-doubt release --address https://limits.example.com ann
+  limitr in-doubt release --store sqlite:limitr.db ann --engine 4f0c0d8e1b2a3c4d5e6f708192a3b4c5
+
+An engine that was lost may have used what was set aside for it. Until it reports, or the period
+ends, that counts as used. Release it when the engine is not going to report: should it do so
+after all, its use is added, and may pass the limit by what was released.
+
+A server that runs knows who is lost. On the store of one that does not, a customer's home is
+released when --engine names it.
+
+Exit code: 0 it was done, 1 there was nothing to release, 2 trouble.
+)";
+
 void add_use(CLI::App& command, CloudUse& use, bool has_project) {
   auto* store = command.add_option("--store", use.store, "Where the server keeps its state")
                     ->type_name("URL");
@@ -156,10 +173,24 @@ void CloudUsage::add_projects(CLI::App& app) {
       [this] { return list_projects(project_); });
 }
 
+void CloudUsage::add_in_doubt(CLI::App& app) {
+  CLI::App& family = add_family(app, "in-doubt", "List and release what lost engines may have used",
+                                in_doubt_examples);
+  CLI::App& listing = add(family, "list", "List what is in doubt, and what was released",
+                          in_doubt_.use, true, [this] { return list_in_doubt(in_doubt_); });
+  listing.add_option("customer", in_doubt_.customer, "Only this one")->type_name("CUSTOMER");
+  CLI::App& releasing = add(family, "release", "Count what is in doubt of a customer no more",
+                            in_doubt_.use, true, [this] { return release_in_doubt(in_doubt_); });
+  releasing.add_option("customer", in_doubt_.customer, "Whose")->required()->type_name("CUSTOMER");
+  releasing.add_option("--engine", in_doubt_.engine, "Only what that one may have used")
+      ->type_name("ENGINE");
+}
+
 void CloudUsage::add_to(CLI::App& app) {
   add_policies(app);
   add_tokens(app);
   add_projects(app);
+  add_in_doubt(app);
 }
 
 std::optional<int> CloudUsage::run(const CLI::App& command) const {

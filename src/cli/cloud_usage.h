@@ -27,12 +27,14 @@ private:
   void add_policies(CLI::App& app);
   void add_tokens(CLI::App& app);
   void add_projects(CLI::App& app);
+  void add_in_doubt(CLI::App& app);
 
   PushOptions push_;
   VersionsOptions versions_;
   RollbackOptions rollback_;
   TokenOptions token_;
   ProjectOptions project_;
+  InDoubtOptions in_doubt_;
   std::map<const CLI::App*, std::function<int()>> commands_;
 };
 

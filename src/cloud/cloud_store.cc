@@ -143,8 +143,9 @@ public:
   }
 
   // In several messages: not all of one moment, but each customer as it was at some.
-  Result<void> scan(const std::function<bool(StoredCustomer)>& visit) override {
-    std::string after;
+  Result<void> scan_after(const std::optional<std::string>& first,
+                          const std::function<bool(StoredCustomer)>& visit) override {
+    std::string after = first.value_or("");
     for (;;) {
       auto rows = link_->ask_for<wire::Rows>(
           wire::Scan{.after = after, .limit = static_cast<std::uint32_t>(most_at_once)},

@@ -220,6 +220,13 @@ constexpr Parameter token_parameters[] = {{"project", Kind::text},
                                           {"expires", Kind::moment}};
 constexpr Parameter id_parameters[] = {{"project", Kind::text}, {"id", Kind::text, true}};
 
+constexpr Parameter in_doubt_parameters[] = {{"project", Kind::text},
+                                             {"customer", Kind::text},
+                                             {"after", Kind::text},
+                                             {"limit", Kind::number}};
+constexpr Parameter release_parameters[] = {
+    {"project", Kind::text}, {"customer", Kind::text, true}, {"engine", Kind::text}};
+
 struct Operation {
   std::string_view name;
   bool is_reading = false;
@@ -242,8 +249,8 @@ constexpr Operation operations[] = {
     {.name = "token_create", .parameters = token_parameters, .run = token_create},
     {.name = "token_list", .is_reading = true, .parameters = project_parameters, .run = token_list},
     {.name = "token_revoke", .parameters = id_parameters, .run = token_revoke},
-    {.name = "in_doubt_list", .is_reading = true},
-    {.name = "in_doubt_release"},
+    {.name = "in_doubt_list", .is_reading = true, .parameters = in_doubt_parameters},
+    {.name = "in_doubt_release", .parameters = release_parameters},
     {.name = "engines", .is_reading = true},
     {.name = "status", .is_reading = true},
 };
@@ -297,7 +304,7 @@ Result<Json> run_admin(Control& control, const Caller& caller, std::string_view 
   const Result<policy::Node> node = node_of(args);
   if (!node.ok()) return refused(node.error().to_string());
   const policy::Node::Mapping* given = node->as_mapping();
-  if (operation->run != nullptr) {
+  if (operation->run != nullptr || !operation->parameters.empty()) {
     const auto problem = call::check_arguments(given, operation->parameters, {}, "args");
     if (problem) return refused(fmt::format("{}: {}", problem->path, problem->message));
   }
@@ -307,6 +314,7 @@ Result<Json> run_admin(Control& control, const Caller& caller, std::string_view 
   if (operation->run != nullptr) {
     return operation->run({control, caller, *project, arguments});
   }
+  if (auto found = control.project_find(*project); !found.ok()) return std::move(found).error();
   if (!running) return refused(fmt::format("`{}` is asked of a running server", what));
   return running(what, *project, args);
 }

@@ -105,7 +105,7 @@ std::map<std::string, Json> arguments() {
           {"token_list", Json::object()},
           {"token_revoke", {{"id", "0123456789abcdef"}}},
           {"in_doubt_list", Json::object()},
-          {"in_doubt_release", Json::object()},
+          {"in_doubt_release", {{"customer", "ann"}}},
           {"engines", Json::object()},
           {"status", Json::object()}};
 }
@@ -184,6 +184,8 @@ TEST_F(AdminTest, SaysWhatIsWrongWithArguments) {
            Case{"push", {{"document", policy_json}, {"project", 7}}, "args.project"},
            Case{"status", {{"project", 7}}, "args.project"},
            Case{"status", Json::object(), "asked of a running server"},
+           Case{"in_doubt_release", Json::object(), "missing argument `customer`"},
+           Case{"in_doubt_list", {{"customer", 7}}, "args.customer: expected text"},
            Case{"rollback", {{"version", 1.5}}, "whole number"},
            Case{"rollback", {{"version", -1}}, "whole number"},
            Case{"rollback", {{"version", 1e300}}, "whole number"},

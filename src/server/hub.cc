@@ -15,6 +15,9 @@ using wire::Close;
 /// Engines that wait for a customer ask again and again; its home is told this often at most.
 constexpr Millis recall_pause{20};
 constexpr std::size_t max_engine_name = 64;
+/// How long an engine counts as away: it is not known whether it runs at all.
+constexpr Millis away_time = std::chrono::hours(24);
+constexpr std::size_t most_away = 10'000;
 
 /// The version that a hello asks for; 0: the text is none.
 std::uint64_t version_of(std::string_view text) {
@@ -103,6 +106,7 @@ void Hub::settle(SessionId id, const wire::Hello& hello, Moment now) {
   engine.recalled.clear();
   ++arrivals_;
   left_.erase(name);
+  away_.erase(name);
   session.engine = name;
   if (before == 0 || before == id) return;
   sessions_.at(before).engine.clear();
@@ -128,10 +132,14 @@ void Hub::handle(SessionId id, std::uint64_t n, wire::RecallHomes& recall, Momen
       answer.lost.push_back(homes.engine);
       continue;
     }
-    ask_back(homes, now);
-    if (peers_ != nullptr) peers_->recall(homes);
+    this->recall(homes, now);
   }
   send(id, n, std::move(answer));
+}
+
+void Hub::recall(const wire::HomeOf& homes, Moment now) {
+  ask_back(homes, now);
+  if (peers_ != nullptr) peers_->recall(homes);
 }
 
 void Hub::recalled_by_peer(const wire::HomeOf& homes, Moment now) { ask_back(homes, now); }
@@ -252,14 +260,44 @@ void Hub::tick(Moment now) {
       cut(id, Close::broken_rule, "no welcome in time: a hello comes first");
     }
   }
-  std::erase_if(engines_, [&](const auto& engine) {
-    return engine.second.session == 0 && engine.second.lease_end <= now.steady;
-  });
+  forget_leases(now);
   for (auto& [name, engine] : engines_) {
     std::erase_if(engine.recalled,
                   [&](const auto& one) { return now.steady - one.second >= recall_pause; });
   }
   if (now.steady >= started_ + options_.lease) left_.clear();
+}
+
+void Hub::forget_leases(Moment now) {
+  std::erase_if(away_, [&](const auto& one) { return now.steady - one.second >= away_time; });
+  std::erase_if(engines_, [&](const auto& one) {
+    const auto& [name, engine] = one;
+    if (engine.session != 0 || engine.lease_end > now.steady) return false;
+    if (!engine.deny_unconnected) note_away(name, now);
+    return true;
+  });
+}
+
+void Hub::note_away(const std::string& engine, Moment now) {
+  if (away_.size() >= most_away) {
+    away_.erase(std::ranges::min_element(away_, {}, [](const auto& one) { return one.second; }));
+  }
+  away_[engine] = now.steady;
+}
+
+bool Hub::is_elsewhere(std::string_view engine) const {
+  return peers_ != nullptr && peers_->is_alive(engine);
+}
+
+std::size_t Hub::away_serving(Moment now) const {
+  const auto gone =
+      std::ranges::count_if(away_, [&](const auto& one) { return !is_elsewhere(one.first); });
+  const auto cut_off = std::ranges::count_if(engines_, [&](const auto& one) {
+    const auto& [name, engine] = one;
+    return engine.session == 0 && !engine.deny_unconnected &&
+           (engine.lease_end > now.steady || !is_elsewhere(name));
+  });
+  return static_cast<std::size_t>(gone + cut_off);
 }
 
 void Hub::drain() {
@@ -309,6 +347,14 @@ Json Hub::engines(Moment now) const {
       one["token"] = session.caller.token_id;
     }
     all.push_back(std::move(one));
+  }
+  for (const auto& [name, since] : away_) {
+    if (is_elsewhere(name)) continue;
+    all.push_back({{"engine", name},
+                   {"connected", false},
+                   {"lease", 0},
+                   {"deny_unconnected", false},
+                   {"away", (now.steady - since).count()}});
   }
   return all;
 }

@@ -126,6 +126,8 @@ public:
   void set_policy(wire::PolicyVersion policy);
   /// These tokens were revoked.
   void revoked(std::span<const std::string> token_ids);
+  /// Has an engine asked for these, wherever it is connected.
+  void recall(const wire::HomeOf& homes, Moment now);
   /// Of another server: a recall for engines that are connected here.
   void recalled_by_peer(const wire::HomeOf& homes, Moment now);
   /// Wanted about once a second.
@@ -142,6 +144,9 @@ public:
   std::vector<Leased> leased(Moment now) const;
   /// Grows when an engine comes or says bye.
   std::uint64_t arrivals() const { return arrivals_; }
+  /// Engines that go on without a connection, from their copies, and have none now, here or at
+  /// another server; for a day, or until they come back or have said bye.
+  std::size_t away_serving(Moment now) const;
   /// The tokens that sessions were opened with.
   std::vector<std::string> token_ids() const;
   /// For people.
@@ -178,6 +183,9 @@ private:
   void settle(SessionId id, const wire::Hello& hello, Moment now);
   void welcome(SessionId id, std::uint64_t n, const wire::PolicyVersion& policy, Moment now);
   void ask_back(const wire::HomeOf& homes, Moment now);
+  void forget_leases(Moment now);
+  void note_away(const std::string& engine, Moment now);
+  bool is_elsewhere(std::string_view engine) const;
   void send(SessionId id, std::optional<std::uint64_t> n, decltype(wire::Reply::body) body);
   void fail(SessionId id, std::optional<std::uint64_t> n, ErrorCode code, std::string message);
   void cut(SessionId id, wire::Close code, std::string reason);
@@ -189,6 +197,8 @@ private:
   // In order: the same input gives the same output.
   std::map<SessionId, Session> sessions_;
   std::map<std::string, Engine, std::less<>> engines_;  // whose lease runs, or who are connected
+  /// Those of deny_unconnected false whose lease has ended: when they were seen last.
+  std::map<std::string, Millis, std::less<>> away_;
   std::set<std::string, std::less<>> left_;  // said bye while unknown ones are waited for
   std::uint64_t arrivals_ = 0;
   bool is_draining_ = false;

@@ -320,6 +320,63 @@ TEST_F(HubTest, OtherServersAreAskedForTheirEngines) {
   EXPECT_THAT(sent<wire::RecallCustomers>(hub.take(), 1)->ids, ElementsAre("cyd"));
 }
 
+TEST_F(HubTest, EnginesThatServeWithoutAConnectionAreKnownWhileTheyAreAway) {
+  const auto come = [&](SessionId session, const std::string& engine, bool denies, int ms) {
+    hub_.connected(session, a_caller(), at(ms));
+    ask(session, wire::Hello{.engine = engine, .deny_unconnected = denies}, ms);
+  };
+  come(1, "loose", false, 0);
+  come(2, "strict", true, 0);
+  come(3, "polite", false, 0);
+  EXPECT_EQ(hub_.away_serving(at(0)), 0U);
+  ask(3, wire::Bye{});
+  hub_.disconnected(1);
+  hub_.disconnected(2);
+  EXPECT_EQ(hub_.away_serving(at(1)), 1U) << "cut off, while its lease runs";
+  hub_.tick(at(10'000));
+  EXPECT_EQ(hub_.away_serving(at(10'000)), 1U) << "when it is over, too";
+  const Json engines = hub_.engines(at(12'000));
+  ASSERT_EQ(engines.size(), 1U);
+  EXPECT_EQ(engines[0]["engine"], "loose");
+  EXPECT_EQ(engines[0]["away"], 2'000);
+
+  come(4, "loose", false, 20'000);
+  EXPECT_EQ(hub_.away_serving(at(20'000)), 0U) << "it is back";
+  hub_.disconnected(4);
+  hub_.tick(at(40'000));
+  constexpr int day = 24 * 3'600'000;
+  hub_.tick(at(40'000 + day - 1));
+  EXPECT_EQ(hub_.away_serving(at(40'000 + day - 1)), 1U);
+  hub_.tick(at(40'000 + day));
+  EXPECT_EQ(hub_.away_serving(at(40'000 + day)), 0U) << "nobody waits for ever";
+}
+
+TEST_F(HubTest, WhoIsConnectedElsewhereIsNotAway) {
+  OnePeer peer;
+  Hub hub(options(), at(0), &peer);
+  hub.set_policy({.version = 1});
+  for (const char* engine : {"there", "nowhere"}) {
+    const SessionId session = engine[0] == 't' ? 1 : 2;
+    hub.connected(session, a_caller(), at(0));
+    hub.received(session,
+                 {.n = 1, .body = wire::Hello{.engine = engine, .deny_unconnected = false}}, at(0));
+    hub.disconnected(session);
+  }
+  hub.tick(at(10'000));
+  EXPECT_EQ(hub.away_serving(at(10'000)), 1U);
+  EXPECT_EQ(hub.engines(at(10'000))[0]["engine"], "nowhere");
+}
+
+TEST_F(HubTest, NoMoreThanTenThousandAreRememberedThatAreAway) {
+  for (int i = 0; i < 10'003; ++i) {
+    hub_.connected(1, a_caller(), at(i));
+    ask(1, wire::Hello{.engine = std::to_string(i), .deny_unconnected = false}, i);
+    hub_.disconnected(1);
+  }
+  for (int ms = 10'000; ms <= 30'000; ms += 1'000) hub_.tick(at(ms));
+  EXPECT_EQ(hub_.away_serving(at(30'000)), 10'000U);
+}
+
 TEST_F(HubTest, RequestsAreCountedByType) {
   greet(1, "e1");
   ask(1, wire::Renew{});

@@ -35,10 +35,18 @@ void Keeper::ask(std::string project, Work work, std::size_t bytes) {
   changed_.notify_one();
 }
 
-void Keeper::look(Look look) {
+void Keeper::look(std::function<void(std::vector<RowFigures>)> look) {
+  add([this, look = std::move(look)] { look(figures()); });
+}
+
+void Keeper::with_rows(std::string project, std::function<void(Result<Rows*>)> use) {
+  add([this, project = std::move(project), use = std::move(use)] { use(rows_of(project)); });
+}
+
+void Keeper::add(Job job) {
   {
     const std::lock_guard lock(mutex_);
-    looks_.push_back(std::move(look));
+    jobs_.push_back(std::move(job));
   }
   changed_.notify_one();
 }
@@ -69,22 +77,22 @@ RowCounts Keeper::stop() {
 void Keeper::run() {
   auto next_renewal = steady_clock::now() + renew_every_;
   std::unique_lock lock(mutex_);
-  while (!stop_ || !asked_.empty() || !looks_.empty()) {
-    const auto has_some = [this] { return stop_ || !asked_.empty() || !looks_.empty(); };
+  while (!stop_ || !asked_.empty() || !jobs_.empty()) {
+    const auto has_some = [this] { return stop_ || !asked_.empty() || !jobs_.empty(); };
     if (renew_every_ > Millis(0)) {
       changed_.wait_until(lock, next_renewal, has_some);
     } else {
       changed_.wait(lock, has_some);
     }
     std::vector<Asked> asked = std::exchange(asked_, {});
-    std::vector<Look> looks = std::exchange(looks_, {});
+    std::vector<Job> jobs = std::exchange(jobs_, {});
     lock.unlock();
     if (renew_every_ > Millis(0) && steady_clock::now() >= next_renewal) {
       renew();
       next_renewal = steady_clock::now() + renew_every_;
     }
     if (!asked.empty()) work(std::move(asked));
-    for (const Look& look : looks) look(figures());
+    for (const Job& job : jobs) job();
     lock.lock();
   }
 }

@@ -63,6 +63,8 @@ public:
   void ask(std::string project, Work work, std::size_t bytes);
   /// Threads: any. `look` is called by the keeper's thread.
   void look(std::function<void(std::vector<RowFigures>)> look);
+  /// Threads: any. `use` is called by the keeper's thread, after what is more urgent.
+  void with_rows(std::string project, std::function<void(Result<Rows*>)> use);
   /// Finishes what was asked, closes, and says what was written in all. Threads: one.
   RowCounts stop();
 
@@ -72,8 +74,9 @@ private:
     Work work;
     std::size_t bytes = 0;
   };
-  using Look = std::function<void(std::vector<RowFigures>)>;
+  using Job = std::function<void()>;
 
+  void add(Job job);
   void run();
   void work(std::vector<Asked> asked);
   void exchange(const std::string& project, const std::vector<Asked*>& asked,
@@ -93,7 +96,7 @@ private:
   std::mutex mutex_;
   std::condition_variable changed_;
   std::vector<Asked> asked_;
-  std::vector<Look> looks_;
+  std::vector<Job> jobs_;
   bool stop_ = false;
 };
 

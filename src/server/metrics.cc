@@ -51,11 +51,23 @@ void add_projects(const std::vector<ProjectFigures>& projects, std::vector<Metri
   Sampled failed = counter("requests_failed", "Requests answered with an error");
   Sampled recalled =
       counter("recalled_customers", "Customers that engines were asked to give back");
+  Sampled in_doubt = gauge("in_doubt_customers", "Customers of whom units are in doubt");
+  Sampled units = gauge("in_doubt_units", "Units that are in doubt, of meters or of caps");
+  Sampled released =
+      gauge("released_units", "Units that were released, and may be used beyond a limit still");
+  Sampled away =
+      gauge("engines_away_serving", "Engines that may answer without a connection, and have none");
   for (const ProjectFigures& one : projects) {
     const ClientMetric::Label project{"project", one.project};
     sessions.add(number(one.sessions), {project});
     leases.add(number(one.leases), {project});
     policy.add(number(one.policy_version), {project});
+    in_doubt.add(number(one.in_doubt.customers), {project});
+    units.add(one.in_doubt.units.meters, {project, {"of", "meters"}});
+    units.add(one.in_doubt.units.caps, {project, {"of", "caps"}});
+    released.add(one.in_doubt.released.meters, {project, {"of", "meters"}});
+    released.add(one.in_doubt.released.caps, {project, {"of", "caps"}});
+    away.add(number(one.away_serving), {project});
     failed.add(number(one.counts.failed), {project});
     recalled.add(number(one.counts.recalled), {project});
     for (std::size_t type = 0; type < request_types; ++type) {
@@ -63,7 +75,8 @@ void add_projects(const std::vector<ProjectFigures>& projects, std::vector<Metri
                    {project, {"type", std::string(request_names.at(type))}});
     }
   }
-  for (Sampled* each : {&sessions, &leases, &policy, &requests, &failed, &recalled}) {
+  for (Sampled* each : {&sessions, &leases, &policy, &requests, &failed, &recalled, &in_doubt,
+                        &units, &released, &away}) {
     all.push_back(std::move(*each).family());
   }
 }

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "server/hub.h"
+#include "server/in_doubt.h"
 #include "server/keeper.h"
 
 namespace limitr::server {
@@ -20,6 +21,8 @@ struct ProjectFigures {
   std::size_t sessions = 0;
   std::size_t leases = 0;
   std::uint64_t policy_version = 0;
+  std::size_t away_serving = 0;
+  InDoubtFigures in_doubt;
   HubCounts counts;
 };
 

@@ -180,6 +180,11 @@ private:
   Group* group_ = nullptr;
 };
 
+Access access_to(std::string_view store_url) {
+  const bool is_shared = store_url.starts_with("postgres:") || store_url.starts_with("postgresql:");
+  return is_shared ? Access::share : Access::own;
+}
+
 Rows::Rows(std::unique_ptr<store::Store> store, Access access, store::Owner owner)
     : store_(std::move(store)), access_(access), owner_(std::move(owner)) {}
 
@@ -221,8 +226,7 @@ Result<RowPage> Rows::scan(const std::string& after, std::size_t limit) {
   if (auto open = be_open(); !open.ok()) return std::move(open).error();
   RowPage page;
   std::size_t bytes = 0;
-  const auto scanned = store_->scan([&](StoredCustomer customer) {
-    if (customer.id <= after) return true;
+  const auto scanned = store_->scan_after(after, [&](StoredCustomer customer) {
     bytes += size_of(customer);
     page.has_more = page.rows.size() >= limit || (bytes > max_page_bytes && !page.rows.empty());
     if (!page.has_more) page.rows.push_back(std::move(customer));

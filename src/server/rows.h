@@ -7,6 +7,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include <limitr/result.h>
@@ -33,6 +34,10 @@ struct RowPage {
   std::vector<store::StoredCustomer> rows;
   bool has_more = false;
 };
+
+/// What a server opens the store of that URL for: share, where other servers may use it at the same
+/// time.
+store::Access access_to(std::string_view store_url);
 
 /// Threads: one at a time.
 class Rows {

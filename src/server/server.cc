@@ -5,8 +5,10 @@
 #include <array>
 #include <csignal>
 #include <future>
+#include <iterator>
 #include <map>
 #include <memory>
+#include <set>
 #include <utility>
 #include <vector>
 
@@ -27,6 +29,7 @@
 #include "open/open_store.h"
 #include "server/admin.h"
 #include "server/hub.h"
+#include "server/in_doubt.h"
 #include "server/keeper.h"
 #include "server/log.h"
 #include "server/metrics.h"
@@ -51,8 +54,10 @@ using boost::system::error_code;
 
 constexpr std::chrono::milliseconds tick_every{1000};
 constexpr std::chrono::milliseconds poll_every{500};
-constexpr std::chrono::seconds drain_time{10};  // for what is on its way
-constexpr std::chrono::seconds part_time{4};    // for connections to close
+constexpr std::chrono::minutes sweep_every{1};
+constexpr std::chrono::milliseconds sweep_pause{10};  // between pages: the rows are for engines
+constexpr std::chrono::seconds drain_time{10};        // for what is on its way
+constexpr std::chrono::seconds part_time{4};          // for connections to close
 
 Moment now() {
   return {.steady = std::chrono::duration_cast<Millis>(env::BootClock::now().time_since_epoch()),
@@ -82,11 +87,6 @@ std::size_t raise_file_limit(std::size_t connections) {
                               "-Hn, or LimitNOFILE= of systemd",
                               connections, wanted)}});
   return fits;
-}
-
-/// Whether other servers may use the same store at the same time.
-bool is_shared(std::string_view url) {
-  return url.starts_with("postgres:") || url.starts_with("postgresql:");
 }
 
 HttpResponse http_failure(const Error& error) {
@@ -190,7 +190,7 @@ private:
 
   Result<void> meet_peers() {
 #ifdef LIMITR_POSTGRES
-    if (!is_shared(options_.store)) return {};
+    if (access_to(options_.store) != store::Access::share) return {};
     auto peers = PostgresPeers::open(
         {.store_url = options_.store,
          .on_recall =
@@ -220,6 +220,7 @@ private:
     tell_ready_(*opened);
     tick();
     poll();
+    sweep();
   }
 
   Result<std::unique_ptr<Rows>> make_rows(const std::string& project) const {
@@ -229,8 +230,7 @@ private:
         project == default_project ? options_.store : control_->store_url_of(project);
     auto store = store_at(url);
     if (!store.ok()) return std::move(store).error();
-    const auto access = is_shared(url) ? store::Access::share : store::Access::own;
-    return std::make_unique<Rows>(*std::move(store), access, owner_);
+    return std::make_unique<Rows>(*std::move(store), access_to(url), owner_);
   }
 
   // ---- The file of the policy, on the control thread
@@ -403,6 +403,8 @@ private:
                                       .sessions = hub->sessions(),
                                       .leases = hub->leased(now()).size(),
                                       .policy_version = hub->policy_version(),
+                                      .away_serving = hub->away_serving(now()),
+                                      .in_doubt = in_doubt_of(project),
                                       .counts = hub->counts()});
         }
         respond({.body = metrics_.text(figures),
@@ -625,8 +627,8 @@ private:
         [this, project, id = work.session, n = work.n, caller = work.caller, admin]() -> Then {
           Result<Json> done =
               run_admin(*control_, caller, admin.what, admin.args,
-                        [this](std::string_view what, std::string_view of, const Json&) {
-                          return look_at_server(what, std::string(of));
+                        [this](std::string_view what, std::string_view of, const Json& args) {
+                          return run_here(what, std::string(of), args);
                         });
           return [=, this] {
             if (done.ok()) {
@@ -641,25 +643,54 @@ private:
   }
 
   /// REQUIRES: within on_control().
-  Result<Json> look_at_server(std::string_view what, const std::string& project) {
-    if (what == "engines") {
-      return ask_io([&]() -> Json {
-        const auto hub = hubs_.find(project);
-        return {{"engines", hub == hubs_.end() ? Json::array() : hub->second->engines(now())}};
-      });
-    }
+  Result<Json> run_here(std::string_view what, const std::string& project, const Json& args) {
+    if (what == "engines") return ask_io([&] { return engines(project); });
     if (what == "status") return status(project);
+    if (what == "in_doubt_list") return in_doubt_list(project, args);
+    if (what == "in_doubt_release") return in_doubt_release(project, args);
     return Error{.code = ErrorCode::invalid_argument,
                  .message = fmt::format("this server cannot do `{}`", what)};
+  }
+
+  /// Those that are connected or away, and those of whom something is in doubt.
+  Json engines(const std::string& project) {
+    const auto hub = hubs_.find(project);
+    Json all = hub == hubs_.end() ? Json::array() : hub->second->engines(now());
+    const InDoubtFigures in_doubt = in_doubt_of(project);
+    std::set<std::string> named;
+    for (Json& one : all) {
+      const std::string name = one["engine"];
+      named.insert(name);
+      const auto of = in_doubt.engines.find(name);
+      one["in_doubt"] =
+          json_of(of == in_doubt.engines.end() ? InDoubtFigures::Units() : of->second.units);
+    }
+    for (const auto& [name, of] : in_doubt.engines) {
+      if (named.contains(name)) continue;
+      all.push_back(
+          {{"engine", name}, {"connected", false}, {"lease", 0}, {"in_doubt", json_of(of.units)}});
+    }
+    return {{"engines", std::move(all)}};
   }
 
   Json status(const std::string& project) {
     Json status = ask_io([&]() -> Json {
       const auto hub = hubs_.find(project);
-      if (hub == hubs_.end()) return {{"sessions", 0}, {"leases", 0}, {"policy_version", 0}};
-      return {{"sessions", hub->second->sessions()},
-              {"leases", hub->second->leased(now()).size()},
-              {"policy_version", hub->second->policy_version()}};
+      const InDoubtFigures in_doubt = in_doubt_of(project);
+      Json in_all = json_of(in_doubt.units);
+      in_all["customers"] = in_doubt.customers;
+      Json exposure = json_of(in_doubt.released);
+      exposure["engines"] = hub == hubs_.end() ? 0 : hub->second->away_serving(now());
+      Json found = {{"sessions", 0},
+                    {"leases", 0},
+                    {"policy_version", 0},
+                    {"in_doubt", std::move(in_all)},
+                    {"exposure", std::move(exposure)}};
+      if (hub == hubs_.end()) return found;
+      found["sessions"] = hub->second->sessions();
+      found["leases"] = hub->second->leased(now()).size();
+      found["policy_version"] = hub->second->policy_version();
+      return found;
     });
     std::promise<std::vector<RowFigures>> promise;
     keeper_.look([&](std::vector<RowFigures> all) { promise.set_value(std::move(all)); });
@@ -672,6 +703,122 @@ private:
     status["server"] = owner_.host;
     status["version"] = Limitr::version();
     return status;
+  }
+
+  /// Which of these engines are lost, and how many others are away.
+  struct Word {
+    std::set<std::string, std::less<>> lost;
+    std::size_t engines_away = 0;
+  };
+
+  /// REQUIRES: within on_control().
+  Word word_on(const std::string& project, const std::vector<std::string>& engines) {
+    return ask_io([&] {
+      const Hub& hub = hub_of(project);
+      Word word{.lost = {}, .engines_away = hub.away_serving(now())};
+      std::ranges::copy_if(engines, std::inserter(word.lost, word.lost.end()),
+                           [&](const std::string& one) { return hub.is_lost(one, now()); });
+      return word;
+    });
+  }
+
+  /// Has the keeper use the rows, and waits for what comes of it. REQUIRES: within on_control().
+  template <typename Use>
+  auto ask_rows(const std::string& project, const Use& use) {
+    using Answer = decltype(use(std::declval<Rows&>()));
+    std::promise<Answer> answer;
+    keeper_.with_rows(project, [&](Result<Rows*> rows) {
+      answer.set_value(rows.ok() ? use(**rows) : Answer(std::move(rows).error()));
+    });
+    return answer.get_future().get();
+  }
+
+  Result<Json> in_doubt_list(const std::string& project, const Json& args) {
+    const std::string customer = text_in(args, "customer");
+    const auto page = ask_rows(project, [&](Rows& rows) {
+      return customer.empty() ? read_doubtful(rows, text_in(args, "after"), /*with_homes=*/true)
+                              : read_doubtful_of(rows, customer);
+    });
+    if (!page.ok()) return page.error();
+    const Word word = word_on(project, homes_in(*page));
+    return list_in_doubt(*page, [&](std::string_view engine) { return word.lost.contains(engine); },
+                         {.limit = limit_of(args), .engines_away = word.engines_away});
+  }
+
+  Result<Json> in_doubt_release(const std::string& project, const Json& args) {
+    const std::string customer = text_in(args, "customer");
+    const auto home = ask_rows(project, [&](Rows& rows) { return home_of(rows, customer); });
+    if (!home.ok()) return home.error();
+    const bool is_lost = word_on(project, std::vector{*home}).lost.contains(*home);
+    const auto released = ask_rows(project, [&](Rows& rows) {
+      return release_in_doubt(rows, customer, text_in(args, "engine"), is_lost ? *home : "");
+    });
+    if (!released.ok()) return released.error();
+    // So that it notices, and reports, also where it is not asked for the customer again.
+    if (released->interrupted) {
+      const wire::HomeOf homes{.engine = *released->interrupted, .ids = {released->customer}};
+      asio::post(io_, [this, project, homes] {
+        hub_of(project).recall(homes, now());
+        act();
+      });
+    }
+    return json_of(*released);
+  }
+
+  // ---- Sums of what is in doubt, page by page, one project after the other
+
+  InDoubtFigures in_doubt_of(const std::string& project) const {
+    const auto found = in_doubt_.find(project);
+    return found == in_doubt_.end() ? InDoubtFigures() : found->second;
+  }
+
+  void sweep() {
+    std::vector<std::string> projects = {std::string(default_project)};
+    for (const auto& [project, hub] : hubs_) {
+      if (project != default_project) projects.push_back(project);
+    }
+    sweep_page({.projects = std::move(projects), .after = {}, .sum = {}});
+  }
+
+  struct Sweep {
+    std::vector<std::string> projects;  // those that are left, the present one last
+    std::string after;
+    InDoubtFigures sum;
+  };
+
+  void sweep_page(Sweep sweep) {
+    if (is_draining_) return;
+    ++jobs_;
+    const std::string project = sweep.projects.back();
+    keeper_.with_rows(project, [this, sweep = std::move(sweep)](Result<Rows*> rows) mutable {
+      auto page = rows.ok() ? read_doubtful(**rows, sweep.after, /*with_homes=*/false)
+                            : Result<DoubtfulRows>(std::move(rows).error());
+      if (page.ok()) sweep.sum.add(*page);
+      const bool has_more = page.ok() && page->has_more;
+      if (has_more) sweep.after = std::move(page->after);
+      asio::post(io_, [this, sweep = std::move(sweep), has_more, is_known = page.ok()]() mutable {
+        --jobs_;
+        has_swept(std::move(sweep), has_more, is_known);
+        go_on_draining();
+      });
+    });
+  }
+
+  // What cannot be read now stays as it was summed up last.
+  void has_swept(Sweep sweep, bool has_more, bool is_known) {
+    if (is_draining_) return;
+    if (!has_more) {
+      if (is_known) in_doubt_[sweep.projects.back()] = std::move(sweep.sum);
+      sweep.projects.pop_back();
+      sweep.after.clear();
+      sweep.sum = {};
+    }
+    const bool is_done = sweep.projects.empty();
+    sweep_timer_.expires_after(is_done ? std::chrono::milliseconds(sweep_every) : sweep_pause);
+    sweep_timer_.async_wait([this, is_done, sweep = std::move(sweep)](error_code stopped) mutable {
+      if (stopped) return;
+      is_done ? this->sweep() : sweep_page(std::move(sweep));
+    });
   }
 
   template <typename T>
@@ -714,6 +861,7 @@ private:
     listener_->stop();
     poll_timer_.cancel();
     tick_timer_.cancel();
+    sweep_timer_.cancel();
     end_timer_.expires_after(drain_time);
     end_timer_.async_wait([this](error_code stopped) {
       if (!stopped) part();
@@ -775,6 +923,7 @@ private:
   Tickets tickets_;
   Attempts attempts_;
   std::map<std::string, std::unique_ptr<Hub>> hubs_;  // by project
+  std::map<std::string, InDoubtFigures> in_doubt_;    // by project, as summed up last
   std::map<SessionId, Connection> connections_;
   std::map<unsigned, std::uint64_t> closed_;
   std::uint64_t refused_tokens_ = 0;
@@ -790,6 +939,7 @@ private:
   asio::signal_set signals_{io_, SIGTERM, SIGINT};
   asio::steady_timer tick_timer_{io_};
   asio::steady_timer poll_timer_{io_};
+  asio::steady_timer sweep_timer_{io_};
   asio::steady_timer end_timer_{io_};
   std::unique_ptr<Listener> listener_;
 };

@@ -6,7 +6,6 @@
 #include "state/customer.h"
 
 namespace limitr::state {
-namespace {
 
 bool is_present(const Customer& customer, const MeterRoom& room) {
   const Meter* meter = customer.meter(room.entitlement);
@@ -17,6 +16,8 @@ bool is_present(const Customer& customer, const CapRoom& room) {
   const Cap* cap = customer.cap(room.cap);
   return cap != nullptr && period_of(*cap) == room.started;
 }
+
+namespace {
 
 bool is_present(const Customer& customer, const Room& room) {
   const auto present = [&](const auto& one) { return is_present(customer, one); };
@@ -31,6 +32,32 @@ void move_tokens(Customer& customer, const MeterRoom& room, double units) {
   MeterExtra* extra = customer.extra(room.entitlement);
   if (extra == nullptr || !extra->governor_tokens.has_value()) return;
   extra->governor_tokens = *extra->governor_tokens + units;
+}
+
+double present_units(const Customer& customer, const Room& room, Symbol entitlement) {
+  double units = 0;
+  for (const MeterRoom& one : room.meters) {
+    if (one.entitlement == entitlement && is_present(customer, one)) units += one.units;
+  }
+  return units;
+}
+
+double present_units(const Customer& customer, const Room& room, std::string_view cap) {
+  double units = 0;
+  for (const CapRoom& one : room.caps) {
+    if (one.cap == cap && is_present(customer, one)) units += one.units;
+  }
+  return units;
+}
+
+// Of a meter, or of a cap by its ID. REQUIRES: there is a cloud.
+template <typename Of>
+double in_doubts(const Customer& customer, const Of& of, bool is_released) {
+  double units = 0;
+  for (const Doubt& doubt : customer.cloud->doubts) {
+    if (doubt.is_released == is_released) units += present_units(customer, doubt.room, of);
+  }
+  return units;
 }
 
 double units_of(const Use& use, Symbol entitlement, Timestamp started) {
@@ -90,7 +117,7 @@ bool settle(Customer& customer, const Unreported& unreported) {
   for (const MeterRoom& room : settled.room.meters) {
     double used = units_of(unreported.since, room.entitlement, room.started);
     if (!is_taken) used += units_of(unreported.sent, room.entitlement, room.started);
-    move_tokens(customer, room, room.units - used);
+    move_tokens(customer, room, (settled.is_released ? 0 : room.units) - used);
   }
   if (!is_taken) add_use(customer, unreported.sent);
   add_use(customer, unreported.since);
@@ -126,30 +153,42 @@ bool drop_past_doubts(Customer& customer) {
                        [&](const Doubt& doubt) { return !is_present(customer, doubt.room); }) != 0;
 }
 
-double doubted(const Customer& customer, Symbol entitlement, bool of_home) {
-  double units = 0;
-  const auto add = [&](const Room& room) {
-    for (const MeterRoom& one : room.meters) {
-      if (one.entitlement == entitlement && is_present(customer, one)) units += one.units;
-    }
-  };
+std::size_t release_doubts(Customer& customer, std::string_view engine) {
   if (!customer.cloud) return 0;
-  for (const Doubt& doubt : customer.cloud->doubts) add(doubt.room);
-  if (of_home && customer.cloud->home) add(customer.cloud->home->room);
+  std::size_t released = 0;
+  for (Doubt& doubt : customer.cloud->doubts) {
+    if (doubt.is_released || (!engine.empty() && doubt.engine != engine)) continue;
+    doubt.is_released = true;
+    for (const MeterRoom& room : doubt.room.meters) move_tokens(customer, room, room.units);
+    ++released;
+  }
+  return released;
+}
+
+double doubted(const Customer& customer, Symbol entitlement, bool of_home) {
+  if (!customer.cloud) return 0;
+  double units = in_doubts(customer, entitlement, /*is_released=*/false);
+  if (of_home && customer.cloud->home) {
+    units += present_units(customer, customer.cloud->home->room, entitlement);
+  }
   return units;
 }
 
 double doubted_of_cap(const Customer& customer, std::string_view cap, bool of_home) {
-  double units = 0;
-  const auto add = [&](const Room& room) {
-    for (const CapRoom& one : room.caps) {
-      if (one.cap == cap && is_present(customer, one)) units += one.units;
-    }
-  };
   if (!customer.cloud) return 0;
-  for (const Doubt& doubt : customer.cloud->doubts) add(doubt.room);
-  if (of_home && customer.cloud->home) add(customer.cloud->home->room);
+  double units = in_doubts(customer, cap, /*is_released=*/false);
+  if (of_home && customer.cloud->home) {
+    units += present_units(customer, customer.cloud->home->room, cap);
+  }
   return units;
+}
+
+double released(const Customer& customer, Symbol entitlement) {
+  return customer.cloud ? in_doubts(customer, entitlement, /*is_released=*/true) : 0;
+}
+
+double released_of_cap(const Customer& customer, std::string_view cap) {
+  return customer.cloud ? in_doubts(customer, cap, /*is_released=*/true) : 0;
 }
 
 }  // namespace limitr::state

@@ -54,6 +54,8 @@ struct Doubt {
   std::string engine;
   std::uint64_t report = 0;  ///< The number of its last transaction that wrote the customer.
   Room room = {};
+  /// By an operator: others may use its units. What the engine used of them may still come.
+  bool is_released = false;
   friend bool operator==(const Doubt&, const Doubt&) = default;
 };
 
@@ -180,6 +182,10 @@ struct Unreported {
   Use since = {};            ///< What was used after it.
 };
 bool settle(Customer& customer, const Unreported& unreported);
+/// What is in doubt counts for nobody any more: that engine's, or all of it where `engine` is
+/// empty. An entry stays, so that what its engine used is added when it reports. How many entries
+/// were released.
+std::size_t release_doubts(Customer& customer, std::string_view engine);
 /// Adds use to a customer as it stands; of a period that is over nothing is added, and one that the
 /// customer has not begun begins.
 void add_use(Customer& customer, const Use& use);
@@ -187,9 +193,16 @@ void add_use(Customer& customer, const Use& use);
 bool drop_past_doubts(Customer& customer);
 
 /// The units of a meter's present period that somebody other than the engine that asks may have
-/// used: what is in doubt and, with `of_home`, the home's room.
+/// used: what is in doubt and not released and, with `of_home`, the home's room.
 double doubted(const Customer& customer, Symbol entitlement, bool of_home);
 /// The same of a cap.
 double doubted_of_cap(const Customer& customer, std::string_view cap, bool of_home);
+
+/// Whether the period that it belongs to is the present one.
+bool is_present(const Customer& customer, const MeterRoom& room);
+bool is_present(const Customer& customer, const CapRoom& room);
+/// The units of released entries whose period runs: what may be used beyond the limits at most.
+double released(const Customer& customer, Symbol entitlement);
+double released_of_cap(const Customer& customer, std::string_view cap);
 
 }  // namespace limitr::state

@@ -68,6 +68,8 @@ TEST_F(CloudTest, WhatCannotBeReadSaysWhere) {
   EXPECT_EQ(error(R"({"home":{"report":1}})"), "cloud.home.engine: expected an engine");
   EXPECT_EQ(error(R"({"home":{"engine":"e1","room":{"meters":{"t":{"units":"x"}}}}})"),
             "cloud.home.room.meters.t.units: expected a number");
+  EXPECT_EQ(error(R"({"home":{"engine":"e1","released":true}})"),
+            "cloud.home.released: expected no release of a home");
 }
 
 TEST_F(CloudTest, SixteenWritersAreKnownEachOnce) {
@@ -160,6 +162,85 @@ TEST_F(CloudTest, GovernorTokensMayHaveBeenTakenWithTheRoom) {
   lose_home(customer_);
   EXPECT_EQ(customer_.extra(tokens_)->governor_tokens, MaybeAmount(-6.0));
   EXPECT_TRUE(settle(customer_, {.engine = "e1", .report = 7, .since = {.meters = {use(2)}}}));
+  EXPECT_EQ(customer_.extra(tokens_)->governor_tokens, MaybeAmount(2.0));
+}
+
+TEST_F(CloudTest, WhatIsReleasedCountsForNobodyAndItsUseIsStillAdded) {
+  lose_home(customer_);
+  EXPECT_EQ(release_doubts(customer_, "e2"), 0U) << "of another engine";
+  EXPECT_EQ(in_doubt(), 10);
+  EXPECT_EQ(release_doubts(customer_, "e1"), 1U);
+  EXPECT_EQ(release_doubts(customer_, ""), 0U) << "once";
+  EXPECT_EQ(in_doubt(), 0);
+  EXPECT_EQ(doubted_of_cap(customer_, "cap", false), 0);
+  EXPECT_EQ(released(customer_, tokens_), 10);
+  EXPECT_EQ(released_of_cap(customer_, "cap"), 4);
+  const Unreported unreported{.engine = "e1",
+                              .report = 8,
+                              .sent = {.meters = {use(3)}},
+                              .since = {.meters = {use(2)}, .caps = {{"cap", monday, 2}}}};
+  EXPECT_TRUE(settle(customer_, unreported));
+  EXPECT_EQ(value(), 45);
+  EXPECT_EQ(customer_.cap("cap")->meter_value, 42);
+  EXPECT_EQ(released(customer_, tokens_), 0);
+  EXPECT_FALSE(settle(customer_, unreported)) << "once";
+  EXPECT_EQ(value(), 45);
+}
+
+TEST_F(CloudTest, ReleasedIsOnlyWhatWasAskedFor) {
+  lose_home(customer_);
+  customer_.cloud->home = Home{.engine = "e2", .report = 9, .room = {}};
+  customer_.cloud->home->room.meters.push_back({tokens_, monday, 6});
+  lose_home(customer_);
+  EXPECT_EQ(release_doubts(customer_, "e1"), 1U);
+  EXPECT_EQ(in_doubt(), 6);
+  EXPECT_EQ(release_doubts(customer_, ""), 1U);
+  EXPECT_EQ(in_doubt(), 0);
+  EXPECT_EQ(released(customer_, tokens_), 16);
+}
+
+TEST_F(CloudTest, AReleaseIsInTheRecord) {
+  lose_home(customer_);
+  const std::string before = to_record(customer_, names_);
+  EXPECT_EQ(before.find("released"), std::string::npos) << before;
+  release_doubts(customer_, "");
+  const std::string record = to_record(customer_, names_);
+  EXPECT_NE(record.find(R"("released":true)"), std::string::npos) << record;
+  const Result<Customer> read = read_customer(record, names_);
+  ASSERT_TRUE(read.ok()) << read.error().to_string();
+  EXPECT_TRUE(read->cloud->doubts.front().is_released);
+  EXPECT_EQ(to_record(*read, names_), record);
+  EXPECT_EQ(doubted(*read, tokens_, false), 0);
+}
+
+TEST_F(CloudTest, ReleasedEntriesEndWithTheirPeriod) {
+  lose_home(customer_);
+  release_doubts(customer_, "");
+  EXPECT_FALSE(drop_past_doubts(customer_));
+  customer_.meter(tokens_)->started = tuesday;
+  EXPECT_EQ(released(customer_, tokens_), 0);
+  customer_.cap("cap")->started = tuesday;
+  EXPECT_TRUE(drop_past_doubts(customer_));
+}
+
+TEST_F(CloudTest, AReleaseGivesGovernorTokensBackAndAReportTakesWhatWasUsed) {
+  customer_.own_extra(tokens_).governor_tokens = 4.0;
+  lose_home(customer_);
+  ASSERT_EQ(customer_.extra(tokens_)->governor_tokens, MaybeAmount(-6.0));
+  release_doubts(customer_, "");
+  EXPECT_EQ(customer_.extra(tokens_)->governor_tokens, MaybeAmount(4.0));
+  EXPECT_TRUE(settle(customer_, {.engine = "e1", .report = 7, .since = {.meters = {use(3)}}}));
+  EXPECT_EQ(customer_.extra(tokens_)->governor_tokens, MaybeAmount(1.0));
+}
+
+TEST_F(CloudTest, OfAReleasedEntryWhoseLastReportWasTakenOnlyTheRestIsAdded) {
+  customer_.own_extra(tokens_).governor_tokens = 4.0;
+  lose_home(customer_);  // its last report is number 7
+  release_doubts(customer_, "");
+  EXPECT_TRUE(settle(
+      customer_,
+      {.engine = "e1", .report = 7, .sent = {.meters = {use(3)}}, .since = {.meters = {use(2)}}}));
+  EXPECT_EQ(value(), 42);
   EXPECT_EQ(customer_.extra(tokens_)->governor_tokens, MaybeAmount(2.0));
 }
 

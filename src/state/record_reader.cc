@@ -596,8 +596,10 @@ Doubt read_doubt(ondemand::value& value, const Place& place, NameCache& names) {
       doubt.report = static_cast<std::uint64_t>(read_count(member, here));
     } else if (is(key, "room")) {
       doubt.room = read_room(member, here, names);
+    } else if (is(key, "released")) {
+      doubt.is_released = read_bool(member, here);
     } else {
-      bad(place, "engine, report and room");
+      bad(place, "engine, report, room and released");
     }
   });
   if (doubt.engine.empty()) bad(place["engine"], "an engine");
@@ -623,6 +625,7 @@ std::unique_ptr<Cloud> read_cloud(ondemand::value& value, const Place& place, Na
     if (is(key, "home")) {
       if (is_null(member, here)) return;
       Doubt home = read_doubt(member, here, names);
+      if (home.is_released) bad(here["released"], "no release of a home");
       cloud->home = Home{std::move(home.engine), home.report, std::move(home.room)};
     } else if (is(key, "by")) {
       each_element(member, here, [&](ondemand::value& element) {

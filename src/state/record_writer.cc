@@ -103,6 +103,7 @@ void write_cloud(JsonWriter& json, const Cloud& cloud, const SymbolTable& names)
   for (const Doubt& doubt : cloud.doubts) {
     json.begin_object().field("engine", doubt.engine).field("report", doubt.report);
     write_room(json, doubt.room, names);
+    if (doubt.is_released) json.field("released", true);
     json.end_object();
   }
   json.end_array();

@@ -120,11 +120,13 @@ public:
     return each;
   }
 
-  Result<void> scan(const std::function<bool(StoredCustomer)>& visit) override {
+  Result<void> scan_after(const std::optional<std::string>& after,
+                          const std::function<bool(StoredCustomer)>& visit) override {
     std::map<std::string, StoredCustomer> customers;
     {
       const std::lock_guard lock(memory_->mutex);
-      customers = memory_->customers;
+      const auto from = after ? memory_->customers.upper_bound(*after) : memory_->customers.begin();
+      customers.insert(from, memory_->customers.end());
     }
     for (auto& [id, customer] : customers) {
       if (!visit(std::move(customer))) break;

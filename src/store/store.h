@@ -185,7 +185,13 @@ public:
   /// not there left out.
   virtual Result<std::vector<StoredCustomer>> read(std::span<const std::string> ids) = 0;
   /// Every customer, in the order of their IDs, as of one moment, until `visit` returns false.
-  virtual Result<void> scan(const std::function<bool(StoredCustomer)>& visit) = 0;
+  Result<void> scan(const std::function<bool(StoredCustomer)>& visit) {
+    return scan_after(std::nullopt, visit);
+  }
+  /// The same of those whose ID comes after that one, without going through the others where the
+  /// store has them in order. Only a scan of all of them tells that some are missing.
+  virtual Result<void> scan_after(const std::optional<std::string>& after,
+                                  const std::function<bool(StoredCustomer)>& visit) = 0;
   virtual Result<Status> status() = 0;
   /// Lets go of ownership and closes. What was committed stays.
   virtual Result<void> close() = 0;

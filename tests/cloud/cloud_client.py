@@ -107,10 +107,10 @@ class Server:
     def connect(self, token=None, **how):
         return Connection(self.host, self.port, self.ticket(token), tls=self.tls, **how)
 
-    def engine(self, name="e1", token=None, **how):
+    def engine(self, name="e1", token=None, deny_unconnected=True, **how):
         """A connection that was welcomed."""
         connection = self.connect(token, **how)
-        connection.hello(name)
+        connection.hello(name, deny_unconnected)
         return connection
 
     def metric(self, name):
@@ -233,8 +233,9 @@ class Connection:
         """The next message that nobody asked for."""
         return self.pushed.pop(0) if self.pushed else self.receive()
 
-    def hello(self, name="e1"):
-        answer = self.ask("hello", protocol=1, engine=name, limitr="test", deny_unconnected=True)
+    def hello(self, name="e1", deny_unconnected=True):
+        answer = self.ask("hello", protocol=1, engine=name, limitr="test",
+                          deny_unconnected=deny_unconnected)
         assert answer["type"] == "welcome", answer
         return answer
 

@@ -160,8 +160,7 @@ public:
       results.ok() ? void(reply.body = Exchangeds{*std::move(results)}) : fail(results.error());
     } else if (const auto* scan = std::get_if<Scan>(&request.body)) {
       Rows rows;
-      (void)store_->scan([&](store::StoredCustomer customer) {
-        if (customer.id <= scan->after) return true;
+      (void)store_->scan_after(scan->after, [&](store::StoredCustomer customer) {
         rows.more = rows.rows.size() == scan->limit;
         if (!rows.more) rows.rows.push_back(std::move(customer));
         return !rows.more;

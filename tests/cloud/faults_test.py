@@ -10,6 +10,7 @@ many seeds of each test that draws, instead of one.
 
 import concurrent.futures
 import itertools
+import json
 import os
 import pathlib
 import queue
@@ -673,6 +674,104 @@ class Storms(FaultsTest):
                          database_faults=[restart_database, cut_database, withhold_database])
 
         self.weather(make, faults=6)
+
+
+class Releasing(FaultsTest):
+    """What is in doubt of engines that were killed, paused or interrupted is released."""
+
+    def setUp(self):
+        super().setUp()
+        self.limit(100)
+        self.server = self.serve(lease=0.5)
+        self.address = f"http://{self.server.host}:{self.server.port}"
+
+    def opened(self):
+        engine = self.engine(self.address, room=0.2)
+        self.assertTrue(engine.opened(), engine.said)
+        return engine
+
+    def row(self):
+        return self.rows(self.server, ["ann"])["ann"]
+
+    def command(self, *words):
+        run = subprocess.run([PROGRAM, "in-doubt", *words, "--json", "--address", self.address],
+                             env={**os.environ, "LIMITR_TOKEN": self.server.token},
+                             capture_output=True, text=True, check=False)
+        self.assertEqual(run.stderr, "")
+        return json.loads(run.stdout)
+
+    def use_up(self, engine):
+        """All that is left, one by one."""
+        while (said := engine.ask("allow", "ann", "chat", 1)) != "denied limit":
+            self.assertIn(said, ("allowed", "denied unconnected"))
+
+    def begin(self, calls):
+        """An engine that is the home and has room."""
+        engine = self.opened()
+        engine.ask("ensure", "ann")
+        while self.row().room < 2:
+            self.assertEqual(engine.burst("ann", calls), ["allowed"] * calls)
+        return engine
+
+    def test_what_a_killed_engine_left(self):
+        dead = self.begin(5)
+        wait_until(lambda: self.row().value == dead.allowed["ann"] and self.row().room > 0,
+                   "all is reported")
+        dead.end(signal.SIGKILL)
+        wait_until(lambda: self.command("list"), "it is lost")
+        heir = self.opened()
+        self.use_up(heir)
+        [ann] = self.command("list")
+        in_doubt = ann["in_doubt"]["meters"]["chat"]
+        self.assertGreater(in_doubt, 0)
+        self.assertEqual(dead.allowed["ann"] + heir.allowed["ann"] + in_doubt, 100)
+        [engine] = {entry["engine"] for entry in ann["entries"]}
+        self.assertEqual(self.command("release", "ann"),
+                         {"customer": "ann", "released": 1, "engines": [engine]})
+        self.use_up(heir)
+        self.assertEqual(dead.allowed["ann"] + heir.allowed["ann"], 100)
+        [ann] = self.command("list")
+        self.assertEqual((ann["in_doubt"]["meters"], ann["exposure"]["meters"]),
+                         ({}, {"chat": in_doubt}))
+
+    def test_what_a_paused_engine_used_is_added_once(self):
+        paused = self.begin(5)
+        paused.burst("ann", 2)
+        paused.signal(signal.SIGSTOP)
+        wait_until(lambda: self.command("list"), "it is lost")
+        released = self.command("list")[0]["in_doubt"]["meters"]["chat"]
+        self.assertEqual(self.command("release", "ann")["released"], 1)
+        heir = self.opened()
+        self.use_up(heir)
+        paused.signal(signal.SIGCONT)
+        wait_until(lambda: not self.row().engines or self.row().engines.isdisjoint(
+            {entry["engine"] for one in self.command("list") for entry in one["entries"]}),
+                   "it has reported")
+        for engine in (paused, heir):
+            self.assertEqual(engine.ask("close"), "closed")
+        answered = paused.allowed["ann"] + heir.allowed["ann"]
+        self.assertLessEqual(answered, 100 + released)
+        self.assertEqual((self.row().value, self.row().doubt), (answered, 0))
+        self.assertEqual(self.command("list"), [])
+
+    def test_a_home_that_is_interrupted_goes_on(self):
+        dead = self.begin(5)
+        dead.end(signal.SIGKILL)
+        wait_until(lambda: self.command("list"), "it is lost")
+        in_doubt = self.command("list")[0]["in_doubt"]["meters"]["chat"]
+        alive = self.begin(5)
+        said = alive.burst("ann", 2)
+        self.assertEqual(self.command("release", "ann")["released"], 1)
+        said += alive.burst("ann", 3)
+        self.assertEqual(said, ["allowed"] * 5)
+        wait_until(lambda: self.row().doubt == in_doubt, "it has reported")
+        self.assertEqual(alive.ask("close"), "closed")
+        # What was answered, and not reported, by the one that was killed is lost with it.
+        before = self.row().value - alive.allowed["ann"]
+        self.assertLessEqual(dead.allowed["ann"] - in_doubt, before)
+        self.assertLessEqual(before, dead.allowed["ann"])
+        self.use_up(heir := self.opened())
+        self.assertEqual(before + alive.allowed["ann"] + heir.allowed["ann"], 100)
 
 
 class Returning(FaultsTest):

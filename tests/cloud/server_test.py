@@ -194,6 +194,215 @@ class Messages(ServerTest):
         self.assertIn("version 1", reason)
 
 
+def shared(units, home=None, doubts=()):
+    """A record that engines share: room of `chat`."""
+    def entry(engine):
+        room = {"meters": {"chat": {"units": units, "started": 1764100000000}}, "caps": {}}
+        return {"engine": engine, "report": 7, "room": room}
+
+    cloud = {"by": [], "free": False, "doubts": [entry(engine) for engine in doubts]}
+    if home:
+        cloud["home"] = entry(home)
+    return {"meters": {"chat": {"credit": "tok", "started": 1764100000000, "value": 1}},
+            "cloud": cloud}
+
+
+class InDoubt(ServerTest):
+    def command(self, *arguments, token=None):
+        run = subprocess.run([PROGRAM, "in-doubt", *arguments], capture_output=True, text=True,
+                             check=False, env={**os.environ, "LIMITR_TOKEN": token or ""})
+        return run.returncode, run.stdout + run.stderr
+
+    def write(self, engine, customer, **how):
+        written = engine.write(customer, 0, {"id": customer, **shared(2, **how)})
+        self.assertIn("versions", written)
+
+    def do(self, connection, what, **args):
+        answer = connection.ask("admin", do=what, args=args)
+        return answer["value"] if answer["type"] == "done" else answer
+
+    def test_it_is_listed_and_released(self):
+        server = self.start()
+        engine = self.open(server.engine())
+        self.write(engine, "ann", doubts=["lost", "gone"])
+        self.write(engine, "bob", doubts=["gone"])
+        self.write(engine, "cyd", home="e1")
+        self.write(engine, "dan")
+        engine.write("eva", 0, {"id": "eva", "metadata": {"doubts": [{}], "home": {"engine": "x"}},
+                                **shared(2)})
+        listed = self.do(engine, "in_doubt_list")
+        self.assertEqual([one["id"] for one in listed["customers"]], ["ann", "bob"])
+        ann = listed["customers"][0]
+        self.assertEqual(ann["in_doubt"], {"meters": {"chat": 4}, "caps": {}})
+        self.assertEqual(ann["exposure"], {"meters": {}, "caps": {}, "engines": 0})
+        self.assertEqual(ann["entries"][0], {
+            "engine": "lost", "report": 7, "released": False, "home": False,
+            "room": {"meters": {"chat": {"units": 2, "started": 1764100000000}}, "caps": {}}})
+        self.assertEqual(listed["more"], False)
+        page = self.do(engine, "in_doubt_list", limit=1)
+        self.assertEqual((page["more"], page["after"]), (True, "ann"))
+        page = self.do(engine, "in_doubt_list", limit=1, after="ann")
+        self.assertEqual([one["id"] for one in page["customers"]], ["bob"])
+
+        released = self.do(engine, "in_doubt_release", customer="ann", engine="lost")
+        self.assertEqual(released, {"customer": "ann", "released": 1, "engines": ["lost"]})
+        again = self.do(engine, "in_doubt_release", customer="ann", engine="lost")
+        self.assertEqual(again["released"], 0)
+        ann = self.do(engine, "in_doubt_list", customer="ann")["customers"][0]
+        self.assertEqual(ann["in_doubt"]["meters"], {"chat": 2})
+        self.assertEqual(ann["exposure"]["meters"], {"chat": 2})
+        self.assertEqual([one["released"] for one in ann["entries"]], [True, False])
+        row = engine.ask("read", ids=["ann"])["rows"][0]
+        self.assertEqual(row["record"]["cloud"]["by"], [])
+        self.assertEqual(self.do(engine, "in_doubt_release", customer="ann")["engines"], ["gone"])
+        self.assertEqual(self.do(engine, "in_doubt_release", customer="eve")["code"],
+                         "invalid_argument")
+        self.assertEqual(self.do(engine, "in_doubt_list", customer="eve")["code"],
+                         "invalid_argument")
+        for args in ({}, {"customer": None}, {"customer": 7}, {"customer": "ann", "x": 1}):
+            self.assertEqual(self.do(engine, "in_doubt_release", **args)["code"],
+                             "invalid_argument", args)
+
+    def test_a_home_that_is_lost_is_in_doubt(self):
+        server = self.start("--lease", "500ms")
+        engine, home = self.open(server.engine()), self.open(server.engine("e2"))
+        self.assertIn("versions", engine.write("ann", 0, {
+            "id": "ann", "metadata": {"home": {"engine": "e1"}}, **shared(2, home="e2")}))
+        self.assertEqual(self.do(engine, "in_doubt_list")["customers"], [])
+        self.assertEqual(self.do(engine, "in_doubt_release", customer="ann")["released"], 0)
+        self.assertIn("home", engine.ask("read", ids=["ann"])["rows"][0]["record"]["cloud"])
+        home.socket.close()
+        wait_until(lambda: self.do(engine, "in_doubt_list")["customers"], "e2 is lost")
+        ann = self.do(engine, "in_doubt_list", customer="ann")["customers"][0]
+        self.assertEqual(ann["in_doubt"]["meters"], {"chat": 2})
+        self.assertEqual([one["home"] for one in ann["entries"]], [True])
+        self.assertEqual(self.do(engine, "in_doubt_release", customer="ann")["engines"], ["e2"])
+        cloud = engine.ask("read", ids=["ann"])["rows"][0]["record"]["cloud"]
+        self.assertNotIn("home", cloud)
+        self.assertEqual([one["released"] for one in cloud["doubts"]], [True])
+
+    def test_a_home_that_goes_on_is_asked_to_report(self):
+        server = self.start()
+        engine, home = self.open(server.engine()), self.open(server.engine("e2"))
+        self.write(engine, "ann", home="e2", doubts=["lost"])
+        self.assertEqual(self.do(engine, "in_doubt_release", customer="ann")["engines"], ["lost"])
+        self.assertEqual(home.push(), {"type": "recall", "ids": ["ann"]})
+        ann = self.do(engine, "in_doubt_list", customer="ann")["customers"][0]
+        self.assertEqual([(one["engine"], one["released"]) for one in ann["entries"]],
+                         [("lost", True), ("e2", False)])
+
+    def test_who_may(self):
+        server = self.start()
+        admin = self.open(server.engine())
+        self.write(admin, "ann", doubts=["lost"])
+        self.do(admin, "project_create", name="acme")
+
+        def token(*scopes, **how):
+            return self.do(admin, "token_create", name="t", scopes=list(scopes), **how)["token"]
+
+        reader = self.open(server.engine("r", token=token("read")))
+        self.assertEqual(len(self.do(reader, "in_doubt_list")["customers"]), 1)
+        self.assertEqual(self.do(reader, "in_doubt_release", customer="ann")["code"],
+                         "unauthorized")
+        engine = self.open(server.engine("e", token=token("engine")))
+        self.assertEqual(self.do(engine, "in_doubt_list")["code"], "unauthorized")
+        other = self.open(server.engine("o", token=token("read", "admin", project="acme")))
+        self.assertEqual(self.do(other, "in_doubt_list")["customers"], [])
+        for what in ("in_doubt_list", "in_doubt_release"):
+            refused = self.do(other, what, customer="ann", project="default")
+            self.assertEqual(refused["code"], "unauthorized")
+        self.assertEqual(self.do(other, "in_doubt_release", customer="ann")["code"],
+                         "invalid_argument")
+        self.assertEqual(self.do(admin, "in_doubt_list", project="nobody")["code"],
+                         "invalid_argument")
+        self.assertEqual(len(self.do(admin, "in_doubt_list")["customers"]), 1)
+
+    def test_the_command_on_a_server_and_on_its_store(self):
+        server = self.start()
+        engine = self.open(server.engine())
+        there = ("--address", f"http://{server.host}:{server.port}")
+        store = ("--store", f"sqlite:{self.folder}/limitr.db")
+        self.assertEqual(self.command("list", *there, token=server.token),
+                         (0, "nothing is in doubt\n"))
+        self.write(engine, "ann", doubts=["lost", "gone"])
+        code, said = self.command("list", *there, token=server.token)
+        self.assertEqual(code, 0, said)
+        for word in ("customer", "ann", "lost", "gone", "in doubt", "chat", "2025-11-25"):
+            self.assertIn(word, said)
+        code, said = self.command("release", "ann", "--engine", "lost", *there, token=server.token)
+        self.assertEqual((code, said),
+                         (0, "released of `ann`: what the engine lost may have used\n"))
+        code, said = self.command("release", "ann", *store)
+        self.assertEqual(code, 2)
+        self.assertIn("--address", said)  # the server owns it
+        code, said = self.command("list", *store, "--json")
+        self.assertEqual((code, [one["id"] for one in json.loads(said)]), (0, ["ann"]))
+        server.stop()
+
+        code, said = self.command("list", "ann", *store)
+        self.assertEqual(code, 0, said)
+        self.assertIn("released", said)
+        self.assertIn("in doubt", said)
+        code, said = self.command("release", "ann", *store, "--json")
+        self.assertEqual((code, json.loads(said)),
+                         (0, {"customer": "ann", "released": 1, "engines": ["gone"]}))
+        self.assertEqual(self.command("release", "ann", *store),
+                         (1, "nothing of `ann` is in doubt\n"))
+        code, said = self.command("release", "eve", *store)
+        self.assertEqual(code, 2)
+        self.assertIn("there is no customer `eve`", said)
+        code, said = self.command("list", *there, token=server.token)
+        self.assertEqual(code, 2)
+
+    def test_sums_are_metrics(self):
+        server = self.start()
+        engine = self.open(server.engine())
+        self.write(engine, "ann", doubts=["lost", "gone"])
+        self.write(engine, "bob", doubts=["gone"])
+        self.write(engine, "cyd", home="gone")
+        self.do(engine, "in_doubt_release", customer="ann", engine="lost")
+        server.stop()
+        server = self.start()
+        engine = self.open(server.engine())
+        wait_until(lambda: server.metric("limitr_in_doubt_customers") == 2, "it is summed up")
+        self.assertEqual(server.metric("limitr_in_doubt_units"), 4)
+        self.assertEqual(server.metric("limitr_released_units"), 2)
+        status = self.do(engine, "status")
+        self.assertEqual(status["in_doubt"], {"customers": 2, "meters": 4, "caps": 0})
+        self.assertEqual(status["exposure"], {"meters": 2, "caps": 0, "engines": 0})
+        engines = {one["engine"]: one for one in self.do(engine, "engines")["engines"]}
+        self.assertEqual(engines["gone"]["in_doubt"], {"meters": 4, "caps": 0})
+        self.assertEqual(engines["e1"]["in_doubt"], {"meters": 0, "caps": 0})
+
+    def test_engines_that_go_on_without_a_connection_are_counted_while_they_are_away(self):
+        server = self.start("--lease", "500ms")
+        engine = self.open(server.engine())
+        away = lambda: self.do(engine, "status")["exposure"]["engines"]
+        strict = self.open(server.engine("strict"))
+        loose = self.open(server.engine("loose", deny_unconnected=False))
+        polite = self.open(server.engine("polite", deny_unconnected=False))
+        self.assertEqual(away(), 0)
+        polite.ask("bye")
+        loose.socket.close()
+        strict.socket.close()
+        wait_until(lambda: away() == 1, "one is away")
+
+        def is_forgotten():
+            engines = {one["engine"]: one for one in self.do(engine, "engines")["engines"]}
+            return "strict" not in engines and "away" in engines["loose"]
+
+        wait_until(is_forgotten, "the leases are over")
+        self.assertEqual(away(), 1)
+        self.assertEqual(server.metric("limitr_engines_away_serving"), 1)
+        self.write(engine, "ann", doubts=["lost"])
+        ann = self.do(engine, "in_doubt_list")["customers"][0]
+        self.assertEqual(ann["exposure"]["engines"], 1)
+        loose = self.open(server.engine("loose", deny_unconnected=False))
+        self.assertEqual(away(), 0)
+        loose.ask("bye")
+        self.assertEqual(away(), 0)
+
+
 class Rows(ServerTest):
     def test_rows_are_exchanged_and_outlive_the_server(self):
         server = self.start()
@@ -637,6 +846,19 @@ class OnPostgres(ServerTest):
         one.stop(signal.SIGKILL)
         self.assertEqual(other.ask("recall", homes=lost)["lost"], [])
         wait_until(lambda: other.ask("recall", homes=lost)["lost"] == ["e3"], "e3 is lost")
+
+    def test_what_is_in_doubt_is_released_beside_a_server(self):
+        server = self.start(store=self.database.url)
+        engine = self.open(server.engine())
+        engine.write("ann", 0, {"id": "ann", **shared(2, doubts=["lost"])})
+        for say in ('"released":1', '"released":0'):
+            run = subprocess.run([PROGRAM, "in-doubt", "release", "ann", "--json", "--store",
+                                  self.database.url], capture_output=True, text=True, check=False)
+            self.assertIn(say, run.stdout.replace(" ", ""), run.stderr)
+        row = engine.ask("read", ids=["ann"])["rows"][0]
+        self.assertEqual([one["released"] for one in row["record"]["cloud"]["doubts"]], [True])
+        written = engine.write("ann", row["version"], {"id": "ann"})
+        self.assertIn("versions", written)
 
     def test_a_database_that_restarts_is_waited_for(self):
         server = self.start(store=self.database.url)

@@ -115,10 +115,11 @@ public:
     if (const auto between = std::exchange(faults_->after_read, nullptr)) between();
     return found;
   }
-  Result<void> scan(const std::function<bool(store::StoredCustomer)>& visit) override {
+  Result<void> scan_after(const std::optional<std::string>& after,
+                          const std::function<bool(store::StoredCustomer)>& visit) override {
     ++faults_->scans;
     if (faults_->cannot_read) return unavailable();
-    return under_->scan(visit);
+    return under_->scan_after(after, visit);
   }
   Result<store::Status> status() override { return under_->status(); }
   Result<void> close() override {

@@ -108,6 +108,35 @@ TEST_P(StoreContract, ScanGoesInTheOrderOfBytesAndStopsWhenAsked) {
   EXPECT_EQ(seen, 3);
 }
 
+TEST_P(StoreContract, AScanBeginsAfterAnyId) {
+  const std::vector<std::string> all = {
+      "",  "B",        "\\x41", "a", std::string("a\0b", 3), "ab", "b", std::string(5'000, 'c'),
+      "d", "\xc3\xa9", "\xff"};
+  Group group = a_group(1, {});
+  for (const std::string& id : all) group.customers.push_back(put(id, "1", {"alt " + id}));
+  must_commit(*store_, group);
+  const auto after = [&](const std::string& id) {
+    std::vector<std::string> found;
+    const auto scanned = store_->scan_after(id, [&](const StoredCustomer& customer) {
+      found.push_back(customer.id);
+      return true;
+    });
+    EXPECT_TRUE(scanned.ok()) << scanned.error().to_string();
+    return found;
+  };
+  for (std::size_t i = 0; i < all.size(); ++i) {
+    const auto rest = all.begin() + static_cast<std::ptrdiff_t>(i) + 1;
+    EXPECT_EQ(after(all[i]), std::vector<std::string>(rest, all.end())) << i;
+  }
+  EXPECT_EQ(after("aa"), after(std::string("a\0b", 3))) << "also where nobody has the ID";
+  const std::vector<std::string> last = {"\xc3\xa9", "\xff"};
+  EXPECT_EQ(after(std::string("d\0", 2)), last);
+  EXPECT_THAT(after("\xff\xff"), IsEmpty());
+  int seen = 0;
+  ASSERT_TRUE(store_->scan_after("a", [&](const StoredCustomer&) { return ++seen < 3; }).ok());
+  EXPECT_EQ(seen, 3);
+}
+
 TEST_P(StoreContract, AnyTextIsAnId) {
   const std::vector<std::string> odd = {
       std::string("nul\0inside", 10),

@@ -77,8 +77,11 @@ public:
     for (StoredCustomer& customer : *found) untag(customer.id);
     return found;
   }
-  Result<void> scan(const std::function<bool(StoredCustomer)>& visit) override {
-    return store_->scan([&](StoredCustomer customer) {
+  Result<void> scan_after(const std::optional<std::string>& after,
+                          const std::function<bool(StoredCustomer)>& visit) override {
+    std::optional<std::string> tagged = after;
+    if (tagged) tag(*tagged);
+    return store_->scan_after(tagged, [&](StoredCustomer customer) {
       untag(customer.id);
       return visit(std::move(customer));
     });

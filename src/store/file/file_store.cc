@@ -123,12 +123,14 @@ public:
     return customers;
   }
 
-  Result<void> scan(const std::function<bool(StoredCustomer)>& visit) override {
+  Result<void> scan_after(const std::optional<std::string>& after,
+                          const std::function<bool(StoredCustomer)>& visit) override {
     std::vector<std::pair<std::string, KeptPointer>> customers;
     {
       const std::lock_guard reading(contents_mutex_);
       if (auto ready = look_again(); !ready.ok()) return ready;
-      customers.assign(contents_.customers().begin(), contents_.customers().end());
+      const auto& all = contents_.customers();
+      customers.assign(after ? all.upper_bound(*after) : all.begin(), all.end());
     }
     for (const auto& [id, kept] : customers) {
       if (!visit(to_stored(id, *kept))) break;

@@ -98,7 +98,8 @@ public:
   }
 
   // On a connection of its own: it may take long, and `visit` may read.
-  Result<void> scan(const std::function<bool(StoredCustomer)>& visit) override {
+  Result<void> scan_after(const std::optional<std::string>& after,
+                          const std::function<bool(StoredCustomer)>& visit) override {
     {
       const std::lock_guard reading(reader_mutex_);
       if (!is_open_) return closed();
@@ -106,7 +107,7 @@ public:
     auto connection = Connection::open(*address_, timeouts());
     if (!connection.ok()) return std::move(connection).error();
     std::vector<Damaged> damaged;
-    Result<void> scanned = postgres::scan_customers(**connection, visit, damaged);
+    Result<void> scanned = postgres::scan_customers(**connection, after, visit, damaged);
     connection->reset();
     set_aside(damaged);
     return scanned;

@@ -55,7 +55,7 @@ Result<std::uint64_t> read_last_group(Connection& connection);
 Result<Status> read_status(Connection& connection);
 
 /// REQUIRES: the connection is for this alone.
-Result<void> scan_customers(Connection& connection,
+Result<void> scan_customers(Connection& connection, const std::optional<std::string>& after,
                             const std::function<bool(StoredCustomer)>& visit,
                             std::vector<Damaged>& damaged);
 

@@ -21,9 +21,10 @@ struct OddCustomer {
 
 class Scan {
 public:
-  Scan(Connection& connection, const std::function<bool(StoredCustomer)>& visit,
-       std::vector<Damaged>& damaged)
+  Scan(Connection& connection, const std::optional<std::string>& after,
+       const std::function<bool(StoredCustomer)>& visit, std::vector<Damaged>& damaged)
       : connection_(connection),
+        after_(after),
         schema_(quoted(connection.address().schema)),
         visit_(visit),
         damaged_(damaged) {}
@@ -49,13 +50,21 @@ private:
                       .key = {std::string(rows->text(row, 0)), std::string(rows->text(row, 1))}});
     }
     std::ranges::sort(odd_, {}, &OddCustomer::id);
+    while (next_odd_ < odd_.size() && is_before(odd_[next_odd_].id)) ++next_odd_;
     return {};
   }
 
+  bool is_before(std::string_view id) const { return after_ && id <= *after_; }
+
   Result<bool> scan_customers() {
-    const auto declared = connection_.run(fmt::format(
-        "DECLARE every NO SCROLL CURSOR FOR SELECT {} FROM {}.customers c ORDER BY c.id",
-        customer_columns, schema_));
+    // An odd key says nothing of where the others begin: then all pass by.
+    const std::string from = after_ ? key_text(*after_) : "";
+    const bool is_bound = after_ && !is_odd(from);
+    const auto declared = connection_.run(
+        fmt::format("DECLARE every NO SCROLL CURSOR FOR SELECT {} FROM {}.customers c {}"
+                    "ORDER BY c.id",
+                    customer_columns, schema_, is_bound ? "WHERE c.id > $1 " : ""),
+        is_bound ? Values().add(from) : Values());
     if (!declared.ok()) return declared.error();
     while (true) {
       const auto rows = connection_.run(fmt::format("FETCH {} FROM every", rows_per_fetch));
@@ -71,7 +80,7 @@ private:
     std::vector<Key> order;
     FoundCustomers found;
     for (int row = 0; row < rows.size(); ++row) {
-      if (is_odd(rows.text(row, 1))) continue;
+      if (is_odd(rows.text(row, 1)) || is_before(rows.text(row, 1))) continue;
       const Key& key =
           order.emplace_back(Key{std::string(rows.text(row, 0)), std::string(rows.text(row, 1))});
       keys.add(key);
@@ -129,13 +138,14 @@ private:
       if (!rows.ok()) return rows.error();
       if (rows->empty()) return true;
       for (int row = 0; row < rows->size(); ++row) {
-        if (is_good_alt(*rows, row, damaged_)) continue;
+        if (is_before(text_of(rows->text(row, 1))) || is_good_alt(*rows, row, damaged_)) continue;
         if (!visit_(unknown_customer(text_of(rows->text(row, 1)), damaged_.back()))) return false;
       }
     }
   }
 
   Connection& connection_;
+  const std::optional<std::string>& after_;
   const std::string schema_;
   const std::function<bool(StoredCustomer)>& visit_;
   std::vector<Damaged>& damaged_;
@@ -145,10 +155,10 @@ private:
 
 }  // namespace
 
-Result<void> scan_customers(Connection& connection,
+Result<void> scan_customers(Connection& connection, const std::optional<std::string>& after,
                             const std::function<bool(StoredCustomer)>& visit,
                             std::vector<Damaged>& damaged) {
-  return Scan(connection, visit, damaged).run();
+  return Scan(connection, after, visit, damaged).run();
 }
 
 }  // namespace limitr::store::postgres

@@ -208,7 +208,8 @@ public:
   }
 
   // With connections of its own: it may take long, and `visit` may read.
-  Result<void> scan(const std::function<bool(StoredCustomer)>& visit) override {
+  Result<void> scan_after(const std::optional<std::string>& after,
+                          const std::function<bool(StoredCustomer)>& visit) override {
     Cluster cluster(options_, map_, /*is_writing=*/false);
     Result<Scan> begun = Scan();
     {
@@ -218,7 +219,7 @@ public:
       begun = begin_scan(cluster);
     }
     if (!begun.ok()) return without_outcome(std::move(begun).error());
-    Result<void> scanned = scan_rows(cluster, *begun, visit);
+    Result<void> scanned = scan_rows(cluster, *begun, after, visit);
     // What has failed is ended by its lease.
     if (!scanned.ok()) return without_outcome(std::move(scanned).error());
     std::vector<Call> ends;
@@ -791,16 +792,19 @@ private:
   }
 
   Result<void> scan_rows(Cluster& cluster, const Scan& scan,
+                         const std::optional<std::string>& after,
                          const std::function<bool(StoredCustomer)>& visit) const {
     auto renewed = steady_clock::now();
-    for (std::size_t from = 0; from < scan.ids.size(); from += rows_at_once) {
+    const auto first = after ? std::ranges::upper_bound(scan.ids, *after) : scan.ids.begin();
+    const std::span<const std::string> ids(first, scan.ids.end());
+    for (std::size_t from = 0; from < ids.size(); from += rows_at_once) {
       const auto now = steady_clock::now();
       if (now - renewed > scan_lease / 4) {
         renewed = now;
         if (auto kept = renew_scan(cluster, scan); !kept.ok()) return kept;
       }
-      const std::size_t count = std::min(rows_at_once, scan.ids.size() - from);
-      const std::vector<Call> calls = rows_of(scan, std::span(scan.ids).subspan(from, count));
+      const std::size_t count = std::min(rows_at_once, ids.size() - from);
+      const std::vector<Call> calls = rows_of(scan, ids.subspan(from, count));
       const Result<bool> goes_on = visit_rows(cluster.run(calls), visit);
       if (!goes_on.ok()) return goes_on.error();
       if (!*goes_on) break;

@@ -124,14 +124,15 @@ public:
   }
 
   // On a connection of its own: it may take long, and `visit` may read.
-  Result<void> scan(const std::function<bool(StoredCustomer)>& visit) override {
+  Result<void> scan_after(const std::optional<std::string>& after,
+                          const std::function<bool(StoredCustomer)>& visit) override {
     {
       const std::lock_guard reading(reader_mutex_);
       if (!is_open_) return closed();
     }
     Result<std::unique_ptr<Session>> session = Session::open(options_);
     if (!session.ok()) return std::move(session).error();
-    Result<void> scanned = scan_with(**session, visit);
+    Result<void> scanned = scan_with(**session, after, visit);
     if (!scanned.ok()) return redis::without_outcome(std::move(scanned).error());
     return scanned;
   }
@@ -358,7 +359,8 @@ private:
     return {};
   }
 
-  Result<void> scan_with(Session& session, const std::function<bool(StoredCustomer)>& visit) {
+  Result<void> scan_with(Session& session, const std::optional<std::string>& after,
+                         const std::function<bool(StoredCustomer)>& visit) {
     Command begin = session.call(Script::scan_begin);
     begin.add(scan_lease.count());
     const Result<Answer> begun = session.run(Script::scan_begin, std::move(begin));
@@ -372,7 +374,7 @@ private:
                                           begun->size() > 2 ? (*begun)[2].text() : "its")};
     }
     const std::string scan((*begun)[1].text());
-    Result<void> scanned = scan_pages(session, scan, visit);
+    Result<void> scanned = scan_pages(session, scan, after ? "(" + *after : "-", visit);
     // What has failed is ended by its lease.
     if (!scanned.ok()) return scanned;
     Command end = session.call(Script::scan_end);
@@ -381,9 +383,8 @@ private:
     return scanned;
   }
 
-  Result<void> scan_pages(Session& session, const std::string& scan,
+  Result<void> scan_pages(Session& session, const std::string& scan, std::string from,
                           const std::function<bool(StoredCustomer)>& visit) {
-    std::string from = "-";
     auto renewed = steady_clock::now();
     for (bool is_last = false; !is_last;) {
       Command call = session.call(Script::scan_page);
@@ -530,8 +531,9 @@ public:
   Result<std::vector<StoredCustomer>> read(std::span<const std::string> ids) override {
     return chosen_.load()->read(ids);
   }
-  Result<void> scan(const std::function<bool(StoredCustomer)>& visit) override {
-    return chosen_.load()->scan(visit);
+  Result<void> scan_after(const std::optional<std::string>& after,
+                          const std::function<bool(StoredCustomer)>& visit) override {
+    return chosen_.load()->scan_after(after, visit);
   }
   Result<Status> status() override { return chosen_.load()->status(); }
   Result<void> close() override { return chosen_.load()->close(); }

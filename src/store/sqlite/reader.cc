@@ -224,34 +224,47 @@ Result<std::optional<StoredCustomer>> Reader::find_by_id(std::string_view id,
   return std::optional(std::move(customer));
 }
 
-Result<void> Reader::scan(const std::function<bool(StoredCustomer)>& visit,
+Result<void> Reader::scan(const std::optional<std::string>& after,
+                          const std::function<bool(StoredCustomer)>& visit,
                           std::vector<Damaged>& damaged) {
   const Moment moment(connection_);
   if (!moment.begun().ok()) return moment.begun();
-  return scan_all(visit, damaged);
+  return scan_all(after, visit, damaged);
 }
 
 // An index may be damaged as well as a row. Keys that ascend, each the ID of the row that it leads
 // to, and the right number of them: then looking an ID up finds what there is.
-Result<void> Reader::scan_all(const std::function<bool(StoredCustomer)>& visit,
+Result<void> Reader::scan_all(const std::optional<std::string>& after,
+                              const std::function<bool(StoredCustomer)>& visit,
                               std::vector<Damaged>& damaged) {
   const Result<OwnerRow> owner = read_owner(connection_);
   if (!owner.ok()) return owner.error();
   Counts there;
-  Result<bool> went_on = scan_customers(visit, damaged, there);
-  if (went_on.ok() && *went_on) went_on = scan_alt_ids(visit, damaged, there);
+  Result<bool> went_on = scan_customers(after, visit, damaged, there);
+  if (went_on.ok() && *went_on) went_on = scan_alt_ids(after, visit, damaged, there);
   if (!went_on.ok()) return std::move(went_on).error();
-  if (!*went_on || there == owner->counts) return {};
+  if (!*went_on || after || there == owner->counts) return {};
   return missing(connection_, there, owner->counts);
 }
 
-Result<bool> Reader::scan_customers(const std::function<bool(StoredCustomer)>& visit,
+// The rows whose `column` comes after that; `after` must live as long as the statement.
+Result<Statement> Reader::prepare_after(const std::optional<std::string>& after,
+                                        std::string_view column, std::string_view select,
+                                        std::string_view order) {
+  const std::string where = after ? fmt::format("WHERE {} > ?1 ", column) : "";
+  Result<Statement> prepared =
+      connection_.prepare(fmt::format("{} {}ORDER BY {}", select, where, order));
+  if (prepared.ok() && after) prepared->bind(*after);
+  return prepared;
+}
+
+Result<bool> Reader::scan_customers(const std::optional<std::string>& after,
+                                    const std::function<bool(StoredCustomer)>& visit,
                                     std::vector<Damaged>& damaged, Counts& there) {
-  Result<Statement> keys = connection_.prepare("SELECT id FROM customers ORDER BY id");
+  Result<Statement> keys = prepare_after(after, "id", "SELECT id FROM customers", "id");
   Result<Statement> rows =
-      connection_.prepare("SELECT id, version, record, checksum FROM customers ORDER BY id");
-  Result<Statement> of_all =
-      connection_.prepare(std::string(request_columns) + "ORDER BY customer, number");
+      prepare_after(after, "id", "SELECT id, version, record, checksum FROM customers", "id");
+  Result<Statement> of_all = prepare_after(after, "customer", request_columns, "customer, number");
   for (const Result<Statement>* prepared : {&keys, &rows, &of_all}) {
     if (!prepared->ok()) return prepared->error();
   }
@@ -282,10 +295,11 @@ Result<bool> Reader::scan_customers(const std::function<bool(StoredCustomer)>& v
   return true;
 }
 
-Result<bool> Reader::scan_alt_ids(const std::function<bool(StoredCustomer)>& visit,
+Result<bool> Reader::scan_alt_ids(const std::optional<std::string>& after,
+                                  const std::function<bool(StoredCustomer)>& visit,
                                   std::vector<Damaged>& damaged, Counts& there) {
   Result<Statement> rows =
-      connection_.prepare("SELECT alt, customer, checksum FROM alt_ids ORDER BY alt");
+      prepare_after(after, "alt", "SELECT alt, customer, checksum FROM alt_ids", "alt");
   if (!rows.ok()) return std::move(rows).error();
   std::optional<std::string> last;
   Result<bool> row = rows->step();

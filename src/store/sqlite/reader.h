@@ -27,8 +27,10 @@ public:
   Result<std::vector<StoredCustomer>> read(std::span<const std::string> ids,
                                            std::vector<Damaged>& damaged);
   /// An alternate ID that is damaged comes after the customers, as one that is. Rows that are
-  /// missing, or that looking up would miss, are data_corrupt, after all that are there.
-  Result<void> scan(const std::function<bool(StoredCustomer)>& visit,
+  /// missing, or that looking up would miss, are data_corrupt, after all that are there: with
+  /// `after` only as far as their order tells.
+  Result<void> scan(const std::optional<std::string>& after,
+                    const std::function<bool(StoredCustomer)>& visit,
                     std::vector<Damaged>& damaged);
 
 private:
@@ -37,15 +39,20 @@ private:
   Result<void> prepare();
   Result<std::vector<StoredCustomer>> find_all(std::span<const std::string> ids,
                                                std::vector<Damaged>& damaged);
+  Result<Statement> prepare_after(const std::optional<std::string>& after, std::string_view column,
+                                  std::string_view select, std::string_view order);
   Result<std::optional<StoredCustomer>> find(const std::string& id, std::vector<Damaged>& damaged);
   Result<std::optional<StoredCustomer>> find_by_id(std::string_view id,
                                                    std::vector<Damaged>& damaged);
-  Result<void> scan_all(const std::function<bool(StoredCustomer)>& visit,
+  Result<void> scan_all(const std::optional<std::string>& after,
+                        const std::function<bool(StoredCustomer)>& visit,
                         std::vector<Damaged>& damaged);
   /// False where `visit` wanted no more.
-  Result<bool> scan_customers(const std::function<bool(StoredCustomer)>& visit,
+  Result<bool> scan_customers(const std::optional<std::string>& after,
+                              const std::function<bool(StoredCustomer)>& visit,
                               std::vector<Damaged>& damaged, Counts& there);
-  Result<bool> scan_alt_ids(const std::function<bool(StoredCustomer)>& visit,
+  Result<bool> scan_alt_ids(const std::optional<std::string>& after,
+                            const std::function<bool(StoredCustomer)>& visit,
                             std::vector<Damaged>& damaged, Counts& there);
 
   Connection connection_;

@@ -97,7 +97,8 @@ public:
   }
 
   // On a connection of its own: it may take long, and `visit` may read.
-  Result<void> scan(const std::function<bool(StoredCustomer)>& visit) override {
+  Result<void> scan_after(const std::optional<std::string>& after,
+                          const std::function<bool(StoredCustomer)>& visit) override {
     std::string path;
     {
       const std::lock_guard reading(reader_mutex_);
@@ -107,7 +108,7 @@ public:
     Result<std::unique_ptr<Reader>> reader = Reader::open(path, options_.busy_timeout);
     if (!reader.ok()) return std::move(reader).error();
     std::vector<Damaged> damaged;
-    Result<void> scanned = (*reader)->scan(visit, damaged);
+    Result<void> scanned = (*reader)->scan(after, visit, damaged);
     reader->reset();
     set_aside(damaged);
     return scanned;

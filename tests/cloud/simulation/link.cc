@@ -131,7 +131,10 @@ Result<std::vector<store::StoredCustomer>> Link::read(std::span<const std::strin
   return std::get<wire::Rows>(*reply).rows;
 }
 
-Result<void> Link::scan(const std::function<bool(store::StoredCustomer)>&) { return {}; }
+Result<void> Link::scan_after(const std::optional<std::string>&,
+                              const std::function<bool(store::StoredCustomer)>&) {
+  return {};
+}
 
 Result<void> Link::close() {
   if (!is_dead_ && is_connected()) (void)ask(wire::Bye{});

@@ -50,7 +50,8 @@ public:
   store::Homes* homes() override { return this; }
   Result<std::uint64_t> last_group() override { return 0; }
   Result<std::vector<store::StoredCustomer>> read(std::span<const std::string> ids) override;
-  Result<void> scan(const std::function<bool(store::StoredCustomer)>& visit) override;
+  Result<void> scan_after(const std::optional<std::string>& after,
+                          const std::function<bool(store::StoredCustomer)>& visit) override;
   Result<store::Status> status() override { return store::Status{}; }
   Result<void> close() override;
 
