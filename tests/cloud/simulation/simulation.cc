@@ -217,7 +217,7 @@ void Simulation::draw_weights() {
   fault_chance_ = world_.chance(0.3) ? 0.0 : 0.02;
   denies_ = bug_ != Bug::none || world_.chance(0.85);
   has_files_ = bug_ == Bug::none && world_.chance(0.4);
-  crash_chance_ = (!denies_ && !has_files_) || world_.chance(0.5) ? 0.0 : 0.2;
+  crash_chance_ = has_files_ ? 0.7 : !denies_ || world_.chance(0.5) ? 0.0 : 0.2;
   share_ = world_.chance(0.1) ? 0.0 : world_.chance(0.3) ? 0.1 : 0.01;
 }
 
