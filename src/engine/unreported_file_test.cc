@@ -88,6 +88,7 @@ protected:
     return text;
   }
   static void write(const fs::path& path, const std::string& bytes) {
+    fs::remove(path);  // One that is only made shorter has to reach the disk on some systems.
     std::ofstream(path, std::ios::binary | std::ios::trunc)
         .write(bytes.data(), static_cast<std::streamsize>(bytes.size()));
   }
