@@ -280,6 +280,11 @@ bool Homes::is_elsewhere(const Slot& slot) const {
   return cloud != nullptr && cloud->home && cloud->home->engine != engine();
 }
 
+bool Homes::is_owed_elsewhere(const Slot& slot) const {
+  return !slot.removed && is_elsewhere(slot) && slot.customer.cloud->stay &&
+         slot.customer.cloud->stay->is_adrift;
+}
+
 // Whether a version that is written now may say that this engine is the home.
 bool Homes::may_take(const Slot& slot, std::optional<Millis> others_until) const {
   const Cloud& cloud = *slot.customer.cloud;

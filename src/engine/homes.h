@@ -100,6 +100,8 @@ public:
   void note_adrift(Slot& slot);
   /// Whether somebody else is the home.
   bool is_elsewhere(const Slot& slot) const;
+  /// Whether it was used without a connection while somebody else is the home.
+  bool is_owed_elsewhere(const Slot& slot) const;
   /// A version of the customer is going to be written by that transaction: signs it, and sets the
   /// room anew. `others_until`: as others_wrote() said when it was read.
   void prepare(Slot& slot, std::uint64_t number, std::optional<Millis> others_until);

@@ -717,6 +717,11 @@ void Sharing::recall(std::vector<Component> components, std::vector<Task*>& left
 // The customers that have something to report, and that no call of this round has looked at.
 void Sharing::add_reports(std::vector<Sent>& sent) {
   for (Slot* slot : homes_->take_due()) {
+    if (homes_->is_owed_elsewhere(*slot)) {
+      settle_later(*slot);
+      slot->release();
+      continue;
+    }
     const std::lock_guard lock(engine_.shard(slot->shard).mutex);
     if (slot->in_round != Slot::Round::none || sent.size() >= store::most_transactions) {
       homes_->put_back(slot);
@@ -743,6 +748,16 @@ void Sharing::add_reports(std::vector<Sent>& sent) {
     component.is_report = true;
     sent.push_back({std::move(component), std::move(transaction)});
   }
+}
+
+// A version of this customer is not this engine's to write: what is to be reported is settled, by a
+// call, which recalls the customer first.
+void Sharing::settle_later(Slot& slot) {
+  ShardLocks locks(engine_.shards());
+  lock(locks, slot.customer);
+  homes_->lost(slot);
+  engine_.unlist(slot);
+  known_.erase(&slot);
 }
 
 // What was used of customers that were lost is added to what the store has of them by now.

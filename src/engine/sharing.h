@@ -214,6 +214,7 @@ private:
   void recall(std::vector<Component> components, std::vector<Task*>& left);
   store::Transaction transaction_of(const Component& component);
   void add_reports(std::vector<Sent>& sent);
+  void settle_later(Slot& slot);
   void settle_one(Settling& one);
   void note_settled();
   void add_settling(std::vector<Task*>& tasks);

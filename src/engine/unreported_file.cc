@@ -249,8 +249,9 @@ KeptUse* UnreportedFile::keep(KeptStay& stay, const state::CapUse& use) {
 
 void UnreportedFile::report(KeptStay& stay, std::uint64_t number) {
   auto& block = at<StayBlock>(stay.line_);
+  // Until the number is there, the one before it is of a report that is confirmed no more than that
+  // or was not taken: then it does not matter how much of the use that is not confirmed was in it.
   const std::size_t index = 1 - block.confirmed_index();
-  put(block.numbers[index], 0U);
   for (const std::size_t line : stay.uses_) {
     KeptUse& use = at<UseBlock>(line).use;
     put(use.at_report[index].units, use.all.units.load());

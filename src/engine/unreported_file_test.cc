@@ -171,6 +171,25 @@ TEST_F(UnreportedFileTest, WhoTriedToSettleIsKnownToWhoeverComesNext) {
   EXPECT_EQ(left.front().unreported.settler, (state::Writer{"e2", 12}));
 }
 
+TEST_F(UnreportedFileTest, WhoTriesToSettleAfterAnotherIsNeverTakenForThatOne) {
+  {
+    open(settings(path_))->begin("ann");
+  }
+  {
+    const auto file = open(settings(path_, "engine 2"));
+    file->settle_by(*file->take_left().front().unreported.kept, 12);
+  }
+  std::set<std::string> seen;
+  UnreportedFile::Settings hooked = settings(path_, "engine 3");
+  hooked.after_store = [&] {
+    const state::Writer settler = left_now().front().unreported.settler;
+    seen.insert(settler.number == 0 ? "" : settler.engine + " " + std::to_string(settler.number));
+  };
+  const auto file = open(std::move(hooked));
+  file->settle_by(*file->take_left().front().unreported.kept, 5);
+  EXPECT_EQ(seen, (std::set<std::string>{"", "engine 3 5"}));
+}
+
 TEST_F(UnreportedFileTest, NothingIsLeftWhenAllHasEnded) {
   {
     const auto file = open(settings(path_));
@@ -370,6 +389,7 @@ TEST_F(UnreportedFileTest, DamageIsNamedAndNeverACrash) {
   }
   const std::string whole = bytes();
   const auto look = [&](const std::string& damaged, std::size_t at) {
+    const bool is_cut = damaged.size() != whole.size();
     write(copy_path(), damaged);
     auto opened = UnreportedFile::open(settings(copy_path(), "e2"), names_);
     if (!opened.ok()) {
@@ -377,7 +397,9 @@ TEST_F(UnreportedFileTest, DamageIsNamedAndNeverACrash) {
       EXPECT_NE(opened.error().message.find("is damaged at byte"), std::string::npos);
       return true;
     }
-    for (const Left& left : (*opened)->take_left()) {
+    const std::vector<Left> all_left = (*opened)->take_left();
+    EXPECT_TRUE(is_cut || all_left.size() == 2) << "at " << at;
+    for (const Left& left : all_left) {
       EXPECT_TRUE(left.customer == "ann" || left.customer == "bob") << "at " << at;
       EXPECT_EQ(left.unreported.engine, "e1") << "at " << at;
       for (const state::Use* use : {&left.unreported.sent, &left.unreported.since}) {
