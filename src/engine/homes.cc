@@ -122,6 +122,21 @@ state::Unreported unreported_of(const Cloud& cloud, std::string_view engine) {
   return unreported;
 }
 
+// Whether there is use that no report has brought.
+bool is_used(const Stay& stay) {
+  return std::any_of(
+             stay.meters.begin(), stay.meters.end(),
+             [](const auto& one) { return one.tally.used != 0 || one.overhead_used != 0; }) ||
+         std::any_of(stay.caps.begin(), stay.caps.end(),
+                     [](const auto& one) { return one.tally.used != 0; });
+}
+
+// The store has what was sent.
+void forget_sent(Stay& stay) {
+  for (Stay::OfMeter& one : stay.meters) one.tally.sent = one.overhead_sent = 0;
+  for (Stay::OfCap& one : stay.caps) one.tally.sent = 0;
+}
+
 // Whether nothing has moved since its room was set, and that is more than one call needs.
 bool is_idle(const Stay& stay) {
   bool is_large = false;
@@ -152,11 +167,10 @@ Homes::~Homes() {
 Result<void> Homes::open_file() {
   const std::string path = port_.local_file();
   if (path.empty()) return {};
-  auto opened = UnreportedFile::open(
-      {.path = path,
-       .engine = std::string(engine()),
-       .log = [this](std::string_view text) { engine_.log(std::string(text)); }},
-      *engine_.shared_names());
+  auto opened = UnreportedFile::open({.path = path,
+                                      .engine = std::string(engine()),
+                                      .log = [this](std::string_view text) { engine_.log(text); }},
+                                     *engine_.shared_names());
   if (!opened.ok()) return std::move(opened).error();
   file_ = *std::move(opened);
   return {};
@@ -171,7 +185,7 @@ bool Homes::take_left() {
   return !left.empty();
 }
 
-// Nobody is at home any more, or may be used before a report that is not going to be written.
+// Nothing writes to it any more: all that was at home was recalled, and nobody leads from now on.
 void Homes::close_file() {
   if (file_) file_->close();
 }
@@ -391,6 +405,13 @@ void Homes::confirmed(Slot& slot) {
   }
   Cloud& cloud = *slot.customer.cloud;
   Stay& stay = *cloud.stay;
+  if (!cloud.home && stay.is_adrift && is_used(stay)) {
+    // Without a connection, after that version was prepared.
+    forget_sent(stay);
+    stay.is_confirmed = stay.is_recalled = false;
+    if (stay.kept != nullptr) file_->confirm(*stay.kept, /*is_owed=*/true);
+    return;
+  }
   if (!cloud.home) {
     if (stay.is_recalled) note_given_back(slot.customer.id, stay);
     end_kept(stay);
@@ -417,7 +438,7 @@ void Homes::confirmed(Slot& slot) {
     has_room = has_room || one.tally.granted > 0;
   }
   if (stay.kept != nullptr) {
-    file_->confirm(*stay.kept);
+    file_->confirm(*stay.kept, /*is_owed=*/false);
     keep_use(stay);
   }
   if (!has_room || stay.is_watched) return;
@@ -450,11 +471,7 @@ void Homes::taken(Slot& slot) {
   // What that version set aside is in doubt by now, also where nothing of it was used.
   const bool was_here = slot.customer.cloud->home && slot.customer.cloud->home->engine == engine();
   if (was_here && here_.insert(&slot).second) slot.retain();
-  for (Stay::OfMeter& one : slot.customer.cloud->stay->meters) {
-    one.tally.sent = 0;
-    one.overhead_sent = 0;
-  }
-  for (Stay::OfCap& one : slot.customer.cloud->stay->caps) one.tally.sent = 0;
+  forget_sent(*slot.customer.cloud->stay);
 }
 
 void Homes::lost(Slot& slot) {
@@ -511,13 +528,7 @@ bool Homes::begin_report(Slot& slot) {
   Stay& stay = *cloud->stay;
   stay.is_due = false;
   if (!stay.is_confirmed && !stay.is_adrift) return false;
-  const auto has_moved = [](const auto& one) { return one.tally.used != 0; };
-  const bool was_used =
-      std::any_of(stay.meters.begin(), stay.meters.end(), has_moved) ||
-      std::any_of(stay.caps.begin(), stay.caps.end(), has_moved) ||
-      std::any_of(stay.meters.begin(), stay.meters.end(),
-                  [](const Stay::OfMeter& one) { return one.overhead_used != 0; });
-  return was_used || stay.is_touched || stay.is_recalled;
+  return is_used(stay) || stay.is_touched || stay.is_recalled;
 }
 
 void Homes::undone(state::Customer* was, state::Customer& now) {

@@ -717,7 +717,7 @@ void Sharing::recall(std::vector<Component> components, std::vector<Task*>& left
 // The customers that have something to report, and that no call of this round has looked at.
 void Sharing::add_reports(std::vector<Sent>& sent) {
   for (Slot* slot : homes_->take_due()) {
-    if (homes_->is_owed_elsewhere(*slot)) {
+    if (slot->in_round == Slot::Round::none && homes_->is_owed_elsewhere(*slot)) {
       settle_later(*slot);
       slot->release();
       continue;

@@ -260,11 +260,11 @@ void UnreportedFile::report(KeptStay& stay, std::uint64_t number) {
   put(block.numbers[index], number);
 }
 
-void UnreportedFile::confirm(KeptStay& stay) {
+void UnreportedFile::confirm(KeptStay& stay, bool is_owed) {
   auto& block = at<StayBlock>(stay.line_);
   const std::uint64_t newest = std::max(block.numbers[0].load(), block.numbers[1].load());
   put(block.confirmed, newest);
-  if (block.is_owed != 0) put(block.is_owed, 0U);
+  if (!is_owed && block.is_owed != 0) put(block.is_owed, 0U);
 }
 
 void UnreportedFile::owe(KeptStay& stay) {

@@ -104,8 +104,8 @@ public:
   /// A report is prepared that brings all that was used until now. The one before is confirmed, or
   /// certainly not taken.
   void report(KeptStay& stay, std::uint64_t number);
-  /// The last report is confirmed. What was used without room is in it.
-  void confirm(KeptStay& stay);
+  /// The last report is confirmed; `is_owed`: something was used without room after it.
+  void confirm(KeptStay& stay, bool is_owed);
   /// Something was used without room.
   void owe(KeptStay& stay);
   /// It is going to be settled by that transaction of this engine.

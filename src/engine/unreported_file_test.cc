@@ -105,7 +105,7 @@ TEST_F(UnreportedFileTest, TheNextEngineFindsWhatWasUsedSinceEachReport) {
   const auto file = open(settings(path_));
   KeptStay& stay = *file->begin("ann");
   file->report(stay, 7);
-  file->confirm(stay);
+  file->confirm(stay, false);
   KeptUse& use = *keep(*file, stay);
   KeptUse& cap = *file->keep(stay, {.cap = "monthly", .started = monday});
   use.add(3, 0.5);
@@ -133,7 +133,7 @@ TEST_F(UnreportedFileTest, TheNextEngineFindsWhatWasUsedSinceEachReport) {
   EXPECT_EQ(left.sent.caps.front().units, 2);
   EXPECT_EQ(units_of(left.since), 4);
 
-  file->confirm(stay);
+  file->confirm(stay, false);
   EXPECT_EQ(left_now().front().unreported.report, 9U);
   EXPECT_TRUE(left_now().front().unreported.sent.empty());
   EXPECT_EQ(units_of(left_now().front().unreported.since), 4);
@@ -149,7 +149,9 @@ TEST_F(UnreportedFileTest, UseWithoutRoomIsOwedUntilItIsConfirmed) {
   file->report(stay, 3);
   EXPECT_EQ(left_now().front().unreported.report, 3U);
   EXPECT_EQ(units_of(left_now().front().unreported.sent), 6);
-  file->confirm(stay);
+  file->confirm(stay, true);
+  EXPECT_TRUE(left_now().front().unreported.is_owed);
+  file->confirm(stay, false);
   EXPECT_FALSE(left_now().front().unreported.is_owed);
   EXPECT_EQ(owed(left_now().front(), 3), 0);
 }
@@ -241,7 +243,7 @@ TEST_F(UnreportedFileTest, EveryPrefixOfItsStoresSaysWhatWasAnswered) {
   file = opened.get();
   KeptStay& bob = *file->begin("bob");
   file->report(bob, 1);
-  file->confirm(bob);
+  file->confirm(bob, false);
   keep(*file, bob)->add(100, 0);
   has_begun = true;
   std::uint64_t number = 1;
@@ -250,7 +252,7 @@ TEST_F(UnreportedFileTest, EveryPrefixOfItsStoresSaysWhatWasAnswered) {
     KeptStay& stay = *file->begin("ann");
     file->report(stay, ++number);
     taken = number;
-    file->confirm(stay);
+    file->confirm(stay, false);
     std::vector<KeptUse*> uses = {keep(*file, stay), keep(*file, stay)};
     for (int i = 0; i < 30; ++i) {
       const auto units = static_cast<double>(random() % 10);
@@ -263,7 +265,7 @@ TEST_F(UnreportedFileTest, EveryPrefixOfItsStoresSaysWhatWasAnswered) {
           taken = number;
           at_taken = all;
           look();
-          file->confirm(stay);
+          file->confirm(stay, false);
           break;
         case 2:
           file->report(stay, ++number);
@@ -272,7 +274,7 @@ TEST_F(UnreportedFileTest, EveryPrefixOfItsStoresSaysWhatWasAnswered) {
           all += units;
           uses[0]->add(units, 0);
           look();
-          file->confirm(stay);
+          file->confirm(stay, false);
           break;
         case 3: file->settle_by(bob, number); break;
         case 4: uses.push_back(keep(*file, stay)); break;
@@ -301,7 +303,7 @@ TEST_F(UnreportedFileTest, AProcessThatIsKilledLeavesWhatItAnswered) {
       auto file = UnreportedFile::open(settings(path), names_);
       KeptStay* stay = (*file)->begin("ann");
       (*file)->report(*stay, 1);
-      (*file)->confirm(*stay);
+      (*file)->confirm(*stay, false);
       KeptUse* use = keep(**file, *stay);
       for (std::uint64_t number = 2;; ++number) {
         use->add(1, 0);
@@ -379,7 +381,7 @@ TEST_F(UnreportedFileTest, DamageIsNamedAndNeverACrash) {
     for (const std::string id : {"ann", "bob"}) {
       KeptStay& stay = *file->begin(id);
       file->report(stay, 7);
-      file->confirm(stay);
+      file->confirm(stay, false);
       keep(*file, stay)->add(3, 0);
       file->keep(stay, {.cap = "monthly", .started = monday})->add(2, 0);
       file->report(stay, 9);
