@@ -67,6 +67,10 @@ struct CloudOptions {
   /// 0: each call is confirmed.
   double room = 0.01;
   std::string ca_file = {};  ///< Certificates that https:// trusts; empty: the system's.
+  /// A file of this engine alone, made where there is none: what was answered and not reported
+  /// outlives there a process that is killed, and is reported by the next engine with that file; it
+  /// does not outlive the machine. Empty: none; it stays in doubt.
+  std::string local_file = {};
   /// Of these, validate, bounds, host, clock, store_timeout, max_unwritten, max_loaded and log
   /// count.
   Options engine = {};

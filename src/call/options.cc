@@ -32,6 +32,7 @@ constexpr std::array cloud_fields = {Parameter{"token", Kind::text},
                                      Parameter{"deny_unconnected", Kind::flag},
                                      Parameter{"room", Kind::number},
                                      Parameter{"ca_file", Kind::text},
+                                     Parameter{"local_file", Kind::text},
                                      Parameter{"validate", Kind::flag},
                                      Parameter{"bounds", Kind::data},
                                      Parameter{"store_timeout", Kind::number},
@@ -167,6 +168,7 @@ Result<CloudOptions> cloud_options(const Node& options) {
   made.deny_unconnected = fields.flag("deny_unconnected", made.deny_unconnected);
   made.room = fields.number("room", made.room);
   made.ca_file = std::string(fields.text("ca_file"));
+  made.local_file = std::string(fields.text("local_file"));
   made.engine.validate = fields.flag("validate", made.engine.validate);
   read_bounds(fields.find("bounds"), made.engine.bounds);
   read_time(fields, "store_timeout", made.engine.store_timeout);

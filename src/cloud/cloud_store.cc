@@ -188,6 +188,7 @@ private:
   void pause(Millis time) override { std::this_thread::sleep_for(time); }
   double room_share() const override { return options_.room_share; }
   bool denies_unconnected() const override { return options_.denies_unconnected; }
+  std::string local_file() const override { return options_.local_file; }
   Result<std::vector<std::string>> recall(std::span<const store::Home> homes) override {
     std::map<std::string_view, std::vector<std::string>> by_engine;
     for (const store::Home& home : homes) by_engine[home.engine].push_back(home.customer);

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <memory>
+#include <string>
 
 #include <limitr/time.h>
 #include "cloud/link.h"
@@ -14,6 +15,7 @@ struct StoreOptions {
   /// For Homes.
   double room_share = 0.01;
   bool denies_unconnected = true;
+  std::string local_file = {};
 };
 
 /// The customers of a server as a store that engines share, with homes. What is asked for without a

@@ -788,6 +788,7 @@ Result<void> Engine::keep_in(std::unique_ptr<store::Store> store) {
   is_on_demand_ = sharing_ != nullptr || !options_.load_all;
   // One that is not in memory may have some.
   if (is_on_demand_) has_shared_caps_.store(true, std::memory_order_relaxed);
+  if (sharing_ != nullptr) sharing_->settle_left();
   return {};
 }
 

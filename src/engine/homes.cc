@@ -50,6 +50,7 @@ Tally& present(Of& one, Timestamp started) {
   if (one.started != started) {
     one.started = started;
     one.tally = {.usual = one.tally.usual};
+    one.kept = nullptr;
   }
   return one.tally;
 }
@@ -102,7 +103,8 @@ double held(const state::Customer& customer, Symbol entitlement, Timestamp now) 
 state::Unreported unreported_of(const Cloud& cloud, std::string_view engine) {
   state::Unreported unreported{.engine = std::string(engine),
                                .report = cloud.stay->report,
-                               .is_owed = cloud.stay->is_adrift};
+                               .is_owed = cloud.stay->is_adrift,
+                               .kept = cloud.stay->kept};
   for (const Stay::OfMeter& one : cloud.stay->meters) {
     const auto add = [&](state::Use& use, double units, double overhead) {
       if (units == 0 && overhead == 0) return;
@@ -118,6 +120,21 @@ state::Unreported unreported_of(const Cloud& cloud, std::string_view engine) {
       unreported.since.caps.push_back({one.cap, one.started, one.tally.used});
   }
   return unreported;
+}
+
+// Whether there is use that no report has brought.
+bool is_used(const Stay& stay) {
+  return std::any_of(
+             stay.meters.begin(), stay.meters.end(),
+             [](const auto& one) { return one.tally.used != 0 || one.overhead_used != 0; }) ||
+         std::any_of(stay.caps.begin(), stay.caps.end(),
+                     [](const auto& one) { return one.tally.used != 0; });
+}
+
+// The store has what was sent.
+void forget_sent(Stay& stay) {
+  for (Stay::OfMeter& one : stay.meters) one.tally.sent = one.overhead_sent = 0;
+  for (Stay::OfCap& one : stay.caps) one.tally.sent = 0;
 }
 
 // Whether nothing has moved since its room was set, and that is more than one call needs.
@@ -147,6 +164,32 @@ Homes::~Homes() {
   for (const auto& [slot, since] : watched_) slot->release();
 }
 
+Result<void> Homes::open_file() {
+  const std::string path = port_.local_file();
+  if (path.empty()) return {};
+  auto opened = UnreportedFile::open({.path = path,
+                                      .engine = std::string(engine()),
+                                      .log = [this](std::string_view text) { engine_.log(text); }},
+                                     *engine_.shared_names());
+  if (!opened.ok()) return std::move(opened).error();
+  file_ = *std::move(opened);
+  return {};
+}
+
+bool Homes::take_left() {
+  if (!file_) return false;
+  std::vector<UnreportedFile::Left> left = file_->take_left();
+  for (UnreportedFile::Left& one : left) {
+    put_back_unsettled(std::move(one.customer), std::move(one.unreported));
+  }
+  return !left.empty();
+}
+
+// Nothing writes to it any more: all that was at home was recalled, and nobody leads from now on.
+void Homes::close_file() {
+  if (file_) file_->close();
+}
+
 Slot& Homes::slot_of(Locked& locked, Family::Index who) const {
   return who == Family::caller ? locked.slot() : *locked.relatives()[who - 1];
 }
@@ -163,6 +206,7 @@ bool Homes::covers(const Locked& locked, const core::Outcome& outcome) const {
     const bool moves = meter->value_delta != 0 || meter->overhead_delta != 0;
     if (moves && (one == nullptr || one->started != meter->started)) return false;
     if (moves && !fits(one->tally, meter->value_delta)) return false;
+    if (moves && file_ && one->kept == nullptr) return false;
   }
   for (const state::Move& move : outcome.changes.moves) {
     const auto* cap = std::get_if<state::CapMove>(&move);
@@ -172,6 +216,7 @@ bool Homes::covers(const Locked& locked, const core::Outcome& outcome) const {
     const Stay::OfCap* one = holder.cloud->stay->cap(cap->cap);
     if (stored == nullptr || one == nullptr) return false;
     if (one->started != state::period_of(*stored) || !fits(one->tally, cap->delta)) return false;
+    if (file_ && one->kept == nullptr) return false;
   }
   return true;
 }
@@ -194,6 +239,7 @@ void Homes::count(Locked& locked, const core::Outcome& outcome, bool is_used) {
     count_move(tally, meter->value_delta, is_used);
     if (is_used) {
       one->overhead_used += meter->overhead_delta;
+      if (one->kept != nullptr) one->kept->add(meter->value_delta, meter->overhead_delta);
       make_due(slot, runs_short(tally));
     }
   }
@@ -213,7 +259,9 @@ void Homes::count(Locked& locked, const core::Outcome& outcome, bool is_used) {
     one->limit = cap->observe_only ? unlimited : cap->value;
     Tally& tally = present(*one, state::period_of(*cap));
     count_move(tally, moved->delta, is_used);
-    if (is_used) make_due(slot, runs_short(tally));
+    if (!is_used) continue;
+    if (one->kept != nullptr) one->kept->add(moved->delta, 0);
+    make_due(slot, runs_short(tally));
   }
 }
 
@@ -232,6 +280,11 @@ void Homes::note_adrift(Slot& slot) {
   if (slot.removed) return;
   Stay& stay = stay_of(slot.customer);
   stay.is_adrift = true;
+  if (file_ && stay.kept == nullptr) stay.kept = file_->begin(slot.customer.id);
+  if (stay.kept != nullptr) {
+    keep_use(stay);
+    file_->owe(*stay.kept);
+  }
   if (here_.insert(&slot).second) slot.retain();
   touch(slot);
 }
@@ -239,6 +292,11 @@ void Homes::note_adrift(Slot& slot) {
 bool Homes::is_elsewhere(const Slot& slot) const {
   const Cloud* cloud = slot.customer.cloud.get();
   return cloud != nullptr && cloud->home && cloud->home->engine != engine();
+}
+
+bool Homes::is_owed_elsewhere(const Slot& slot) const {
+  return !slot.removed && is_elsewhere(slot) && slot.customer.cloud->stay &&
+         slot.customer.cloud->stay->is_adrift;
 }
 
 // Whether a version that is written now may say that this engine is the home.
@@ -261,7 +319,12 @@ void Homes::prepare(Slot& slot, std::uint64_t number, std::optional<Millis> othe
   if (!customer.cloud) customer.cloud = std::make_unique<Cloud>();
   Cloud& cloud = *customer.cloud;
   state::drop_past_doubts(customer);
-  const bool takes = may_take(slot, others_until);
+  bool takes = may_take(slot, others_until);
+  if (takes && file_ && stay_of(customer).kept == nullptr) {
+    // Before the store may have this engine as the home, so that the next one knows of it.
+    stay_of(customer).kept = file_->begin(customer.id);
+    takes = stay_of(customer).kept != nullptr;
+  }
   state::sign(cloud, engine(), number);
   // Of one that leaves for good: the next engine takes it home at once.
   cloud.is_free = gives_back_;
@@ -273,7 +336,37 @@ void Homes::prepare(Slot& slot, std::uint64_t number, std::optional<Millis> othe
   for (Stay::OfMeter& one : stay.meters) {
     one.overhead_sent += std::exchange(one.overhead_used, 0);
   }
+  if (stay.kept != nullptr) file_->report(*stay.kept, number);
   if (!takes) cloud.home.reset();
+}
+
+// Puts what moves in the file, where it is not there yet, and lets go of what moved in periods that
+// are over. REQUIRES: the stay is in the file.
+void Homes::keep_use(Stay& stay) {
+  std::vector<KeptUse*> present;
+  for (Stay::OfMeter& one : stay.meters) {
+    if (one.kept == nullptr) {
+      one.kept = file_->keep(*stay.kept, engine_.names().text(one.entitlement),
+                             engine_.names().text(one.credit),
+                             {one.entitlement,
+                              one.credit,
+                              one.period,
+                              one.started,
+                              {one.tally.used, one.overhead_used}});
+    }
+    present.push_back(one.kept);
+  }
+  for (Stay::OfCap& one : stay.caps) {
+    if (one.kept == nullptr) {
+      one.kept = file_->keep(*stay.kept, {one.cap, one.started, one.tally.used});
+    }
+    present.push_back(one.kept);
+  }
+  file_->drop_others(*stay.kept, present);
+}
+
+void Homes::end_kept(Stay& stay) {
+  if (stay.kept != nullptr) file_->end(*std::exchange(stay.kept, nullptr));
 }
 
 // The room of the next version, and what may be answered until that is confirmed.
@@ -306,13 +399,22 @@ void Homes::size_room(state::Customer& customer, bool takes) const {
 
 void Homes::confirmed(Slot& slot) {
   if (slot.removed || !slot.customer.cloud || !slot.customer.cloud->stay) {
+    if (slot.customer.cloud && slot.customer.cloud->stay) end_kept(*slot.customer.cloud->stay);
     if (here_.erase(&slot) != 0) slot.release();
     return;
   }
   Cloud& cloud = *slot.customer.cloud;
   Stay& stay = *cloud.stay;
+  if (!cloud.home && stay.is_adrift && is_used(stay)) {
+    // Without a connection, after that version was prepared.
+    forget_sent(stay);
+    stay.is_confirmed = stay.is_recalled = false;
+    if (stay.kept != nullptr) file_->confirm(*stay.kept, /*is_owed=*/true);
+    return;
+  }
   if (!cloud.home) {
     if (stay.is_recalled) note_given_back(slot.customer.id, stay);
+    end_kept(stay);
     const Stay given_back = *std::exchange(cloud.stay, Stay());
     cloud.stay->is_due = given_back.is_due;
     cloud.stay->is_watched = given_back.is_watched;
@@ -334,6 +436,10 @@ void Homes::confirmed(Slot& slot) {
   for (Stay::OfCap& one : stay.caps) {
     keep(one.tally);
     has_room = has_room || one.tally.granted > 0;
+  }
+  if (stay.kept != nullptr) {
+    file_->confirm(*stay.kept, /*is_owed=*/false);
+    keep_use(stay);
   }
   if (!has_room || stay.is_watched) return;
   stay.is_watched = true;
@@ -365,11 +471,7 @@ void Homes::taken(Slot& slot) {
   // What that version set aside is in doubt by now, also where nothing of it was used.
   const bool was_here = slot.customer.cloud->home && slot.customer.cloud->home->engine == engine();
   if (was_here && here_.insert(&slot).second) slot.retain();
-  for (Stay::OfMeter& one : slot.customer.cloud->stay->meters) {
-    one.tally.sent = 0;
-    one.overhead_sent = 0;
-  }
-  for (Stay::OfCap& one : slot.customer.cloud->stay->caps) one.tally.sent = 0;
+  forget_sent(*slot.customer.cloud->stay);
 }
 
 void Homes::lost(Slot& slot) {
@@ -426,21 +528,22 @@ bool Homes::begin_report(Slot& slot) {
   Stay& stay = *cloud->stay;
   stay.is_due = false;
   if (!stay.is_confirmed && !stay.is_adrift) return false;
-  const auto has_moved = [](const auto& one) { return one.tally.used != 0; };
-  const bool was_used =
-      std::any_of(stay.meters.begin(), stay.meters.end(), has_moved) ||
-      std::any_of(stay.caps.begin(), stay.caps.end(), has_moved) ||
-      std::any_of(stay.meters.begin(), stay.meters.end(),
-                  [](const Stay::OfMeter& one) { return one.overhead_used != 0; });
-  return was_used || stay.is_touched || stay.is_recalled;
+  return is_used(stay) || stay.is_touched || stay.is_recalled;
 }
 
-void Homes::keep_marks(state::Customer& was, const state::Customer& now) {
-  if (!was.cloud || !was.cloud->stay || !now.cloud || !now.cloud->stay) return;
-  was.cloud->stay->is_due = now.cloud->stay->is_due;
-  was.cloud->stay->is_watched = now.cloud->stay->is_watched;
-  was.cloud->stay->is_recalled = now.cloud->stay->is_recalled;
-  was.cloud->stay->is_touched = now.cloud->stay->is_touched;
+void Homes::undone(state::Customer* was, state::Customer& now) {
+  if (!now.cloud || !now.cloud->stay) return;
+  Stay& stay = *now.cloud->stay;
+  if (was == nullptr || !was->cloud || !was->cloud->stay) {
+    end_kept(stay);
+    return;
+  }
+  Stay& before = *was->cloud->stay;
+  before.is_due = stay.is_due;
+  before.is_watched = stay.is_watched;
+  before.is_recalled = stay.is_recalled;
+  before.is_touched = stay.is_touched;
+  if (before.kept == nullptr) before.kept = stay.kept;
 }
 
 std::optional<Millis> Homes::wait() const {
@@ -505,6 +608,15 @@ std::vector<std::pair<std::string, state::Unreported>> Homes::take_unsettled() {
 void Homes::put_back_unsettled(std::string customer, state::Unreported unreported) {
   const std::lock_guard lock(mutex_);
   unsettled_.emplace_back(std::move(customer), std::move(unreported));
+}
+
+void Homes::settle_by(state::Unreported& unreported, std::uint64_t number) {
+  unreported.settler = {.engine = std::string(engine()), .number = number};
+  if (unreported.kept != nullptr) file_->settle_by(*unreported.kept, number);
+}
+
+void Homes::settled(const state::Unreported& unreported) {
+  if (unreported.kept != nullptr) file_->end(*unreported.kept);
 }
 
 }  // namespace limitr::engine

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <deque>
 #include <functional>
+#include <memory>
 #include <mutex>
 #include <optional>
 #include <span>
@@ -19,6 +20,7 @@
 #include <limitr/time.h>
 #include "core/decide.h"
 #include "engine/slot.h"
+#include "engine/unreported_file.h"
 #include "state/cloud.h"
 #include "store/homes.h"
 
@@ -37,7 +39,8 @@
 //    most what the newest confirmed version sets aside, and at most what one that is on its way
 //    does from when it was prepared.
 // 3. What was answered and not confirmed is never forgotten: it is in a stay, or in a list of what
-//    is to be settled.
+//    is to be settled. Where there is a local file, it is there too before it is answered, and
+//    stays there until the store has confirmed it.
 namespace limitr::engine {
 
 class Engine;
@@ -49,6 +52,14 @@ public:
   ~Homes();
   Homes(const Homes&) = delete;
   Homes& operator=(const Homes&) = delete;
+
+  /// Opens the local file, where there is to be one. Errors: those of UnreportedFile::open().
+  Result<void> open_file();
+  /// What engines before this one have left there is to be settled from now on. Whether there is
+  /// anything.
+  bool take_left();
+  /// Others may have the file.
+  void close_file();
 
   std::string_view engine() const { return port_.engine(); }
   store::Homes& port() const { return port_; }
@@ -77,8 +88,8 @@ public:
     return slot.customer.cloud != nullptr && slot.customer.cloud->stay &&
            slot.customer.cloud->stay->is_confirmed;
   }
-  /// What `was` has been told meanwhile, `now` is told too, when it is put back.
-  static void keep_marks(state::Customer& was, const state::Customer& now);
+  /// `now` is undone, for `was`, or for nobody: what it has been told meanwhile, that is told too.
+  void undone(state::Customer* was, state::Customer& now);
   /// While it is set, calls are decided without a connection and without room.
   void set_adrift(bool is_adrift) { is_adrift_ = is_adrift; }
   bool is_adrift() const { return is_adrift_; }
@@ -90,6 +101,8 @@ public:
   void note_adrift(Slot& slot);
   /// Whether somebody else is the home.
   bool is_elsewhere(const Slot& slot) const;
+  /// Whether it was used without a connection while somebody else is the home.
+  bool is_owed_elsewhere(const Slot& slot) const;
   /// A version of the customer is going to be written by that transaction: signs it, and sets the
   /// room anew. `others_until`: as others_wrote() said when it was read.
   void prepare(Slot& slot, std::uint64_t number, std::optional<Millis> others_until);
@@ -131,6 +144,10 @@ public:
     return unsettled_.size();
   }
   void put_back_unsettled(std::string customer, state::Unreported unreported);
+  /// It is going to be settled by that transaction.
+  void settle_by(state::Unreported& unreported, std::uint64_t number);
+  /// The store has it.
+  void settled(const state::Unreported& unreported);
 
   /// Called when a report is urgent.
   void on_urgent(std::function<void()> wake) { wake_ = std::move(wake); }
@@ -146,12 +163,15 @@ private:
   void count(Locked& locked, const core::Outcome& outcome, bool is_used);
   void make_due(Slot& slot, bool is_urgent);
   void size_room(state::Customer& customer, bool takes) const;
+  void keep_use(state::Stay& stay);
+  void end_kept(state::Stay& stay);
   void note_given_back(const std::string& customer, const state::Stay& stay);
   bool may_take(const Slot& slot, std::optional<Millis> others_until) const;
 
   Engine& engine_;
   store::Homes& port_;
   const double share_;
+  std::unique_ptr<UnreportedFile> file_;  // null: there is none; written by the leader
   std::function<void()> wake_;
   bool gives_back_ = false;
   bool is_adrift_ = false;

@@ -36,6 +36,9 @@ private:
   std::vector<std::size_t> parents_;
 };
 
+// When what could not be reported or settled is tried again.
+constexpr Millis again_after{100};
+
 // How long until the row of another engine's customer is read again, each time longer.
 Millis pause_after(int recalls) {
   return std::min(Millis(50), Millis(1) * (1 << std::min(recalls, 6)));
@@ -102,6 +105,12 @@ Result<void> Sharing::open() {
   Result<store::Opened> opened = store_->open(store::Access::share, owner_);
   if (!opened.ok()) return std::move(opened).error();
   log_opened(*opened, engine_.options().log);
+  if (homes_) {
+    if (auto file = homes_->open_file(); !file.ok()) {
+      (void)store_->close();
+      return file;
+    }
+  }
   if (opened->estimates) engine_.merge_estimates(*opened->estimates);
   renew_every_ = opened->renew_every;
   is_open_ = is_up_ = true;
@@ -113,6 +122,15 @@ Result<void> Sharing::open() {
   }
   worker_ = std::thread([this] { work(); });
   return {};
+}
+
+void Sharing::settle_left() {
+  if (!homes_ || !homes_->take_left()) return;
+  {
+    const std::lock_guard lock(mutex_);
+    later_came_ = true;
+  }
+  changed_.notify_all();
 }
 
 void Sharing::execute(Task& task) {
@@ -189,10 +207,10 @@ std::optional<Millis> Sharing::step() {
     lead();
     wait = wait_for_later();
     if (homes_) {
-      // What could not be reported is tried again in a while.
       const bool is_cut_off = !unanswered_.empty() || (is_open_ && !is_up_);
       unreachable_ = is_cut_off;
-      const std::optional<Millis> due = is_cut_off ? Millis(100) : homes_->wait();
+      std::optional<Millis> due = is_cut_off ? again_after : homes_->wait();
+      if (homes_->unsettled() != 0) due = std::min(due.value_or(again_after), again_after);
       if (due && (!wait || *due < *wait)) wait = due;
     }
   }
@@ -245,8 +263,8 @@ std::optional<Millis> Sharing::lead() {
     }
   }
   if (!up.ok() && is_cut_off(up.error()) && homes_) {
-    const auto rest = std::stable_partition(tasks.begin(), tasks.end(),
-                                            [](const Task* task) { return !task->is_settling; });
+    const auto rest = std::stable_partition(
+        tasks.begin(), tasks.end(), [](const Task* task) { return task->settling == nullptr; });
     for (auto task = rest; task != tasks.end(); ++task) (*task)->failure = up.error();
     answer({rest, tasks.end()});
     tasks.erase(rest, tasks.end());
@@ -258,6 +276,7 @@ std::optional<Millis> Sharing::lead() {
   } else {
     if (homes_) add_settling(tasks);
     left = run_round(std::move(tasks));
+    note_settled();
   }
   leader_ = std::thread::id();
   // Before all that have come since.
@@ -273,7 +292,7 @@ std::optional<Millis> Sharing::wait_for_later() {
   std::optional<Millis> wait;
   const std::lock_guard lock(mutex_);
   for (const Task* task : queue_) {
-    if (!task->then && !task->is_settling) continue;
+    if (!task->then && task->settling == nullptr) continue;
     const Millis left = std::max(Millis(0), task->retry_at - now);
     wait = std::min(wait.value_or(left), left);
   }
@@ -761,6 +780,11 @@ void Sharing::recall(std::vector<Component> components, std::vector<Task*>& left
 // The customers that have something to report, and that no call of this round has looked at.
 void Sharing::add_reports(std::vector<Sent>& sent) {
   for (Slot* slot : homes_->take_due()) {
+    if (slot->in_round == Slot::Round::none && homes_->is_owed_elsewhere(*slot)) {
+      settle_later(*slot);
+      slot->release();
+      continue;
+    }
     const std::lock_guard lock(engine_.shard(slot->shard).mutex);
     if (slot->in_round != Slot::Round::none || sent.size() >= store::most_transactions) {
       homes_->put_back(slot);
@@ -789,26 +813,50 @@ void Sharing::add_reports(std::vector<Sent>& sent) {
   }
 }
 
+// A version of this customer is not this engine's to write: what is to be reported is settled, by a
+// call, which recalls the customer first.
+void Sharing::settle_later(Slot& slot) {
+  ShardLocks locks(engine_.shards());
+  lock(locks, slot.customer);
+  homes_->lost(slot);
+  engine_.unlist(slot);
+  known_.erase(&slot);
+}
+
 // What was used of customers that were lost is added to what the store has of them by now.
 void Sharing::settle_one(Settling& one) {
   Locked locked(engine_);
   one.failure.reset();
   if (!locked.find(one.customer)) {
-    if (locked.failure() != nullptr) one.failure = *locked.failure();
+    if (locked.failure() != nullptr) {
+      one.failure = *locked.failure();
+    } else if (one.unreported.is_dead) {
+      engine_.log(
+          fmt::format("what was used of `{}` by an engine that died is not reported: there "
+                      "is no such customer any more",
+                      one.customer));
+    }
     return;
   }
-  state::Customer as_it_would_be = locked.slot().customer;
+  Slot& slot = locked.slot();
+  state::Customer as_it_would_be = slot.customer;
   if (state::settle(as_it_would_be, one.unreported)) {
     locked.before_change();
-    state::settle(locked.slot().customer, one.unreported);
+    state::settle(slot.customer, one.unreported);
+    // Whoever follows an engine that died need not have been alone with the customer.
+    const state::Cloud* cloud = slot.customer.cloud.get();
+    if (one.unreported.is_dead && cloud != nullptr && !cloud->by.empty() &&
+        cloud->by.front().engine == one.unreported.engine) {
+      known(slot).others_until.reset();
+    }
   }
   if (auto finished = engine_.finish(locked); !finished.ok()) {
     one.failure = std::move(finished).error();
   }
 }
 
-// Takes note of what was settled, and adds the calls that settle what is left.
-void Sharing::add_settling(std::vector<Task*>& tasks) {
+// Takes note of what has become of what was to be settled.
+void Sharing::note_settled() {
   std::erase_if(settling_, [this](const std::unique_ptr<Settling>& one) {
     {
       const std::lock_guard lock(mutex_);
@@ -816,14 +864,26 @@ void Sharing::add_settling(std::vector<Task*>& tasks) {
     }
     if (one->task.failure || one->failure) {
       homes_->put_back_unsettled(std::move(one->customer), std::move(one->unreported));
+    } else {
+      homes_->settled(one->unreported);
     }
     return true;
   });
+}
+
+// Adds the calls that settle what is left, as many as there is room for in a round.
+void Sharing::add_settling(std::vector<Task*>& tasks) {
+  note_settled();
   for (auto& [customer, unreported] : homes_->take_unsettled()) {
+    if (tasks.size() >= store::most_transactions) {
+      homes_->put_back_unsettled(std::move(customer), std::move(unreported));
+      continue;
+    }
     Settling& one = *settling_.emplace_back(std::make_unique<Settling>());
     one.customer = std::move(customer);
     one.unreported = std::move(unreported);
     one.task.body = [this, &one] { settle_one(one); };
+    one.task.about = one.customer;
     tasks.push_back(&one.task);
   }
 }
@@ -833,7 +893,7 @@ void Sharing::settle_all() {
   std::vector<Task*> tasks;
   {
     const std::lock_guard lock(mutex_);
-    const auto is_settling = [](const Task* task) { return task->is_settling; };
+    const auto is_settling = [](const Task* task) { return task->settling != nullptr; };
     std::copy_if(queue_.begin(), queue_.end(), std::back_inserter(tasks), is_settling);
     std::erase_if(queue_, is_settling);
   }
@@ -860,6 +920,11 @@ void Sharing::settle_all() {
 
 Transaction Sharing::transaction_of(const Component& component) {
   Transaction transaction{.number = ++transactions_, .parts = {}};
+  for (Task* task : component.tasks) {
+    if (task->settling != nullptr) {
+      homes_->settle_by(task->settling->unreported, transaction.number);
+    }
+  }
   for (Slot* slot : component.slots) {
     const Known& about = known(*slot);
     Part part{.id = slot->customer.id, .version = about.version};
@@ -970,11 +1035,11 @@ void Sharing::undo(const Component& component) {
   for (Slot* slot : component.slots) {
     Known& about = known(*slot);
     if (!about.is_dirty) continue;
+    if (homes_) homes_->undone(about.before ? &*about.before : nullptr, slot->customer);
     if (!about.before) {
       known_.erase(slot);
       continue;
     }
-    Homes::keep_marks(*about.before, slot->customer);
     slot->customer = *std::move(about.before);
     about.before.reset();
     about.is_dirty = false;
@@ -1241,7 +1306,7 @@ void Sharing::finish_leading(std::unique_lock<std::mutex> leading) {
 
 void Sharing::wake_next() {
   const std::lock_guard lock(mutex_);
-  const auto waits = [](const Task* task) { return !task->then && !task->is_settling; };
+  const auto waits = [](const Task* task) { return !task->then && task->settling == nullptr; };
   const auto next = std::find_if(queue_.begin(), queue_.end(), waits);
   if (next == queue_.end()) return;
   (*next)->leads_next = true;
@@ -1273,6 +1338,7 @@ Result<void> Sharing::close() {
     return flushed;
   }
   Result<void> closed = store_->close();
+  if (homes_) homes_->close_file();
   is_up_ = is_open_ = false;
   finish_leading(std::move(leading));
   return flushed.ok() ? std::move(closed) : std::move(flushed);

@@ -69,6 +69,9 @@ public:
 
   /// Opens the store. Called once, before anything else.
   Result<void> open();
+  /// Settles what engines before this one have left in the local file, from now on. Called once,
+  /// when calls may be made.
+  void settle_left();
 
   /// Runs a call as often as it takes, and returns the answer that counts; its events are sent
   /// then. A call that a call makes, through a host function, is a part of it. Errors also: those
@@ -125,11 +128,12 @@ public:
   std::uint64_t customers_written() const { return customers_written_; }
 
 private:
+  struct Settling;
   struct Task {
     std::function<void()> body;
     bool changes = true;
     std::string_view about = {};
-    bool is_settling = false;
+    Settling* settling = nullptr;                                // a call of the leader's own
     std::function<void(const std::optional<Error>&)> then = {};  // none: somebody waits
     Millis retry_at{0};  // by the clock of the homes: others are to give back what it needs
     int recalls = 0;
@@ -152,12 +156,11 @@ private:
     std::vector<Held> held = {};
     std::vector<Dispatcher::Batch> batches = {};  // to be run by whoever the answer is for
   };
-  // A call of the leader's own.
   struct Settling {
     std::string customer;
     state::Unreported unreported;
     std::optional<Error> failure;
-    Task task{.body = {}, .is_settling = true};
+    Task task{.body = {}, .settling = this};
   };
   // What is known of a customer in memory.
   struct Known {
@@ -217,7 +220,9 @@ private:
   void recall(std::vector<Component> components, std::vector<Task*>& left);
   store::Transaction transaction_of(const Component& component);
   void add_reports(std::vector<Sent>& sent);
+  void settle_later(Slot& slot);
   void settle_one(Settling& one);
+  void note_settled();
   void add_settling(std::vector<Task*>& tasks);
   void settle_all();
   Result<std::vector<store::Exchanged>> exchange(std::span<Sent> sent);

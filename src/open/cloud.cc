@@ -51,7 +51,8 @@ Options engine_options(Options given) {
 cloud::StoreOptions store_options(const CloudOptions& options) {
   return {.timeout = options.engine.store_timeout,
           .room_share = options.room,
-          .denies_unconnected = options.deny_unconnected};
+          .denies_unconnected = options.deny_unconnected,
+          .local_file = options.local_file};
 }
 
 Json plans_of(const policy::Policy& policy) {

@@ -96,13 +96,19 @@ void lose_home(Customer& customer) {
 }
 
 bool settle(Customer& customer, const Unreported& unreported) {
+  const auto wrote = [&](std::string_view engine, std::uint64_t number) {
+    return number != 0 && customer.cloud && is_written_by(*customer.cloud, engine, number);
+  };
   const auto add_owed = [&] {
     if (!unreported.is_owed) return false;
-    add_use(customer, unreported.sent);
+    if (!wrote(unreported.engine, unreported.report)) add_use(customer, unreported.sent);
     add_use(customer, unreported.since);
     return true;
   };
   if (!customer.cloud) return add_owed();
+  if (wrote(unreported.settler.engine, unreported.settler.number)) return false;
+  const std::optional<Home>& home = customer.cloud->home;
+  if (unreported.is_dead && home && home->engine == unreported.engine) lose_home(customer);
   std::vector<Doubt>& doubts = customer.cloud->doubts;
   // Where the engine was the home again since, that entry says a later report.
   auto entry = doubts.end();

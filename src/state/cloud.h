@@ -13,6 +13,13 @@
 
 // What the records of customers that engines share say of who may decide on them, and of the units
 // that are set aside for whoever does. docs/protocol.md has the rules by these numbers.
+namespace limitr::engine {
+
+struct KeptUse;
+class KeptStay;
+
+}  // namespace limitr::engine
+
 namespace limitr::state {
 
 struct Cap;
@@ -87,12 +94,14 @@ struct Stay {
     Tally tally = {};
     double overhead_used = 0;
     double overhead_sent = 0;
+    engine::KeptUse* kept = nullptr;  ///< As of Stay.
   };
   struct OfCap {
     std::string cap;
     Timestamp started = {};
     double limit = 0;
     Tally tally = {};
+    engine::KeptUse* kept = nullptr;
   };
 
   std::vector<OfMeter> meters = {};
@@ -106,6 +115,8 @@ struct Stay {
   bool is_watched = false;   ///< In the list of those whose room shrinks when they are idle.
   bool is_recalled = false;  ///< Others want the customer: nothing is answered without asking.
   bool is_due = false;       ///< In the list of those that have something to report.
+  /// Where the engine's local file has it; null: nowhere.
+  engine::KeptStay* kept = nullptr;
 
   OfMeter* meter(Symbol entitlement) {
     for (OfMeter& one : meters) {
@@ -178,8 +189,13 @@ struct Unreported {
   std::string engine;
   std::uint64_t report = 0;  ///< Its last report, of which nobody knows whether it was taken.
   bool is_owed = false;      ///< It was used without room: it is added in any case.
-  Use sent = {};             ///< What that one brought.
-  Use since = {};            ///< What was used after it.
+  /// The engine does not run any more, for certain: where it is the home still, it is lost. (4)
+  bool is_dead = false;
+  /// The transaction by which it was last tried to settle this; 0: none.
+  Writer settler = {};
+  Use sent = {};                     ///< What that report brought.
+  Use since = {};                    ///< What was used after it.
+  engine::KeptStay* kept = nullptr;  ///< As of Stay: to be let go of when it is settled.
 };
 bool settle(Customer& customer, const Unreported& unreported);
 /// What is in doubt counts for nobody any more: that engine's, or all of it where `engine` is

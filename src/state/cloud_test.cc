@@ -135,6 +135,38 @@ TEST_F(CloudTest, WhatWasUsedWithoutRoomIsAddedInAnyCase) {
   EXPECT_EQ(value(), 42);
 }
 
+TEST_F(CloudTest, AnEngineThatIsDeadIsLostBeforeItsUseIsSettled) {
+  const Use since{.meters = {use(2)}};
+  EXPECT_FALSE(settle(customer_, {.engine = "e1", .report = 7, .since = since}));
+  EXPECT_FALSE(settle(customer_, {.engine = "e2", .report = 7, .is_dead = true, .since = since}));
+  EXPECT_TRUE(customer_.cloud->home);
+  EXPECT_TRUE(settle(customer_, {.engine = "e1", .report = 7, .is_dead = true, .since = since}));
+  EXPECT_FALSE(customer_.cloud->home);
+  EXPECT_EQ(in_doubt(), 0);
+  EXPECT_EQ(value(), 42);
+}
+
+TEST_F(CloudTest, WhatATransactionHasSettledIsNotSettledAgain) {
+  customer_.cloud->home.reset();
+  Unreported owed{.engine = "e1", .is_owed = true, .settler = {"e2", 3}};
+  owed.since.meters.push_back(use(2));
+  sign(*customer_.cloud, "e2", 3);
+  EXPECT_FALSE(settle(customer_, owed));
+  owed.settler.number = 4;
+  EXPECT_TRUE(settle(customer_, owed)) << "that one was not taken";
+  EXPECT_EQ(value(), 42);
+}
+
+TEST_F(CloudTest, WhatWasReportedWithoutAHomeIsNotAddedAgain) {
+  customer_.cloud->home.reset();
+  sign(*customer_.cloud, "e1", 8);
+  Unreported owed{.engine = "e1", .report = 8, .is_owed = true, .is_dead = true};
+  owed.sent.meters.push_back(use(5));
+  owed.since.meters.push_back(use(2));
+  EXPECT_TRUE(settle(customer_, owed));
+  EXPECT_EQ(value(), 42);
+}
+
 TEST_F(CloudTest, UseBelongsToItsPeriod) {
   const Millis hour(3'600'000);
   add_use(customer_, {.meters = {use(1, monday + Millis(500), hour)}});

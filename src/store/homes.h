@@ -43,6 +43,9 @@ public:
   /// What a call gets that cannot be confirmed, as there is no connection: a denial, or an answer
   /// from what is known here.
   virtual bool denies_unconnected() const = 0;
+  /// The path of a file of this process, in which what it has answered and not reported outlives
+  /// it; empty: none.
+  virtual std::string local_file() const { return {}; }
   /// Has those engines asked to give these customers back, and tells which of them are lost.
   /// Errors: store_unavailable.
   virtual Result<std::vector<std::string>> recall(std::span<const Home> homes) = 0;

@@ -172,6 +172,7 @@ TEST_F(CCloud, OptionsThatCannotBeSayWhere) {
       {R"({"room":1.5})", "options.room", "from 0 to 1"},
       {R"({"room":-0.1})", "options.room", "from 0 to 1"},
       {R"({"connect_timeout":-1})", "options.connect_timeout", "whole number"},
+      {R"({"local_file":5})", "options.local_file", "text"},
       {R"({"deny_unconnected":1})", "options.deny_unconnected", "true or false"},
       {R"({"bounds":{"max_bytes":0.5}})", "options.bounds.max_bytes", "whole number"},
       {R"({"store":"sqlite:x"})", "options", "unknown argument `store`"},  // The server's.

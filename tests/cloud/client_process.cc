@@ -18,7 +18,7 @@
 // and may stop, cut or kill it. Each answer is a line that is written at once, so that what was
 // answered is known whatever happens next.
 //
-//   limitr_cloud_client_process ADDRESS TOKEN ROOM STORE_TIMEOUT_MS
+//   limitr_cloud_client_process ADDRESS TOKEN ROOM STORE_TIMEOUT_MS [LOCAL_FILE]
 //
 //   allow ID ENTITLEMENT UNITS              allowed, denied REASON, or error CODE MESSAGE
 //   burst ID ENTITLEMENT COUNT THREADS      COUNT such lines, of one unit each, then `done`
@@ -107,6 +107,7 @@ int run(const std::vector<std::string>& arguments) {
   options.token = arguments[2];
   options.room = std::stod(arguments[3]);
   options.engine.store_timeout = Millis(std::stoi(arguments[4]));
+  if (arguments.size() > 5) options.local_file = arguments[5];
   Result<Limitr> limitr = Limitr::cloud(options);
   if (!limitr.ok()) {
     say(text_of(limitr.error()));
@@ -121,6 +122,6 @@ int run(const std::vector<std::string>& arguments) {
 }  // namespace limitr
 
 int main(int argc, char** argv) {
-  if (argc != 5) return 2;
+  if (argc != 5 && argc != 6) return 2;
   return limitr::run({argv, argv + argc});
 }

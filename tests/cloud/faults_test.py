@@ -41,11 +41,11 @@ def seeds():
 class Engine:
     """An engine as a process. What it has answered is counted, whatever becomes of it."""
 
-    def __init__(self, address, token, folder, room=0.01, timeout=5000):
+    def __init__(self, address, token, folder, room=0.01, timeout=5000, local_file=None):
         self.log = open(pathlib.Path(folder) / "engines.log", "ab")
         self.process = subprocess.Popen(
-            [CLIENT, address, token, str(room), str(timeout)], stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE, stderr=self.log, text=True, bufsize=1)
+            [CLIENT, address, token, str(room), str(timeout)] + [local_file] * bool(local_file),
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.log, text=True, bufsize=1)
         self.answers = queue.Queue()
         self.customer = None  # whom it is being asked about
         # By customer; `under_way`: calls of which nobody knows, once it was killed.
@@ -772,6 +772,78 @@ class Releasing(FaultsTest):
         self.assertLessEqual(before, dead.allowed["ann"])
         self.use_up(heir := self.opened())
         self.assertEqual(before + alive.allowed["ann"] + heir.allowed["ann"], 100)
+
+
+class Killed(FaultsTest):
+    """Engines with a local file, killed while they answer: who comes after them with the same file
+    reports what they had answered."""
+
+    def test_all_that_was_answered_is_reported_once(self):
+        for seed in seeds():
+            with self.subTest(seed=seed):
+                print(f"\nLIMITR_SEED={seed}", file=sys.stderr)
+                try:
+                    self.setUp()
+                    self.check(random.Random(seed))
+                finally:
+                    self.doCleanups()
+
+    def check(self, drawn):
+        """Two processes, each with a file, that are killed again and again; now and then they share
+        a customer, are killed as soon as they have started, or while nobody answers them."""
+        self.limit(100_000)
+        server = self.serve()
+        proxy = self.proxy([place(server)])
+        files = [f"{self.folder}/{i}.unreported" for i in range(2)]
+        rooms = [drawn.choice((0.001, 0.01)) for _ in files]
+        customers = ["own-0", "own-1", "shared"]
+        maker = self.engine(proxy.address)
+        self.assertTrue(maker.opened(), maker.said)
+        for customer in customers:
+            self.assertEqual(maker.ask("ensure", customer), "true")
+        self.assertEqual(maker.ask("close"), "closed")
+        maker.end()
+
+        def start(i):
+            return self.engine(proxy.address, room=rooms[i], local_file=files[i], timeout=20_000)
+
+        def work(i):
+            for _ in range(12):
+                engine = start(i)
+                wait = 0 if drawn.random() < 0.2 else drawn.random() * 0.4
+                threading.Timer(wait, engine.signal, [signal.SIGKILL]).start()
+                lives = engine.opened()
+                while lives:
+                    customer = f"own-{i}" if drawn.random() < 0.9 else "shared"
+                    lives = len(engine.burst(customer, 400, 2)) == 400
+                engine.end(signal.SIGKILL)
+
+        with concurrent.futures.ThreadPoolExecutor(2) as pool:
+            workers = [pool.submit(work, i) for i in range(2)]
+            while not all(worker.done() for worker in workers):
+                time.sleep(0.5)
+                proxy.hold(UP, DOWN) if drawn.random() < 0.3 else proxy.cut_all()
+                time.sleep(drawn.random() * 0.3)
+                proxy.hold()
+            for worker in workers:
+                worker.result()
+        for i in range(2):
+            engine = start(i)
+            self.assertTrue(engine.opened(), engine.said)
+            self.assertEqual(engine.ask("close"), "closed")
+            engine.end()
+        rows = self.rows(server, customers)
+        for customer in customers:
+            row = rows[customer]
+            answered = sum(engine.allowed[customer] for engine in self.engines)
+            perhaps = sum(engine.under_way[customer] + engine.unknown[customer]
+                          for engine in self.engines)
+            told = f"{customer}: answered {answered}, perhaps {perhaps} more, {row}"
+            print(told, file=sys.stderr)
+            self.assertGreaterEqual(row.value, answered, told)
+            self.assertLessEqual(row.value, answered + perhaps, told)
+            self.assertEqual((row.doubt, row.has_home), (0, False), told)
+        self.assertGreater(sum(engine.allowed.total() for engine in self.engines), 0)
 
 
 class Returning(FaultsTest):

@@ -69,6 +69,16 @@ def test_options_that_cannot_be_say_where(options, where):
     assert raised.value.where == where
 
 
+def test_a_local_file_is_one_engines_until_that_has_closed(server, tmp_path):
+    options = {**server.options, "local_file": str(tmp_path / "use")}
+    engine = limitr.Limitr.cloud(**options)
+    with pytest.raises(limitr.StoreError, match="use") as raised:
+        limitr.Limitr.cloud(**options)
+    assert raised.value.code == "store_owned"
+    engine.close()
+    limitr.Limitr.cloud(**options).close()
+
+
 def test_options_of_another_type_or_name_are_type_errors():
     for options in ({"log": 5}, {"clock": 5}, {"host": 5}, {"store": "sqlite:a.db"}):
         with pytest.raises(TypeError, match=next(iter(options))):

@@ -109,7 +109,7 @@ def open_them() -> limitr.Limitr:
     limitr.difference("", {}, "json")
     with limitr.Limitr.cloud(
         "token", address="https://limitr.example", policy="3", connect_timeout=100,
-        deny_unconnected=False, room=0.05, ca_file="ca.pem", log=print,
+        deny_unconnected=False, room=0.05, ca_file="ca.pem", local_file="use", log=print,
     ) as engine:
         use(engine)
     return limitr.Limitr.open_stored("sqlite:limitr.db")

@@ -323,6 +323,12 @@ export interface CloudOptions {
   room?: number;
   /** A file of certificates that `https://` trusts. Default: the system's. */
   caFile?: string;
+  /**
+   * A file of this engine alone, made where there is none: what was answered and not reported
+   * outlives there a process that is killed, and is reported by the next engine with that file.
+   * Default: none.
+   */
+  localFile?: string;
   bounds?: DocumentBounds;
   /** For `denyUnconnected: false`: how many changed customers may wait. Default: 100,000. */
   maxUnwritten?: number;

@@ -2,7 +2,10 @@
 // Engines of a Cloud server, which is a real one.
 
 import assert from 'node:assert/strict';
+import fs from 'node:fs';
 import http from 'node:http';
+import os from 'node:os';
+import path from 'node:path';
 import test from 'node:test';
 
 import { Limitr, LimitrError } from '../lib/index.mjs';
@@ -114,6 +117,17 @@ test('what is wrong with the options rejects', async (context) => {
   await assert.rejects(Limitr.cloud({ ...server.options, policy: '9' }), { code: 'invalid_argument' });
   await assert.rejects(
     Limitr.cloud({ ...server.options, caFile: 5 }), { code: 'invalid_argument', where: 'options.ca_file' });
+});
+
+test('a local file is one engine\'s until that has closed', async (context) => {
+  const server = await new Server(context).start();
+  const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'limitr-'));
+  context.after(() => fs.rmSync(folder, { recursive: true }));
+  const options = { ...server.options, localFile: path.join(folder, 'use') };
+  const limitr = await Limitr.cloud(options);
+  await assert.rejects(Limitr.cloud(options), { code: 'store_owned', message: /use/ });
+  await limitr.close();
+  await (await Limitr.cloud(options)).close();
 });
 
 test('opening does not hold up the event loop', async (context) => {

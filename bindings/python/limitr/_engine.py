@@ -168,6 +168,7 @@ class Limitr(_limitr.Engine, Methods):
         validate=None,
         room=None,
         ca_file=None,
+        local_file=None,
         max_loaded=None,
         max_unwritten=None,
         store_timeout=None,
@@ -188,6 +189,8 @@ class Limitr(_limitr.Engine, Methods):
         room              how much of a hard limit or cap may be set aside for calls that are answered
                           without asking, from 0 to 1
         ca_file           certificates that 'https://' trusts; None: the system's
+        local_file        a file of this engine alone: what was answered and not reported outlives
+                          there a process that is killed, and the next engine with it reports it
         store_timeout     how long a call may wait for the server, in ms
 
         The others are those of Limitr. Raises CloudError, `unconnected` or `unauthorized`, where

@@ -86,6 +86,7 @@ class Limitr:
         validate: Optional[bool] = None,
         room: Optional[float] = None,
         ca_file: Optional[str] = None,
+        local_file: Optional[str] = None,
         max_loaded: Optional[int] = None,
         max_unwritten: Optional[int] = None,
         store_timeout: Optional[int] = None,

@@ -19,13 +19,15 @@ namespace limitr::simulation {
 /// waits does so in the engine's actor.
 class Link final : public store::Store, public store::Homes, public Client {
 public:
-  Link(World& world, Servers& servers, Actor& actor, std::string engine, double share, bool denies)
+  Link(World& world, Servers& servers, Actor& actor, std::string engine, double share, bool denies,
+       std::string local_file)
       : world_(world),
         servers_(servers),
         actor_(actor),
         engine_(std::move(engine)),
         share_(share),
-        denies_(denies) {}
+        denies_(denies),
+        local_file_(std::move(local_file)) {}
 
   /// Connects, and again when the connection is gone, until the process dies.
   void live();
@@ -65,6 +67,7 @@ public:
   bool is_stepped() const override { return true; }
   double room_share() const override { return share_; }
   bool denies_unconnected() const override { return denies_; }
+  std::string local_file() const override { return local_file_; }
   Result<std::vector<std::string>> recall(std::span<const store::Home> homes) override;
   void on_recall(std::function<void(std::vector<std::string>)> handler) override {
     recalled_ = std::move(handler);
@@ -90,6 +93,7 @@ private:
   const std::string engine_;
   const double share_;
   const bool denies_;
+  const std::string local_file_;
   server::SessionId session_ = 0;  // 0: there is no connection
   Millis connected_at_{0};
   bool is_greeted_ = false;

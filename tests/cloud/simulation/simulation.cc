@@ -3,7 +3,9 @@
 
 #include <array>
 #include <cmath>
+#include <cstdlib>
 #include <deque>
+#include <filesystem>
 #include <map>
 #include <memory>
 #include <optional>
@@ -59,9 +61,11 @@ struct Call {
 // One engine in a process of its own, and what it is told to do.
 struct Process {
   Process(World& world, Servers& servers, std::string name, Millis clock_off, double share,
-          bool denies)
-      : link_store(std::make_unique<Link>(world, servers, actor, std::move(name), share, denies)),
-        link(*link_store) {
+          bool denies, std::string file)
+      : link_store(
+            std::make_unique<Link>(world, servers, actor, std::move(name), share, denies, file)),
+        link(*link_store),
+        local_file(std::move(file)) {
     Options options;
     options.shared = true;
     options.clock = std::make_shared<SimulatedClock>(world, clock_off);
@@ -80,9 +84,27 @@ struct Process {
   Actor actor;
   std::unique_ptr<Link> link_store;
   Link& link;
+  const std::string local_file;  // empty: it has none
   std::unique_ptr<engine::Engine> engine;
   std::deque<std::function<void()>> jobs;
   bool is_closed = false;
+};
+
+// Of local files, gone with it.
+class Folder {
+public:
+  Folder() {
+    std::string name = (std::filesystem::temp_directory_path() / "limitr-XXXXXX").string();
+    if (::mkdtemp(name.data()) == nullptr) std::abort();
+    path_ = name;
+  }
+  ~Folder() { std::filesystem::remove_all(path_); }
+  Folder(const Folder&) = delete;
+  Folder& operator=(const Folder&) = delete;
+  std::string file(std::string_view name) const { return (path_ / name).string(); }
+
+private:
+  std::filesystem::path path_;
 };
 
 class Simulation {
@@ -117,13 +139,17 @@ private:
   void check_leases();
   void check_state(bool is_final);
   void exhaust();
-  std::size_t add_process();
+  std::size_t add_process(const std::string& left = {});
   Process& any();
   static Place place_of(const Call& call) {
     return {call.entitlement == "seat" ? "org" : call.customer, call.entitlement};
   }
   void violated(std::string what) { report_.violations.push_back(std::move(what)); }
 
+  /// Whether what an engine that died had not reported is told by nobody.
+  bool may_be_in_doubt() const { return report_.crashes != 0 && !has_files_; }
+
+  const Folder folder_;
   World world_;
   const Bug bug_;
   Servers servers_;
@@ -133,6 +159,7 @@ private:
   double share_ = 0.01;
   bool denies_ =
       true;  // what cannot be confirmed; otherwise limits may be passed, but nothing lost
+  bool has_files_ = false;
   double fault_chance_ = 0;
   double crash_chance_ = 0;
   std::map<Place, double> answered_;
@@ -148,11 +175,19 @@ double limit_of(const std::string& entitlement) {
   return INFINITY;
 }
 
-std::size_t Simulation::add_process() {
+// `left`: the local file of an engine that died.
+std::size_t Simulation::add_process(const std::string& left) {
   std::string name =
       fmt::format("engine-{}", bug_ == Bug::incarnation ? processes_.size() % 3 : ++names_);
-  processes_.push_back(std::make_unique<Process>(
-      world_, servers_, std::move(name), Millis(world_.between(-2000, 2000)), share_, denies_));
+  std::string file;
+  if (has_files_) {
+    file = folder_.file(name);
+    // As it was when that one died: what it does here after its death did not happen.
+    if (!left.empty()) std::filesystem::copy_file(left, file);
+  }
+  processes_.push_back(std::make_unique<Process>(world_, servers_, std::move(name),
+                                                 Millis(world_.between(-2000, 2000)), share_,
+                                                 denies_, std::move(file)));
   return processes_.size() - 1;
 }
 
@@ -181,7 +216,8 @@ void Simulation::draw_weights() {
   servers_.faults().longest_delay = Millis(world_.between(1, 20));
   fault_chance_ = world_.chance(0.3) ? 0.0 : 0.02;
   denies_ = bug_ != Bug::none || world_.chance(0.85);
-  crash_chance_ = !denies_ || world_.chance(0.5) ? 0.0 : 0.2;
+  has_files_ = bug_ == Bug::none && world_.chance(0.4);
+  crash_chance_ = has_files_ ? 0.7 : !denies_ || world_.chance(0.5) ? 0.0 : 0.2;
   share_ = world_.chance(0.1) ? 0.0 : world_.chance(0.3) ? 0.1 : 0.01;
 }
 
@@ -333,8 +369,8 @@ void Simulation::fault() {
         processes_.erase(processes_.begin() + static_cast<std::ptrdiff_t>(i));
         break;
       }
+      add_process(dead_.back()->local_file);
       let_actors_run();
-      add_process();
       break;
     default: break;
   }
@@ -441,7 +477,7 @@ void Simulation::check_state(bool is_final) {
         violated(fmt::format("the cap of {} has {}, its meter {}", row.id, cap->meter_value, many));
       }
     }
-    if (report_.crashes == 0 && customer->cloud &&
+    if (!may_be_in_doubt() && customer->cloud &&
         (customer->cloud->home || !customer->cloud->doubts.empty())) {
       violated(fmt::format("{} has a home or doubts when all have closed: {}", row.id, row.record));
     }
@@ -450,10 +486,10 @@ void Simulation::check_state(bool is_final) {
   for (const auto& [place, answered] : answered_) {
     if (place.second == "again") continue;
     const double value = stored[place];
-    const double doubt = report_.crashes == 0 ? 0 : doubted[place];
+    const double doubt = may_be_in_doubt() ? doubted[place] : 0;
     const double maybe = maybe_[place];
     const bool is_bounded = std::isfinite(limit_of(place.second));
-    if (value + doubt < answered - 1e-6 && (is_bounded || report_.crashes == 0)) {
+    if (value + doubt < answered - 1e-6 && (is_bounded || !may_be_in_doubt())) {
       violated(fmt::format("{}/{}: {} answered, {} stored, {} in doubt", place.first, place.second,
                            answered, value, doubt));
     }

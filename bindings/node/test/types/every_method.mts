@@ -25,7 +25,7 @@ const options: OpenOptions = {
 
 const connection: Omit<CloudOptions, 'token'> = {
   address: 'https://limitr.example', policy: '3', connectTimeout: 1000, denyUnconnected: false, validate: true,
-  room: 0.05, caFile: 'ca.pem', bounds: { max_bytes: 1 }, maxUnwritten: 10,
+  room: 0.05, caFile: 'ca.pem', localFile: 'use', bounds: { max_bytes: 1 }, maxUnwritten: 10,
   storeTimeout: 1000, maxLoaded: 5, clock: new ManualClock(5), log: options.log, host: options.host,
   onError: (error: LimitrError) => console.error(error.code),
 };
