@@ -154,6 +154,19 @@ protected:
 INSTANTIATE_TEST_SUITE_P(On, ControlTest, ::testing::ValuesIn(kinds()),
                          [](const auto& kind) { return kind.param.name; });
 
+TEST_P(ControlTest, WhatIsNotThereIsMadeByOpenAlone) {
+  for (int times = 0; times < 2; ++times) {
+    const auto none = Control::open_existing(place_->url());
+    ASSERT_FALSE(none.ok());
+    EXPECT_EQ(none.error().code, ErrorCode::invalid_argument);
+    EXPECT_THAT(none.error().message, HasSubstr("nothing is there"));
+  }
+  push(*open(), policy_of(7));
+  const auto there = Control::open_existing(place_->url());
+  ASSERT_TRUE(there.ok()) << there.error().to_string();
+  EXPECT_EQ((*there)->versions("default")->size(), 1U);
+}
+
 TEST_P(ControlTest, HasAProjectThatIsAlwaysThere) {
   for (int time = 0; time < 2; ++time) {
     const auto control = open();
