@@ -103,7 +103,7 @@ def test_tls_wants_a_certificate_that_is_trusted(tls_server):
     with limitr.Limitr.cloud(**tls_server.options) as engine:
         assert engine.ensure_customer("ann") is True
     with pytest.raises(limitr.CloudError, match="certificate"):
-        limitr.Limitr.cloud(tls_server.token, address=tls_server.address, connect_timeout=100)
+        limitr.Limitr.cloud(tls_server.token, address=tls_server.address, connect_timeout=2000)
 
 
 class Refusing(http.server.BaseHTTPRequestHandler):

@@ -75,7 +75,7 @@ test('over TLS, with the certificate that is trusted', async (context) => {
   assert.equal(await limitr.allow('ann', 'chat', 1), true);
   await limitr.close();
   let failure;
-  assert.equal(await Limitr.cloud({ ...server.options, caFile: undefined, connectTimeout: 100, log: () => {},
+  assert.equal(await Limitr.cloud({ ...server.options, caFile: undefined, connectTimeout: 2000, log: () => {},
     onError: (error) => { failure = error; } }), undefined);
   assert.equal(failure.code, 'unconnected');
   assert.match(failure.message, /certificate/);
