@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstring>
 #include <limits>
 #include <utility>
 
@@ -137,9 +136,9 @@ template <typename Of>
 void UnreportedFile::finish(Of& block, std::uint32_t kind, std::string_view one,
                             std::string_view other) {
   stored();
-  std::memcpy(block.texts(), one.data(), one.size());
+  one.copy(block.texts(), one.size());
   stored();
-  std::memcpy(block.texts() + one.size(), other.data(), other.size());
+  other.copy(block.texts() + one.size(), other.size());
   stored();
   block.sum = block.sum_now();
   stored();
@@ -276,7 +275,7 @@ void UnreportedFile::settle_by(KeptStay& stay, std::uint64_t number) {
   auto& block = at<StayBlock>(stay.line_);
   put(block.settler_number, 0U);
   block.settler_size = settings_.engine.size();
-  std::memcpy(block.settler.data(), settings_.engine.data(), settings_.engine.size());
+  settings_.engine.copy(block.settler.data(), block.settler.size());
   stored();
   put(block.settler_number, number);
 }

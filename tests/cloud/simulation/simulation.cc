@@ -137,6 +137,7 @@ private:
   void note_periods();
   void check_periods();
   void check_leases();
+  void check_given_back(const std::string& id, const state::Customer& customer);
   void check_state(bool is_final);
   void exhaust();
   std::size_t add_process(const std::string& left = {});
@@ -456,6 +457,12 @@ void Simulation::check_leases() {
   }
 }
 
+void Simulation::check_given_back(const std::string& id, const state::Customer& customer) {
+  const state::Cloud* cloud = customer.cloud.get();
+  if (may_be_in_doubt() || cloud == nullptr || (!cloud->home && cloud->doubts.empty())) return;
+  violated(id + " has a home or doubts when all have closed");
+}
+
 // What the store has against what was answered.
 void Simulation::check_state(bool is_final) {
   SymbolTable names;
@@ -477,10 +484,7 @@ void Simulation::check_state(bool is_final) {
         violated(fmt::format("the cap of {} has {}, its meter {}", row.id, cap->meter_value, many));
       }
     }
-    if (!may_be_in_doubt() && customer->cloud &&
-        (customer->cloud->home || !customer->cloud->doubts.empty())) {
-      violated(fmt::format("{} has a home or doubts when all have closed: {}", row.id, row.record));
-    }
+    check_given_back(row.id, *customer);
   }
   check_periods();
   for (const auto& [place, answered] : answered_) {
