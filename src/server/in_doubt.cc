@@ -170,6 +170,17 @@ store::Transaction replacing(const StoredCustomer& row, const Known& known) {
           .parts = {{.id = row.id, .version = row.version, .write = std::move(write)}}};
 }
 
+InDoubtFigures::Units units_of(const state::Customer& customer, const state::Room& room) {
+  InDoubtFigures::Units units;
+  for (const state::MeterRoom& one : room.meters) {
+    if (state::is_present(customer, one)) units.meters += one.units;
+  }
+  for (const state::CapRoom& one : room.caps) {
+    if (state::is_present(customer, one)) units.caps += one.units;
+  }
+  return units;
+}
+
 std::vector<std::string> unreleased(const state::Cloud& cloud, const std::string& engine) {
   std::vector<std::string> engines;
   for (const state::Doubt& doubt : cloud.doubts) {
@@ -292,7 +303,7 @@ Result<Json> run_in_doubt(const std::string& store_url, const store::Owner& owne
   const bool is_list = what == "in_doubt_list";
   Rows rows(*std::move(store), is_list ? store::Access::read : access_to(store_url), owner);
   if (auto opened = rows.open(); !opened.ok()) return std::move(opened).error();
-  const auto done = [&]() -> Result<Json> {
+  auto done = [&]() -> Result<Json> {
     const std::string customer = text_in(args, "customer");
     if (is_list) {
       auto page = customer.empty() ? read_doubtful(rows, text_in(args, "after"), false)
@@ -325,23 +336,12 @@ void InDoubtFigures::add(const DoubtfulRows& page) {
     if (!known.ok() || !(*known)->customer.cloud) continue;
     bool is_in_doubt = false;
     for (const state::Doubt& doubt : (*known)->customer.cloud->doubts) {
-      Units sum;
-      for (const state::MeterRoom& one : doubt.room.meters) {
-        if (state::is_present((*known)->customer, one)) sum.meters += one.units;
-      }
-      for (const state::CapRoom& one : doubt.room.caps) {
-        if (state::is_present((*known)->customer, one)) sum.caps += one.units;
-      }
-      Units& all = doubt.is_released ? released : units;
-      all.meters += sum.meters;
-      all.caps += sum.caps;
+      const Units sum = units_of((*known)->customer, doubt.room);
+      (doubt.is_released ? released : units) += sum;
       if (doubt.is_released) continue;
       is_in_doubt = true;
       if (engines.size() >= most_engines && !engines.contains(doubt.engine)) continue;
-      OfEngine& of = engines[doubt.engine];
-      ++of.customers;
-      of.units.meters += sum.meters;
-      of.units.caps += sum.caps;
+      engines[doubt.engine] += sum;
     }
     customers += is_in_doubt ? 1 : 0;
   }

@@ -77,16 +77,17 @@ struct InDoubtFigures {
   struct Units {
     double meters = 0;
     double caps = 0;
-  };
-  struct OfEngine {
-    std::size_t customers = 0;
-    Units units;
+    Units& operator+=(const Units& more) {
+      meters += more.meters;
+      caps += more.caps;
+      return *this;
+    }
   };
 
   std::size_t customers = 0;  ///< Of whom something is in doubt and not released.
   Units units;
   Units released;
-  std::map<std::string, OfEngine, std::less<>> engines;  ///< The first of them, if they are many.
+  std::map<std::string, Units, std::less<>> engines;  ///< The first of them, if they are many.
 
   void add(const DoubtfulRows& page);
 };

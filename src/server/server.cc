@@ -663,12 +663,12 @@ private:
       named.insert(name);
       const auto of = in_doubt.engines.find(name);
       one["in_doubt"] =
-          json_of(of == in_doubt.engines.end() ? InDoubtFigures::Units() : of->second.units);
+          json_of(of == in_doubt.engines.end() ? InDoubtFigures::Units() : of->second);
     }
     for (const auto& [name, of] : in_doubt.engines) {
       if (named.contains(name)) continue;
       all.push_back(
-          {{"engine", name}, {"connected", false}, {"lease", 0}, {"in_doubt", json_of(of.units)}});
+          {{"engine", name}, {"connected", false}, {"lease", 0}, {"in_doubt", json_of(of)}});
     }
     return {{"engines", std::move(all)}};
   }
