@@ -12,7 +12,7 @@ namespace limitr::bench {
 
 namespace {
 
-constexpr std::string_view line_format = "{:<16} {:>18}  {:<30} {:>8}  {:<13} {:<8} {:>4}  {}\n";
+constexpr std::string_view line_format = "{:<24} {:>18}  {:<30} {:>8}  {:<13} {:<8} {:>4}  {}\n";
 
 std::string figure_text(double figure) {
   if (figure >= 1000) return fmt::format("{:.0f}", figure);
