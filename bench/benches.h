@@ -45,7 +45,7 @@ Row cloud_home(const Size& size, const std::string& store, Checks& checks);
 Row cloud_first(const Size& size, const std::string& store, Checks& checks);
 Row cloud_contended_1(const Size& size, const std::string& store, Checks& checks);
 Row cloud_contended_64(const Size& size, const std::string& store, Checks& checks);
-/// cloud_warm, cloud_warm_trips and cloud_warm_unknown.
+/// cloud_warm, cloud_ensure and cloud_ensure_new, each with its round trips.
 std::vector<Row> cloud_warm(const Size& size, const std::string& store, Checks& checks);
 Row cloud_policy(const Size& size, const std::string& store, Checks& checks);
 /// cloud_connection_memory and cloud_customer_memory.

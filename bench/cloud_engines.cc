@@ -2,7 +2,10 @@
 // Question: what do a server's engines and customers cost, and how soon do engines have what they
 // are to have?
 
+#include <algorithm>
 #include <chrono>
+#include <cstdlib>
+#include <latch>
 #include <thread>
 
 #include "benches.h"
@@ -29,10 +32,37 @@ Row alone(std::string_view name, const std::vector<double>& figures, std::string
           .runs = figures.size()};
 }
 
-double warm_ms(Limitr& limitr, const std::vector<std::string>& ids) {
-  const Stopwatch watch;
-  required(limitr.warm(ids));
-  return watch.seconds() * 1e3;
+// What it took an engine to have customers, run by run.
+struct Fetching {
+  std::vector<double> ms;
+  std::vector<double> trips;
+
+  template <typename Fetch>
+  void measure(const CloudServer& server, const Fetch& fetch) {
+    const std::size_t before = server.requests();
+    const Stopwatch watch;
+    fetch();
+    ms.push_back(watch.seconds() * 1e3);
+    trips.push_back(static_cast<double>(server.requests() - before));
+  }
+};
+
+// All on their way at once, as a service makes sure of those that it is going to need. How many
+// were made.
+std::size_t ensure_all(Limitr& limitr, const std::vector<std::string>& ids) {
+  std::latch answered(static_cast<std::ptrdiff_t>(ids.size()));
+  std::vector<Result<bool>> made(ids.size(), false);
+  for (std::size_t i = 0; i < ids.size(); ++i) {
+    limitr.run_async([&, i] { made[i] = limitr.ensure_customer(ids[i]); },
+                     [&, i](Result<void> safe) {
+                       if (!safe.ok()) made[i] = std::move(safe).error();
+                       answered.count_down();
+                     });
+  }
+  answered.wait();
+  std::size_t count = 0;
+  for (Result<bool>& one : made) count += required(std::move(one)) ? 1U : 0U;
+  return count;
 }
 
 std::vector<Limitr> engines_of(const CloudServer& server, std::size_t count) {
@@ -98,27 +128,41 @@ std::vector<Row> cloud_warm(const Size& size, const std::string& store, Checks& 
   const Folder folder(store);
   const std::size_t count = size.of(1000, 100);
   const std::vector<std::string> ids = customer_ids(0, count);
-  const std::vector<std::string> unknown = customer_ids(count, count);
   put_customers(folder.url("served"), count, no_limit);
   const CloudServer server(folder.url("served"), no_limit);
-  std::vector<double> known_ms;
-  std::vector<double> unknown_ms;
-  std::vector<double> trips;
-  for (std::size_t run = 0; run < size.runs(); ++run) {
-    Limitr limitr = server.engine();
-    const std::size_t before = server.requests();
-    known_ms.push_back(warm_ms(limitr, ids));
-    trips.push_back(static_cast<double>(server.requests() - before));
-    unknown_ms.push_back(warm_ms(limitr, unknown));
-    for (std::size_t i = 0; i < count; ++i) {
-      checks.same(fmt::format("meter of {}", ids[i]),
-                  required(limitr.value(ids[i], called)).value_or(-1), calls_before);
+  Fetching warmed;
+  Fetching ensured;
+  Fetching made;
+  const auto expect_them = [&](Limitr& limitr) {
+    for (const std::string& id : ids) {
+      checks.same(fmt::format("meter of {}", id), required(limitr.value(id, called)).value_or(-1),
+                  calls_before);
     }
-    checks.is_true("nobody was made", !required(limitr.customer(unknown[0])));
+  };
+  for (std::size_t run = 0; run < size.runs(); ++run) {
+    {
+      Limitr limitr = server.engine();
+      warmed.measure(server, [&] { required(limitr.warm(ids)); });
+      expect_them(limitr);
+      required(limitr.close());
+    }
+    Limitr limitr = server.engine();
+    ensured.measure(server, [&] {
+      checks.same<std::uint64_t>("customers made twice", ensure_all(limitr, ids), 0);
+    });
+    expect_them(limitr);
+    const std::vector<std::string> unknown = customer_ids((run + 1) * count, count);
+    made.measure(server, [&] {
+      checks.same<std::uint64_t>("customers made", ensure_all(limitr, unknown), count);
+    });
     required(limitr.close());
   }
-  return {alone("cloud_warm", known_ms, "ms", 50), alone("cloud_warm_trips", trips, "trips", 5),
-          alone("cloud_warm_unknown", unknown_ms, "ms", 50)};
+  return {alone("cloud_warm", warmed.ms, "ms", 50),
+          alone("cloud_warm_trips", warmed.trips, "trips", 5),
+          alone("cloud_ensure", ensured.ms, "ms", 50),
+          alone("cloud_ensure_trips", ensured.trips, "trips", 5),
+          alone("cloud_ensure_new", made.ms, "ms", 50),
+          alone("cloud_ensure_new_trips", made.trips, "trips", 5)};
 }
 
 Row cloud_policy(const Size& size, const std::string& store, Checks& checks) {

@@ -25,8 +25,9 @@ SQLITE = ["sqlite_sync_1", "sqlite_sync_1000", "sqlite_interval",
 REDIS = ["redis_sync_64", "redis_shared_1", "redis_shared_64"]
 POSTGRES = ["postgres_sync_64", "cloud_one_hot"]
 CLOUD = ["cloud_home", "cloud_first", "cloud_contended_1", "cloud_contended_64",
-         "cloud_warm", "cloud_warm_trips", "cloud_warm_unknown", "cloud_policy",
-         "cloud_connection_memory", "cloud_customer_memory"]
+         "cloud_warm", "cloud_warm_trips", "cloud_ensure", "cloud_ensure_trips", "cloud_ensure_new",
+         "cloud_ensure_new_trips", "cloud_policy", "cloud_connection_memory",
+         "cloud_customer_memory"]
 
 
 class BenchTest(unittest.TestCase):
