@@ -195,8 +195,8 @@ std::vector<Row> cloud_memory(const Size& size, const std::string& store, Checks
   const std::size_t count = size.of(200'000, 2000);
   put_customers(folder.url("served"), count, no_limit);
   const CloudServer server(folder.url("served"), no_limit);
-  Row connections = connection_memory(size, server, checks);
-  return {std::move(connections), customer_memory(size, server, count, checks)};
+  const Row connections = connection_memory(size, server, checks);
+  return {connections, customer_memory(size, server, count, checks)};
 }
 
 int print_loaded_growth(const std::string& url, std::size_t count) {
