@@ -13,7 +13,7 @@
 
 namespace limitr::bench {
 
-Child::Child(const std::vector<std::string>& arguments) {
+Child::Child(const std::vector<std::string>& arguments, const Program& program) {
   std::array<int, 2> in{};
   std::array<int, 2> out{};
   if (pipe2(in.data(), O_CLOEXEC) != 0) return;
@@ -22,7 +22,7 @@ Child::Child(const std::vector<std::string>& arguments) {
     close(in[1]);
     return;
   }
-  std::vector<std::string> words = {"limitr-bench"};
+  std::vector<std::string> words = {program.path};
   words.insert(words.end(), arguments.begin(), arguments.end());
   std::vector<char*> raw_words;
   for (std::string& word : words) raw_words.push_back(word.data());
@@ -32,7 +32,11 @@ Child::Child(const std::vector<std::string>& arguments) {
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     dup2(in[0], STDIN_FILENO);
     dup2(out[1], STDOUT_FILENO);
-    execv("/proc/self/exe", raw_words.data());
+    if (!program.log.empty()) {
+      dup2(open(program.log.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600),
+           STDERR_FILENO);
+    }
+    execv(program.path.c_str(), raw_words.data());
     _exit(127);
   }
   close(in[0]);
@@ -58,6 +62,10 @@ std::optional<std::string> Child::hear() {
   std::free(text);
   if (line && line->back() == '\n') line->pop_back();
   return line;
+}
+
+void Child::terminate() {
+  if (process_ > 0) kill(process_, SIGTERM);
 }
 
 bool Child::finish() {

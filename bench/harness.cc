@@ -12,7 +12,7 @@ namespace limitr::bench {
 
 namespace {
 
-constexpr std::string_view line_format = "{:<16} {:>18}  {:<30} {:>8}  {:<13} {:<8} {:>4}  {}\n";
+constexpr std::string_view line_format = "{:<24} {:>18}  {:<30} {:>8}  {:<13} {:<8} {:>4}  {}\n";
 
 std::string figure_text(double figure) {
   if (figure >= 1000) return fmt::format("{:.0f}", figure);
@@ -85,8 +85,7 @@ Figures alternate(std::size_t runs, Checks& checks, const std::function<Sample()
   for (std::size_t i = 0; i <= runs; ++i) {
     const Sample our_sample = ours();
     const Sample their_sample = comparator();
-    checks.same("calls allowed, ours and the comparator's", our_sample.answers,
-                their_sample.answers);
+    checks.same("answers, ours and the comparator's", our_sample.answers, their_sample.answers);
     if (i == 0) continue;  // Warms caches and the allocator.
     our_figures.push_back(our_sample.figure);
     their_figures.push_back(their_sample.figure);

@@ -11,6 +11,8 @@
 #include <fstream>
 #include <new>
 
+#include <fmt/format.h>
+
 namespace {
 
 // While nothing counts, threads only read this: it must not be what two of them fight over.
@@ -50,8 +52,8 @@ HeapCount::~HeapCount() { counting = false; }
 
 std::uint64_t HeapCount::allocations() const { return allocations_counted; }
 
-double resident_bytes() {
-  std::ifstream statm("/proc/self/statm");
+double resident_bytes(std::optional<::pid_t> process) {
+  std::ifstream statm(process ? fmt::format("/proc/{}/statm", *process) : "/proc/self/statm");
   double total_pages = 0;
   double resident_pages = 0;
   statm >> total_pages >> resident_pages;

@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <sys/types.h>
+
 #include <cstdint>
+#include <optional>
 
 namespace limitr::bench {
 
@@ -16,7 +19,7 @@ public:
   std::uint64_t allocations() const;
 };
 
-/// What of the process is in memory now, as the system reports it.
-double resident_bytes();
+/// What of a process is in memory now, as the system reports it: of this one, or of another.
+double resident_bytes(std::optional<::pid_t> process = std::nullopt);
 
 }  // namespace limitr::bench

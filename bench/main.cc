@@ -105,6 +105,38 @@ std::vector<Bench> store_benches() {
        one_row_at<postgres_sync_64>,
        "postgres"},
 #endif
+#ifdef LIMITR_CLOUD_POSTGRES
+      {{{"cloud_one_hot", "Cloud on PostgreSQL, one customer, 2 engines, 64 calls in flight each"}},
+       one_row_at<cloud_one_hot>,
+       "postgres"},
+#endif
+#ifdef LIMITR_CLOUD_SQLITE
+      {{{"cloud_home", "Cloud, allow at its home, next to no server"}},
+       one_row_at<cloud_home>,
+       "cloud"},
+      {{{"cloud_first", "Cloud, the first call of a customer"}}, one_row_at<cloud_first>, "cloud"},
+      {{{"cloud_contended_1", "Cloud, one customer, two engines in turn"}},
+       one_row_at<cloud_contended_1>,
+       "cloud"},
+      {{{"cloud_contended_64", "Cloud, 1,000 customers, 2 engines, 64 calls in flight each"}},
+       one_row_at<cloud_contended_64>,
+       "cloud"},
+      {{{"cloud_warm", "Cloud, warm of 1,000 customers"},
+        {"cloud_warm_trips", "the same, round trips"},
+        {"cloud_ensure", "Cloud, 1,000 ensure_customer at once, of customers that are there"},
+        {"cloud_ensure_trips", "the same, round trips"},
+        {"cloud_ensure_new", "1,000 ensure_customer at once, of new customers"},
+        {"cloud_ensure_new_trips", "the same, round trips"}},
+       cloud_warm,
+       "cloud"},
+      {{{"cloud_policy", "Cloud, a policy that is pushed, until 100 engines have it"}},
+       one_row_at<cloud_policy>,
+       "cloud"},
+      {{{"cloud_connection_memory", "Cloud, memory of the server per idle connection"},
+        {"cloud_customer_memory", "memory of an engine per loaded customer, next to no server"}},
+       cloud_memory,
+       "cloud"},
+#endif
   };
 }
 
@@ -155,9 +187,8 @@ struct Command {
 constexpr std::string_view usage =
     "usage: limitr bench [--store URL]... [--json] [--quick | --strict] [--list] [NAME...]\n"
     "  --store   the benches of this kind of store instead, each on things of its own, which it\n"
-    "            removes: sqlite:PATH, where nothing is yet; redis://... or postgres://..., a "
-    "server\n"
-    "            that is there for this alone\n"
+    "            removes: sqlite:PATH or cloud:PATH, where nothing is yet; redis://... or\n"
+    "            postgres://..., a server that is there for this alone\n"
     "  --json    the results as one JSON object, or the list as JSON\n"
     "  --quick   tiny sizes: compares the answers, the times mean nothing\n"
     "  --strict  exit code 1 also when a goal is missed\n"
@@ -237,7 +268,7 @@ void print_list(const Command& command) {
   for (const Bench& bench : catalogue()) {
     for (const Bench::Named& row : bench.rows) {
       if (!command.wants(bench) || !command.wants(row.name)) continue;
-      if (!command.json) fmt::print("{:<16} {}\n", row.name, row.what);
+      if (!command.json) fmt::print("{:<24} {}\n", row.name, row.what);
       json.begin_object().field("name", row.name).field("what", row.what).end_object();
     }
   }
@@ -295,10 +326,17 @@ std::optional<int> run_as_child(const std::vector<std::string_view>& words) {
                           count_from(words[4]));
   }
 #endif
-#ifdef LIMITR_REDIS
-  if (words.size() == 6 && words[0] == "--share") {
-    return share_calls(std::string(words[1]), static_cast<double>(count_from(words[2])),
-                       count_from(words[3]), count_from(words[4]), count_from(words[5]));
+  if (words.size() == 7 && words[0] == "--share") {
+    return share_calls(std::string(words[1]),
+                       {.customers = count_from(words[4]),
+                        .calls = count_from(words[5]),
+                        .in_flight = count_from(words[6]),
+                        .limit = static_cast<double>(count_from(words[2]))},
+                       count_from(words[3]));
+  }
+#ifdef LIMITR_CLOUD_SQLITE
+  if (words.size() == 3 && words[0] == "--loaded") {
+    return print_loaded_growth(std::string(words[1]), count_from(words[2]));
   }
 #endif
   return std::nullopt;

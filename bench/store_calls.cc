@@ -60,6 +60,16 @@ Limitr engine_at(const std::string& url, double limit, Options options) {
   return required(Limitr::open(std::string_view(data_set_policy(limit)), std::move(options)));
 }
 
+Limitr cloud_engine_at(std::string_view url) {
+  const std::size_t at = url.find('@');
+  const std::size_t token = url.find(':') + 1;
+  CloudOptions options;
+  options.token = url.substr(token, at - token);
+  options.address = url.substr(at + 1);
+  options.engine.log = [](std::string_view) {};
+  return required(Limitr::cloud(std::move(options)));
+}
+
 void put_customers(const std::string& url, std::size_t count, double limit) {
   constexpr std::size_t batch = 10'000;
   // load_all: the store is new, so there is nobody to be looked for in it.

@@ -21,6 +21,9 @@ inline constexpr double no_limit = 1e12;
 /// An engine of the data set's policy on that store, with what else the options say.
 Limitr engine_at(const std::string& url, double limit, Options options = {});
 
+/// An engine of the Cloud server that `cloud:TOKEN@ADDRESS` names.
+Limitr cloud_engine_at(std::string_view url);
+
 /// Puts customers 0 to `count` of the data set into a new store, 10,000 a group.
 void put_customers(const std::string& url, std::size_t count, double limit);
 

@@ -7,9 +7,9 @@
 #include "benches.h"
 #include "child.h"
 #include "data_set.h"
+#include "folder.h"
 #include "heap.h"
 #include "store_calls.h"
-#include "store_sqlite.h"
 
 namespace limitr::bench {
 
@@ -46,7 +46,7 @@ Reopened reopen_in_child(const std::string& url, bool all, std::size_t count, st
 }
 
 // Calls for a million customers, next to calls for a thousand.
-Figures flat(const Size& size, const SqliteFolder& folder, std::size_t count, Checks& checks) {
+Figures flat(const Size& size, const Folder& folder, std::size_t count, Checks& checks) {
   const std::vector<std::string> many = customer_ids(0, count);
   const std::vector<std::string> few = customer_ids(0, size.of(1000, 100));
   const std::vector<std::string> keys = random_keys(many, size.of(300, 100));
@@ -80,7 +80,7 @@ Row alone(std::string_view name, const Figures& figures, std::string_view unit, 
 }  // namespace
 
 std::vector<Row> sqlite_million(const Size& size, const std::string& store, Checks& checks) {
-  const SqliteFolder folder(store);
+  const Folder folder(store);
   const std::size_t count = size.of(1'000'000, 10'000);
   const std::string url = folder.url("many");
   const Stopwatch watch;

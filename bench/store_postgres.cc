@@ -12,6 +12,9 @@
 #include <libpq-fe.h>
 
 #include "benches.h"
+#ifdef LIMITR_CLOUD_POSTGRES
+#include "cloud_server.h"
+#endif
 #include "data_set.h"
 #include "store_calls.h"
 
@@ -223,5 +226,42 @@ Row postgres_sync_64(const Size& size, const std::string& store, Checks& checks)
           .goal = {Goal::Of::ratio, Goal::Op::at_least, 3},
           .runs = figures.runs};
 }
+
+#ifdef LIMITR_CLOUD_POSTGRES
+Row cloud_one_hot(const Size& size, const std::string& store, Checks& checks) {
+  PostgresPlace place(store);
+  const std::vector<std::string> ids = customer_ids(0, 1);
+  SharedCalls work{.customers = ids.size(), .calls = size.of(10'000, 1000), .in_flight = clients};
+  const std::vector<std::string> keys = random_keys(ids, work.calls);
+  // Reached in the last run.
+  work.limit =
+      calls_before + static_cast<double>(work.calls) * (static_cast<double>(size.runs()) + 0.5);
+  put_customers(place.url(), ids.size(), work.limit);
+  PostgresPeer peer(place, ids, work.limit, clients);
+  Figures figures;
+  {
+    const CloudServer server(place.url(), work.limit);
+    Sharers sharers(server.url(), work);
+    const auto theirs = [&] {
+      const Stopwatch watch;
+      const std::uint64_t allowed = peer.call(keys);
+      return Sample{static_cast<double>(keys.size()) / watch.seconds(), allowed};
+    };
+    figures = alternate(size.runs(), checks, [&] { return sharers.call(); }, theirs);
+    checks.is_true("both engines have closed", sharers.finish());
+  }
+  const double meter = stored_meters(place.url(), ids)[0];
+  checks.same("stored meter", meter, peer.meter(ids[0]));
+  checks.same("stored meter, and the limit", meter, work.limit);
+  return {.name = "cloud_one_hot",
+          .value = figures.ours,
+          .unit = "calls/s",
+          .lower_is_better = false,
+          .comparator = Comparator{"UPDATE, 64 clients", *figures.comparator},
+          .ratio = figures.ratio,
+          .goal = {Goal::Of::ratio, Goal::Op::at_least, 10},
+          .runs = figures.runs};
+}
+#endif
 
 }  // namespace limitr::bench

@@ -14,8 +14,8 @@
 #include <hiredis/hiredis.h>
 
 #include "benches.h"
-#include "child.h"
 #include "data_set.h"
+#include "sharers.h"
 #include "store/redis/redis_store.h"
 #include "store_calls.h"
 
@@ -27,7 +27,6 @@ constexpr std::string_view our_prefix = "limitr_bench";
 constexpr std::string_view peer_prefix = "limitr_bench_peer:";
 constexpr std::size_t customers = 1000;
 constexpr std::size_t connections = 50;
-constexpr std::size_t processes = 2;
 constexpr std::size_t in_flight_each = 32;
 
 struct Free {
@@ -284,37 +283,6 @@ Options shared_options() {
   return {.shared = true, .accept_weaker = true, .log = [](std::string_view) {}};
 }
 
-// Processes that share the store and call at the same time.
-class Sharers {
-public:
-  Sharers(const std::string& url, const Workload& work) : calls_(work.keys.size()) {
-    for (std::size_t i = 0; i < processes; ++i) {
-      children_.push_back(std::make_unique<Child>(std::vector<std::string>{
-          "--share", url, fmt::format("{:.0f}", work.limit), std::to_string(i),
-          std::to_string(work.ids.size()), std::to_string(calls_)}));
-    }
-    for (const auto& child : children_) hear(*child);
-  }
-
-  Sample call() {
-    const Stopwatch watch;
-    for (const auto& child : children_) child->say("go");
-    std::uint64_t allowed = 0;
-    for (const auto& child : children_) allowed += hear(*child);
-    return {static_cast<double>(calls_) / watch.seconds(), allowed};
-  }
-
-private:
-  static std::uint64_t hear(Child& child) {
-    const std::optional<std::string> line = child.hear();
-    if (!line) give_up("a process that shares the store has ended");
-    return std::strtoull(line->c_str(), nullptr, 10);
-  }
-
-  const std::size_t calls_;
-  std::vector<std::unique_ptr<Child>> children_;
-};
-
 Row row_of(std::string_view name, const Figures& figures, std::string_view unit,
            std::string_view comparator, Goal goal) {
   return {.name = name,
@@ -378,7 +346,10 @@ Row redis_shared_64(const Size& size, const std::string& store, Checks& checks) 
   RedisPeer peer(place, work.ids, work.limit, connections);
   Figures figures;
   {
-    Sharers sharers(place.url(), work);
+    Sharers sharers(place.url(), {.customers = work.ids.size(),
+                                  .calls = work.keys.size(),
+                                  .in_flight = in_flight_each,
+                                  .limit = work.limit});
     figures = alternate(
         size.runs(), checks, [&] { return sharers.call(); },
         [&] { return calls_a_second(peer, work.keys); });
@@ -386,27 +357,6 @@ Row redis_shared_64(const Size& size, const std::string& store, Checks& checks) 
   compare_meters(place.url(), work.ids, peer, checks);
   return row_of("redis_shared_64", figures, "calls/s", "script, 50 connections",
                 {Goal::Of::ratio, Goal::Op::at_least, 1});
-}
-
-int share_calls(const std::string& url, double limit, std::size_t process,
-                std::size_t customer_count, std::size_t calls) {
-  const std::vector<std::string> ids = customer_ids(0, customer_count);
-  const std::vector<std::string> all = random_keys(ids, calls);
-  const auto at = [&](std::size_t part) {
-    return all.begin() + static_cast<std::ptrdiff_t>(part * calls / processes);
-  };
-  const std::vector<std::string> keys(at(process), at(process + 1));
-  Limitr limitr = engine_at(url, limit, shared_options());
-  required(limitr.warm(ids));
-  fmt::print("0\n");
-  std::fflush(stdout);
-  while (std::getc(stdin) != EOF) {
-    for (int rest = 0; rest != '\n' && rest != EOF;) rest = std::getc(stdin);
-    fmt::print("{}\n", time_in_flight(limitr, keys, in_flight_each).answers);
-    std::fflush(stdout);
-  }
-  required(limitr.close());
-  return 0;
 }
 
 }  // namespace limitr::bench

@@ -2,16 +2,13 @@
 // Question: what does a call cost that is safe in a SQLite file, next to the least that SQLite can
 // do: the same bytes under the same key?
 
-#include "store_sqlite.h"
-
-#include <filesystem>
 #include <memory>
-#include <system_error>
 
 #include <sqlite3.h>
 
 #include "benches.h"
 #include "data_set.h"
+#include "folder.h"
 #include "store_calls.h"
 
 namespace limitr::bench {
@@ -19,23 +16,6 @@ namespace limitr::bench {
 namespace {
 
 constexpr std::size_t customers = 1000;
-
-std::string make_folder(std::string_view url) {
-  const std::string path(url.substr(url.find(':') + 1));
-  std::error_code failed;
-  if (path.empty() || std::filesystem::symlink_status(path, failed).type() !=
-                          std::filesystem::file_type::not_found) {
-    stop({.code = ErrorCode::invalid_argument,
-          .message = fmt::format("`{}`: give a path that is not there: it becomes a folder for the "
-                                 "files of the benches, and is removed afterwards",
-                                 url)});
-  }
-  if (!std::filesystem::create_directory(path, failed)) {
-    stop({.code = ErrorCode::io_failed,
-          .message = fmt::format("cannot make the folder `{}`: {}", path, failed.message())});
-  }
-  return path;
-}
 
 // The comparator: SQLite as whoever only stores records by ID would use it, as safe as ours.
 class SqlitePeer {
@@ -104,14 +84,8 @@ private:
 
 }  // namespace
 
-SqliteFolder::SqliteFolder(std::string_view url)
-    : path_(make_folder(url)), tidy_([path = path_] {
-        std::error_code ignored;
-        std::filesystem::remove_all(path, ignored);
-      }) {}
-
 Row sqlite_sync_1(const Size& size, const std::string& store, Checks& checks) {
-  const SqliteFolder folder(store);
+  const Folder folder(store);
   const std::vector<std::string> ids = customer_ids(0, size.of(customers, 100));
   const std::vector<std::string> keys = random_keys(ids, size.of(300, 100));
   put_customers(folder.url("ours"), ids.size(), no_limit);
@@ -138,7 +112,7 @@ Row sqlite_sync_1(const Size& size, const std::string& store, Checks& checks) {
 }
 
 Row sqlite_sync_1000(const Size& size, const std::string& store, Checks& checks) {
-  const SqliteFolder folder(store);
+  const Folder folder(store);
   const std::size_t in_flight = size.of(customers, 100);
   const std::vector<std::string> ids = customer_ids(0, in_flight);
   // Each customer in turn: a thousand calls in flight are for a thousand of them.
@@ -171,7 +145,7 @@ Row sqlite_sync_1000(const Size& size, const std::string& store, Checks& checks)
 }
 
 Row sqlite_interval(const Size& size, const std::string& store, Checks& checks) {
-  const SqliteFolder folder(store);
+  const Folder folder(store);
   const std::vector<std::string> ids = customer_ids(0, size.of(customers, 100));
   // Long enough for several intervals to be in each run.
   std::vector<std::string> keys = random_keys(ids, size.of(5'000'000, 10'000));

@@ -14,6 +14,7 @@ import sys
 import tempfile
 import time
 import unittest
+import unittest.mock
 
 BENCH = ""
 POSTGRES_BIN = pathlib.Path()
@@ -22,7 +23,11 @@ PATIENCE = 60
 SQLITE = ["sqlite_sync_1", "sqlite_sync_1000", "sqlite_interval",
           "sqlite_flat", "restart_demand", "restart_all", "bytes_1m_store"]
 REDIS = ["redis_sync_64", "redis_shared_1", "redis_shared_64"]
-POSTGRES = ["postgres_sync_64"]
+POSTGRES = ["postgres_sync_64", "cloud_one_hot"]
+CLOUD = ["cloud_home", "cloud_first", "cloud_contended_1", "cloud_contended_64",
+         "cloud_warm", "cloud_warm_trips", "cloud_ensure", "cloud_ensure_trips", "cloud_ensure_new",
+         "cloud_ensure_new_trips", "cloud_policy", "cloud_connection_memory",
+         "cloud_customer_memory"]
 
 
 class BenchTest(unittest.TestCase):
@@ -89,6 +94,43 @@ class Sqlite(BenchTest):
         _, err = self.bench("--quick", "--store", "sqlite:mine", "sqlite_sync_1", code=1)
         self.assertIn("give a path that is not there", err)
         self.assertEqual(mine.read_text(), "mine")
+
+
+class Cloud(BenchTest):
+    def setUp(self):
+        super().setUp()
+        self.temporary = self.folder / "temporary"
+        self.temporary.mkdir()
+
+    def bench(self, *arguments, code=0):
+        with unittest.mock.patch.dict(os.environ, {"TMPDIR": str(self.temporary)}):
+            return super().bench(*arguments, code=code)
+
+    def assert_nothing_is_left(self):
+        self.assertEqual([path.name for path in self.folder.iterdir()], ["temporary"])
+        self.assertEqual(list(self.temporary.iterdir()), [])
+        commands = [path.read_bytes() for path in pathlib.Path("/proc").glob("[0-9]*/cmdline")
+                    if path.exists()]
+        self.assertFalse(any(os.fsencode(self.temporary) in command for command in commands))
+
+    def test_answers_agree_and_nothing_is_left(self):
+        self.assertEqual(self.names("--store", "cloud:files"), CLOUD)
+        self.assert_nothing_is_left()
+
+    def test_a_server_that_does_not_start_is_told_of(self):
+        program = pathlib.Path(BENCH).parent / "limitr"
+        self.assertTrue(program.exists())
+        alone = self.folder / "alone"
+        alone.mkdir()
+        shutil.copy(BENCH, alone)
+        (alone / "limitr").write_text("#!/bin/sh\necho told why >&2\nexit 2\n")
+        (alone / "limitr").chmod(0o755)
+        done = run(alone / "limitr-bench", "--quick", "--store", "cloud:files", "cloud_first",
+                   cwd=self.folder, env={**os.environ, "TMPDIR": str(self.temporary)})
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("the server did not start: told why", done.stderr)
+        shutil.rmtree(alone)
+        self.assert_nothing_is_left()
 
 
 class Redis(BenchTest):

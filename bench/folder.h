@@ -8,13 +8,17 @@
 
 namespace limitr::bench {
 
-/// The folder that `sqlite:PATH` names for a bench's files, which are gone with this. A path that
-/// is there already ends the program: what is in it is not ours.
-class SqliteFolder {
+/// A folder for a bench's files, which are gone with this.
+class Folder {
 public:
-  explicit SqliteFolder(std::string_view url);
+  /// One where the system has such.
+  Folder();
+  /// The one that `KIND:PATH` names. A path that is there already ends the program: what is in it
+  /// is not ours.
+  explicit Folder(std::string_view url);
 
   std::string file(std::string_view name) const { return path_ + "/" + std::string(name); }
+  /// Of a SQLite store.
   std::string url(std::string_view name) const { return "sqlite:" + file(name); }
 
 private:
