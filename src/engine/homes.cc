@@ -68,10 +68,12 @@ bool fits(const Tally& tally, double units) { return units <= 0 || units <= tall
 
 bool runs_short(const Tally& tally) { return tally.left < tally.granted / 2; }
 
-// What is asked for, within the share of a limit, and within what is left of it.
-double sized(const Tally& tally, double limit, double share, double left) {
+// What is asked for, within the share of a limit, and within what is left of it. `is_early`: what
+// has moved is not what moves in the time between two reports.
+double sized(const Tally& tally, bool is_early, double limit, double share, double left) {
   if (share <= 0) return 0;
-  const double wanted = std::max(2 * tally.moved, tally.usual);
+  const double before = is_early ? (runs_short(tally) ? 2 : 1) * tally.granted : 0;
+  const double wanted = std::max({2 * tally.moved, before, tally.usual});
   if (limit == unlimited) return std::max(wanted, usual_calls * tally.usual);
   return std::max(0.0, std::min({wanted, std::max(1.0, share * limit), left}));
 }
@@ -375,13 +377,15 @@ void Homes::size_room(state::Customer& customer, bool takes) const {
   Stay& stay = *customer.cloud->stay;
   state::Room& room = customer.cloud->home->room;
   room = {};
+  const Millis time = port_.running_time();
+  const bool is_early = time - std::exchange(stay.sized_at, time) < report_every;
   for (Stay::OfMeter& one : stay.meters) {
     const state::Meter* meter = customer.meter(one.entitlement);
     if (meter == nullptr) continue;
     Tally& tally = present(one, meter->started);
     const double left = one.limit - meter->value - held(customer, one.entitlement, now) -
                         state::doubted(customer, one.entitlement, false);
-    const double units = takes ? sized(tally, one.limit, share_, left) : 0;
+    const double units = takes ? sized(tally, is_early, one.limit, share_, left) : 0;
     send(tally, units);
     if (units > 0) room.meters.push_back({one.entitlement, one.started, units});
   }
@@ -391,7 +395,7 @@ void Homes::size_room(state::Customer& customer, bool takes) const {
     Tally& tally = present(one, state::period_of(*cap));
     const double left =
         one.limit - cap->meter_value - state::doubted_of_cap(customer, one.cap, false);
-    const double units = takes ? sized(tally, one.limit, share_, left) : 0;
+    const double units = takes ? sized(tally, is_early, one.limit, share_, left) : 0;
     send(tally, units);
     if (units > 0) room.caps.push_back({one.cap, one.started, units});
   }

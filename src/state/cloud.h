@@ -109,6 +109,7 @@ struct Stay {
   bool is_confirmed = false;  ///< Before that, it only gathers what room is going to be needed.
   std::uint64_t report = 0;   ///< The number of the last one that was prepared.
   Millis taken_at{0};         ///< By the store's clock.
+  Millis sized_at{0};         ///< When room was last set, by that clock.
   bool is_adrift = false;     ///< Used without a connection and without room.
   bool is_touched =
       false;  ///< Brought up to date without use, or to be written for another reason.
