@@ -57,7 +57,8 @@ std::size_t ensure_all(Limitr& limitr, const std::vector<std::string>& ids) {
                      [&, i](Result<void> safe) {
                        if (!safe.ok()) made[i] = std::move(safe).error();
                        answered.count_down();
-                     });
+                     },
+                     /*about=*/ids[i]);
   }
   answered.wait();
   std::size_t count = 0;

@@ -134,8 +134,10 @@ public:
   /// with allow_async(), and keeps what they return; `then` is told whether that holds, once it is
   /// safe. Where it is an error, nothing that they returned has happened, or `calls` was not run at
   /// all: as many wait as may. Without a store both run before this returns. `calls` may not throw,
-  /// nor call close(). Where the store is shared, it may run more than once: the last time counts.
-  void run_async(std::function<void()> calls, std::function<void(Result<void>)> then);
+  /// nor call close(). Where the store is shared, it may run more than once: the last time counts;
+  /// and the customers that the calls which wait are `about` are read together.
+  void run_async(std::function<void()> calls, std::function<void(Result<void>)> then,
+                 std::string_view about = {});
 
   /// The look-ups of allow() done once. None where customer or entitlement is unknown today.
   Read<Handle> handle(std::string_view customer, std::string_view entitlement);

@@ -87,6 +87,13 @@ Answer make_call(Limitr& engine, std::string_view name, std::string_view argumen
   return call->make(engine, Arguments(given.as_mapping(), now));
 }
 
+std::string customer_in(std::string_view arguments) {
+  const Json given = Json::parse(arguments, nullptr, /*allow_exceptions=*/false);
+  if (!given.is_object()) return {};
+  const auto id = given.find("id");
+  return id != given.end() && id->is_string() ? id->get<std::string>() : std::string();
+}
+
 std::string json_text(const Answer& answer) {
   switch (answer.form) {
     case Answer::Form::nothing: return "null";

@@ -54,6 +54,8 @@ std::string calls_text();
 /// `now` is what relative times count from. Errors: invalid_argument (no such call, or an argument
 /// that it does not take; `where` is the argument's path), and the call's own.
 Answer make_call(Limitr& engine, std::string_view name, std::string_view arguments, Timestamp now);
+/// The customer that such arguments name as `id`; empty: none, or they are not good.
+std::string customer_in(std::string_view arguments);
 /// The answer as JSON text: a decision is the whole object, what has nothing to say is null.
 /// REQUIRES: it did not fail.
 std::string json_text(const Answer& answer);

@@ -685,7 +685,8 @@ void limitr_call_async(limitr_engine* engine, limitr_view name, limitr_view argu
           if (!safe.ok()) return fail(safe.error());
           const std::string json = limitr::call::json_text(made->answer);
           then(data, view(json), nullptr);
-        });
+        },
+        limitr::call::customer_in(made->arguments));
     return 0;
   });
   if (failure != nullptr) then(data, {nullptr, 0}, failure);

@@ -89,7 +89,8 @@ Error too_many(std::size_t most) {
 
 }  // namespace
 
-void Limitr::run_async(std::function<void()> calls, std::function<void(Result<void>)> then) {
+void Limitr::run_async(std::function<void()> calls, std::function<void(Result<void>)> then,
+                       std::string_view about) {
   const auto later = std::make_shared<Later>(*engine_, std::move(calls), std::move(then));
   bool is_taken = true;
   if (engine_->sharing() != nullptr && !engine_->sharing()->has_later() &&
@@ -104,7 +105,8 @@ void Limitr::run_async(std::function<void()> calls, std::function<void(Result<vo
         [later] { later->make(); },
         [later](const std::optional<Error>& failure) {
           later->tell(failure ? Result<void>(*failure) : Result<void>());
-        });
+        },
+        std::string(about));
   } else if (engine_->journal() != nullptr) {
     is_taken = engine_->journal()->run_later([later] { return later->begin(); },
                                              [later] { later->complete(); });
@@ -130,7 +132,8 @@ void Limitr::allow_async(const Call& call, std::function<void(Result<Decision>)>
       },
       [own, then = std::move(then)](const Result<void>& safe) {
         then(safe.ok() ? std::move(own->answer) : Result<Decision>(safe.error()));
-      });
+      },
+      own->customer);
 }
 
 std::future<Result<Decision>> Limitr::allow_async(const Call& call) {

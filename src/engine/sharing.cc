@@ -153,9 +153,10 @@ void Sharing::execute(Task& task) {
 }
 
 bool Sharing::run_later(std::function<void()> body,
-                        std::function<void(const std::optional<Error>&)> then) {
+                        std::function<void(const std::optional<Error>&)> then, std::string about) {
   auto task = std::make_unique<Task>();
   task->body = std::move(body);
+  task->about = std::move(about);
   task->then = std::move(then);
   {
     const std::lock_guard lock(mutex_);
@@ -406,8 +407,10 @@ void Sharing::run_bodies(std::span<Task* const> tasks) {
   if (homes_) {
     std::vector<std::string> wanted;
     for (const Task* task : tasks) {
-      if (!task->about.empty()) wanted.emplace_back(task->about);
+      if (!task->about.empty()) wanted.push_back(task->about);
     }
+    std::sort(wanted.begin(), wanted.end());
+    wanted.erase(std::unique(wanted.begin(), wanted.end()), wanted.end());
     // All in one round trip. Where that fails, each call that needs one says so itself.
     if (!wanted.empty() && engine_.load(wanted).ok()) {
       for (const std::string& id : wanted) {

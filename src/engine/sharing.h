@@ -82,14 +82,16 @@ public:
     using Answer = decltype(body());
     if (is_leading()) return body();
     std::optional<Answer> answer;
-    Task task{.body = [&] { answer.emplace(body()); }, .changes = changes, .about = about};
+    Task task{
+        .body = [&] { answer.emplace(body()); }, .changes = changes, .about = std::string(about)};
     execute(task);
     if (task.failure) return *std::move(task.failure);
     return *std::move(answer);
   }
   /// The same without waiting: `then` is given what went wrong with the store, if anything, on a
   /// thread of the engine's own. False, and neither is kept: as many wait already as may.
-  bool run_later(std::function<void()> body, std::function<void(const std::optional<Error>&)> then);
+  bool run_later(std::function<void()> body, std::function<void(const std::optional<Error>&)> then,
+                 std::string about);
   /// Whether calls are made that wait their turn and that nobody waits for.
   bool has_later() const { return later_waiting_.load(std::memory_order_acquire) != 0; }
   /// What the worker does each time it wakes.
@@ -132,7 +134,7 @@ private:
   struct Task {
     std::function<void()> body;
     bool changes = true;
-    std::string_view about = {};
+    std::string about = {};
     Settling* settling = nullptr;                                // a call of the leader's own
     std::function<void(const std::optional<Error>&)> then = {};  // none: somebody waits
     Millis retry_at{0};  // by the clock of the homes: others are to give back what it needs
