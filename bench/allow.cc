@@ -59,14 +59,7 @@ void compare_meters(Limitr& limitr, const BareMap& map, const Workload& work, Ch
 
 Row row_of(std::string_view name, const Figures& figures, std::string_view comparator,
            double ratio_max) {
-  return {.name = name,
-          .value = figures.ours,
-          .unit = "ns",
-          .lower_is_better = true,
-          .comparator = Comparator{comparator, *figures.comparator},
-          .ratio = figures.ratio,
-          .goal = {Goal::Of::ratio, Goal::Op::at_most, ratio_max},
-          .runs = figures.runs};
+  return row_of(name, figures, "ns", comparator, {Goal::Of::ratio, Goal::Op::at_most, ratio_max});
 }
 
 Row allow_by_strings(std::string_view name, double ratio_max, const Workload& work,

@@ -27,18 +27,6 @@ Figures beside(const std::vector<double>& ours, double theirs) {
   return figures_of_pairs(ours, std::vector<double>(ours.size(), theirs));
 }
 
-Row row_of(std::string_view name, const Figures& figures, std::string_view unit,
-           std::string_view comparator, Goal goal) {
-  return {.name = name,
-          .value = figures.ours,
-          .unit = unit,
-          .lower_is_better = goal.op == Goal::Op::at_most,
-          .comparator = Comparator{comparator, *figures.comparator},
-          .ratio = figures.ratio,
-          .goal = goal,
-          .runs = figures.runs};
-}
-
 // Calls for one customer, one after the other. How many of them were allowed.
 std::uint64_t call(Limitr& limitr, const std::string& id, std::uint64_t calls) {
   std::uint64_t allowed = 0;
@@ -62,15 +50,7 @@ double time_one_call(Limitr& limitr, const std::string& id, Checks& checks) {
 
 // Meters as an engine finds them that comes when the others have gone.
 std::vector<double> served_meters(const CloudServer& server, const std::vector<std::string>& ids) {
-  Limitr limitr = server.engine();
-  required(limitr.warm(ids));
-  std::vector<double> meters;
-  meters.reserve(ids.size());
-  for (const std::string& id : ids) {
-    meters.push_back(required(limitr.value(id, called)).value_or(-1));
-  }
-  required(limitr.close());
-  return meters;
+  return meters_of(server.engine(), ids);
 }
 
 void compare_served(const CloudServer& server, const std::vector<std::string>& ids,

@@ -70,6 +70,18 @@ double median(std::vector<double> figures) {
   return (figures[middle - 1] + figures[middle]) / 2;
 }
 
+Row row_of(std::string_view name, const Figures& figures, std::string_view unit,
+           std::string_view comparator, Goal goal) {
+  return {.name = name,
+          .value = figures.ours,
+          .unit = unit,
+          .lower_is_better = goal.op == Goal::Op::at_most,
+          .comparator = Comparator{comparator, *figures.comparator},
+          .ratio = figures.ratio,
+          .goal = goal,
+          .runs = figures.runs};
+}
+
 Figures figures_of_pairs(const std::vector<double>& ours, const std::vector<double>& comparator) {
   assert(ours.size() == comparator.size());
   std::vector<double> ratios;

@@ -109,6 +109,10 @@ double median(std::vector<double> figures);
 /// Medians of both sides and of the ratios pair by pair. REQUIRES: as many of both, not none.
 Figures figures_of_pairs(const std::vector<double>& ours, const std::vector<double>& comparator);
 
+/// The row of figures beside a comparator, whose ratio is the goal.
+Row row_of(std::string_view name, const Figures& figures, std::string_view unit,
+           std::string_view comparator, Goal goal);
+
 /// Runs both sides in turn, `runs` times after one pair that is not kept; every pair's answers
 /// have to be the same.
 Figures alternate(std::size_t runs, Checks& checks, const std::function<Sample()>& ours,

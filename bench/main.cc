@@ -110,6 +110,11 @@ std::vector<Bench> store_benches() {
        one_row_at<cloud_one_hot>,
        "postgres"},
 #endif
+  };
+}
+
+std::vector<Bench> cloud_benches() {
+  return {
 #ifdef LIMITR_CLOUD_SQLITE
       {{{"cloud_home", "Cloud, allow at its home, next to no server"}},
        one_row_at<cloud_home>,
@@ -144,6 +149,7 @@ const std::vector<Bench>& catalogue() {
   static const std::vector<Bench> benches = [] {
     std::vector<Bench> all = engine_benches();
     for (Bench& bench : store_benches()) all.push_back(std::move(bench));
+    for (Bench& bench : cloud_benches()) all.push_back(std::move(bench));
     return all;
   }();
   return benches;

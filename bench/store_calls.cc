@@ -127,8 +127,7 @@ Sample time_in_flight(Limitr& limitr, const std::vector<std::string>& keys, std:
   return {static_cast<double>(keys.size()) / watch.seconds(), allowed};
 }
 
-std::vector<double> stored_meters(const std::string& url, const std::vector<std::string>& ids) {
-  Limitr limitr = engine_at(url, no_limit, {.accept_weaker = true, .log = [](std::string_view) {}});
+std::vector<double> meters_of(Limitr limitr, const std::vector<std::string>& ids) {
   required(limitr.warm(ids));
   std::vector<double> meters;
   meters.reserve(ids.size());
@@ -137,6 +136,11 @@ std::vector<double> stored_meters(const std::string& url, const std::vector<std:
   }
   required(limitr.close());
   return meters;
+}
+
+std::vector<double> stored_meters(const std::string& url, const std::vector<std::string>& ids) {
+  return meters_of(
+      engine_at(url, no_limit, {.accept_weaker = true, .log = [](std::string_view) {}}), ids);
 }
 
 void compare_stored(const std::string& url, const std::vector<std::string>& ids,

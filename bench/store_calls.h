@@ -57,6 +57,8 @@ Sample time_in_flight(Limitr& limitr, const std::vector<std::string>& keys, std:
 void compare_stored(const std::string& url, const std::vector<std::string>& ids,
                     const std::vector<std::string>& keys, std::size_t rounds, Checks& checks);
 
+/// The customers' meters as the engine finds them, which is closed then.
+std::vector<double> meters_of(Limitr limitr, const std::vector<std::string>& ids);
 /// The meters that an engine which has just opened the store finds.
 std::vector<double> stored_meters(const std::string& url, const std::vector<std::string>& ids);
 

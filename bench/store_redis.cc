@@ -283,18 +283,6 @@ Options shared_options() {
   return {.shared = true, .accept_weaker = true, .log = [](std::string_view) {}};
 }
 
-Row row_of(std::string_view name, const Figures& figures, std::string_view unit,
-           std::string_view comparator, Goal goal) {
-  return {.name = name,
-          .value = figures.ours,
-          .unit = unit,
-          .lower_is_better = goal.op == Goal::Op::at_most,
-          .comparator = Comparator{comparator, *figures.comparator},
-          .ratio = figures.ratio,
-          .goal = goal,
-          .runs = figures.runs};
-}
-
 }  // namespace
 
 Row redis_sync_64(const Size& size, const std::string& store, Checks& checks) {

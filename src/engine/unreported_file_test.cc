@@ -415,7 +415,8 @@ TEST_F(UnreportedFileTest, DamageIsNamedAndNeverACrash) {
   std::size_t named = 0;
   for (std::size_t at = 0; at < 8 * whole.size(); ++at) {
     std::string damaged = whole;
-    damaged[at / 8] = static_cast<char>(damaged[at / 8] ^ (1U << (at % 8)));
+    damaged[at / 8] =
+        static_cast<char>(static_cast<unsigned char>(damaged[at / 8]) ^ (1U << (at % 8)));
     named += look(damaged, at) ? 1U : 0U;
   }
   EXPECT_GT(named, whole.size()) << "of all bits, those that are no number of units";
