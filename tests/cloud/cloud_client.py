@@ -23,7 +23,7 @@ policy:
   plans: { pro: { default: true, entitlements: { chat: { limit: { credit: tok, value: %d } } } } }
 """
 # For what only takes long when it fails.
-PATIENCE = 30.0
+PATIENCE = 90
 
 
 class Server:
