@@ -103,8 +103,6 @@ public:
       : shared_(std::move(shared)), ws_(std::move(stream)), id_(++shared_->last_id) {}
 
   void run(const http::request<http::string_body>& request, Caller caller) {
-    // Its own times count from here on.
-    beast::get_lowest_layer(ws_).expires_never();
     const ListenerOptions& options = shared_->options;
     websocket::stream_base::timeout times{};
     times.handshake_timeout = options.handshake;
@@ -230,10 +228,13 @@ template <typename Stream>
 class HttpSession final : public std::enable_shared_from_this<HttpSession<Stream>> {
 public:
   HttpSession(Stream stream, std::string address, Counted shared)
-      : shared_(std::move(shared)), stream_(std::move(stream)), address_(std::move(address)) {}
+      : shared_(std::move(shared)),
+        stream_(std::move(stream)),
+        address_(std::move(address)),
+        deadline_(stream_.get_executor()) {}
 
   void run() {
-    lowest().expires_after(shared_->options.handshake);
+    must_end_in(shared_->options.handshake);
     if constexpr (std::is_same_v<Stream, Tls>) {
       stream_.async_handshake(asio::ssl::stream_base::server,
                               [self = this->shared_from_this()](error_code failed) {
@@ -247,7 +248,15 @@ public:
 private:
   using Request = http::request<http::string_body>;
 
-  auto& lowest() { return beast::get_lowest_layer(stream_); }
+  // A timer of its own: the stream's is never looked at while there is always something to read,
+  // which is so for whoever sends faster than a busy server reads.
+  void must_end_in(steady_clock::duration time) {
+    deadline_.expires_after(time);
+    deadline_.async_wait([weak = this->weak_from_this()](error_code stopped) {
+      const auto self = stopped ? nullptr : weak.lock();
+      if (self) beast::get_lowest_layer(self->stream_).close();
+    });
+  }
 
   void read() {
     parser_.emplace();
@@ -275,6 +284,7 @@ private:
           http_error(400, "bad_request", "this is no HTTP request: " + failed.message()));
     }
     if (failed) return;
+    deadline_.cancel();
     const Request request = parser_->release();
     keeps_alive_ = request.keep_alive();
     HttpRequest asked = read_request(request);
@@ -328,18 +338,18 @@ private:
     response_.keep_alive(keeps_alive_);
     response_.body() = std::move(given.body);
     response_.prepare_payload();
-    lowest().expires_after(shared_->options.handshake);
+    must_end_in(shared_->options.handshake);
     http::async_write(stream_, response_,
                       [self = this->shared_from_this()](error_code failed, std::size_t) {
                         if (failed) return;
                         if (!self->keeps_alive_) return self->hang_up();
-                        self->lowest().expires_after(self->shared_->options.handshake);
+                        self->must_end_in(self->shared_->options.handshake);
                         self->read();
                       });
   }
 
   void hang_up() {
-    lowest().expires_after(closing_time);
+    must_end_in(closing_time);
     if constexpr (std::is_same_v<Stream, Tls>) {
       stream_.async_shutdown([self = this->shared_from_this()](error_code) {});
     } else {
@@ -362,6 +372,7 @@ private:
   Counted shared_;
   Stream stream_;
   const std::string address_;
+  asio::steady_timer deadline_;
   beast::flat_buffer buffer_;
   std::optional<http::request_parser<http::string_body>> parser_;
   http::response<http::string_body> response_;
