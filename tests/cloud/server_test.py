@@ -149,7 +149,7 @@ class Messages(ServerTest):
         self.assertIn("pings", reason)
 
     def test_requests_on_their_way_are_bounded(self):
-        server = self.start("--max-requests", "4")
+        server = self.start("--max-requests", "1")
         connection = self.open(server.engine())
         request = json.dumps({"type": "read", "n": 1, "ids": ["x"]}).encode()
         connection.socket.sendall(connection.frame(request) * 2000)
