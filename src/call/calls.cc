@@ -58,40 +58,44 @@ std::string calls_text() {
 }
 
 Answer make_call(Limitr& engine, std::string_view name, std::string_view arguments, Timestamp now) {
+  return make_call(engine, name, read_arguments(arguments), now);
+}
+
+Answer make_call(Limitr& engine, std::string_view name, const Result<policy::Node>& arguments,
+                 Timestamp now) {
   const CallKind* call = find_call(name);
   if (!call) {
     return failed({.code = ErrorCode::invalid_argument,
                    .message = fmt::format("there is no call `{}`", name)});
   }
-  policy::Node given{.data = policy::Node::Mapping()};
-  if (!arguments.empty()) {
-    auto read = policy::parse_document(arguments, Format::json, argument_bounds());
-    if (!read.ok()) {
-      Error error = std::move(read).error();
-      error.code = ErrorCode::invalid_argument;
-      return failed(std::move(error));
-    }
-    given = std::move(*read);
-  }
-  if (!given.as_mapping()) {
+  if (!arguments.ok()) return failed(arguments.error());
+  const policy::Node::Mapping* given = arguments->as_mapping();
+  if (given == nullptr) {
     return failed({.code = ErrorCode::invalid_argument,
                    .message = fmt::format("expected the arguments of {} as an object, found {}",
-                                          call->name, given.kind_name())});
+                                          call->name, arguments->kind_name())});
   }
-  if (auto problem =
-          check_arguments(given.as_mapping(), call->parameters, {}, std::string(call->name))) {
+  if (auto problem = check_arguments(given, call->parameters, {}, std::string(call->name))) {
     return failed({.code = ErrorCode::invalid_argument,
                    .message = std::move(problem->message),
                    .where = std::move(problem->path)});
   }
-  return call->make(engine, Arguments(given.as_mapping(), now));
+  return call->make(engine, Arguments(given, now));
 }
 
-std::string customer_in(std::string_view arguments) {
-  const Json given = Json::parse(arguments, nullptr, /*allow_exceptions=*/false);
-  if (!given.is_object()) return {};
-  const auto id = given.find("id");
-  return id != given.end() && id->is_string() ? id->get<std::string>() : std::string();
+Result<policy::Node> read_arguments(std::string_view arguments) {
+  if (arguments.empty()) return policy::Node{.data = policy::Node::Mapping()};
+  auto read = policy::parse_document(arguments, Format::json, argument_bounds());
+  if (read.ok()) return read;
+  Error error = std::move(read).error();
+  error.code = ErrorCode::invalid_argument;
+  return error;
+}
+
+std::string customer_in(const Result<policy::Node>& arguments) {
+  const policy::Node* id = arguments.ok() ? arguments->find("id") : nullptr;
+  const std::string* text = id != nullptr ? id->as_text() : nullptr;
+  return text != nullptr ? *text : std::string();
 }
 
 std::string json_text(const Answer& answer) {

@@ -11,7 +11,9 @@
 #include <limitr/error.h>
 #include <limitr/json.h>
 #include <limitr/limitr.h>
+#include <limitr/result.h>
 #include "call/arguments.h"
+#include "policy/document.h"
 
 namespace limitr::call {
 
@@ -54,8 +56,13 @@ std::string calls_text();
 /// `now` is what relative times count from. Errors: invalid_argument (no such call, or an argument
 /// that it does not take; `where` is the argument's path), and the call's own.
 Answer make_call(Limitr& engine, std::string_view name, std::string_view arguments, Timestamp now);
-/// The customer that such arguments name as `id`; empty: none, or they are not good.
-std::string customer_in(std::string_view arguments);
+/// The same with arguments that read_arguments() has read.
+Answer make_call(Limitr& engine, std::string_view name, const Result<policy::Node>& arguments,
+                 Timestamp now);
+/// Errors: invalid_argument: they are no JSON.
+Result<policy::Node> read_arguments(std::string_view arguments);
+/// The customer that arguments name as `id`; empty: none.
+std::string customer_in(const Result<policy::Node>& arguments);
 /// The answer as JSON text: a decision is the whole object, what has nothing to say is null.
 /// REQUIRES: it did not fail.
 std::string json_text(const Answer& answer);

@@ -658,7 +658,7 @@ void limitr_call_async(limitr_engine* engine, limitr_view name, limitr_view argu
                        limitr_on_answer then, void* data) {
   struct Made {
     std::string name;
-    std::string arguments;
+    Result<limitr::policy::Node> arguments;
     limitr::call::Answer answer;
   };
   const auto fail = [then, data](const Error& from) {
@@ -673,8 +673,10 @@ void limitr_call_async(limitr_engine* engine, limitr_view name, limitr_view argu
                    .message = "close waits for all other calls: call limitr_close()"}),
              0;
     }
-    const auto made = std::make_shared<Made>(Made{
-        .name = std::string(text(name)), .arguments = std::string(text(arguments)), .answer = {}});
+    const auto made =
+        std::make_shared<Made>(Made{.name = std::string(text(name)),
+                                    .arguments = limitr::call::read_arguments(text(arguments)),
+                                    .answer = {}});
     engine->limitr.run_async(
         [made, engine] {
           made->answer = limitr::call::make_call(engine->limitr, made->name, made->arguments,

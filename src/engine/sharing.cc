@@ -783,12 +783,13 @@ void Sharing::recall(std::vector<Component> components, std::vector<Task*>& left
 // The customers that have something to report, and that no call of this round has looked at.
 void Sharing::add_reports(std::vector<Sent>& sent) {
   for (Slot* slot : homes_->take_due()) {
+    std::unique_lock lock(engine_.shard(slot->shard).mutex);
     if (slot->in_round == Slot::Round::none && homes_->is_owed_elsewhere(*slot)) {
+      lock.unlock();
       settle_later(*slot);
       slot->release();
       continue;
     }
-    const std::lock_guard lock(engine_.shard(slot->shard).mutex);
     if (slot->in_round != Slot::Round::none || sent.size() >= store::most_transactions) {
       homes_->put_back(slot);
       continue;

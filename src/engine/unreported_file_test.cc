@@ -16,6 +16,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/test_folder.h"
 #include "base/test_seed.h"
 
 namespace limitr::engine {
@@ -44,14 +45,6 @@ double owed(const Left& left, std::uint64_t taken) {
 
 class UnreportedFileTest : public testing::Test {
 protected:
-  void SetUp() override {
-    std::string name = (fs::temp_directory_path() / "limitr-XXXXXX").string();
-    ASSERT_NE(::mkdtemp(name.data()), nullptr);
-    folder_ = name;
-    path_ = folder_ / "use";
-  }
-  void TearDown() override { fs::remove_all(folder_); }
-
   UnreportedFile::Settings settings(const fs::path& path, std::string engine = "e1") {
     return {.path = path.string(), .engine = std::move(engine), .log = [this](auto text) {
               logged_.emplace_back(text);
@@ -93,8 +86,9 @@ protected:
         .write(bytes.data(), static_cast<std::streamsize>(bytes.size()));
   }
 
-  fs::path folder_;
-  fs::path path_;
+  const TestFolder temporary_;
+  const fs::path folder_ = temporary_.path();
+  const fs::path path_ = folder_ / "use";
   SymbolTable names_;
   const Symbol tokens_ = names_.intern("tokens");
   const Symbol credit_ = names_.intern("token");

@@ -13,6 +13,8 @@
 #include <gtest/gtest.h>
 #include <sys/stat.h>
 
+#include "base/test_folder.h"
+
 namespace limitr::env {
 namespace {
 
@@ -27,13 +29,6 @@ void write(const fs::path& file, std::string_view text) { std::ofstream(file) <<
 
 class ReplaceFile : public testing::Test {
 protected:
-  void SetUp() override {
-    std::string name = (fs::temp_directory_path() / "limitr-XXXXXX").string();
-    ASSERT_NE(::mkdtemp(name.data()), nullptr);
-    folder_ = name;
-  }
-  void TearDown() override { fs::remove_all(folder_); }
-
   std::vector<std::string> names() const {
     std::vector<std::string> names;
     for (const auto& entry : fs::directory_iterator(folder_))
@@ -41,7 +36,8 @@ protected:
     return names;
   }
 
-  fs::path folder_;
+  const TestFolder temporary_;
+  const fs::path folder_ = temporary_.path();
 };
 
 TEST_F(ReplaceFile, WritesWhatWasNotThereForItsOwnerAlone) {

@@ -7,7 +7,7 @@
 #include <atomic>
 #include <chrono>
 #include <cstdio>
-#include <filesystem>
+#include <cstdlib>
 #include <fstream>
 #include <string>
 #include <thread>
@@ -17,6 +17,7 @@
 #include <gtest/gtest.h>
 
 #include <limitr/limitr.h>
+#include "base/test_folder.h"
 
 // Engines of Limitr::cloud() and a `limitr serve`, a process of its own.
 namespace limitr {
@@ -34,25 +35,20 @@ std::string policy_of(int limit) {
 class ServeTest : public ::testing::Test {
 protected:
   void SetUp() override {
-    folder_ = ::testing::TempDir() + "limitr_serve_XXXXXX";
-    ASSERT_NE(mkdtemp(folder_.data()), nullptr);
     write_policy(1000);
     start();
   }
-  void TearDown() override {
-    kill_server(SIGTERM);
-    std::filesystem::remove_all(folder_);
-  }
+  void TearDown() override { kill_server(SIGTERM); }
 
-  void write_policy(int limit) { std::ofstream(folder_ + "/policy.yaml") << policy_of(limit); }
+  void write_policy(int limit) { std::ofstream(folder_.file("policy.yaml")) << policy_of(limit); }
 
   // On the same port from the second time on, with what the first one has stored.
   void start() {
     int ends[2];
     ASSERT_EQ(pipe2(ends, O_CLOEXEC), 0);
-    const std::string policy = folder_ + "/policy.yaml";
-    const std::string store = "sqlite:" + folder_ + "/limitr.db";
-    const std::string log = folder_ + "/log";
+    const std::string policy = folder_.file("policy.yaml");
+    const std::string store = "sqlite:" + folder_.file("limitr.db");
+    const std::string log = folder_.file("log");
     const std::string listen = fmt::format("127.0.0.1:{}", port_);
     process_ = fork();
     if (process_ == 0) {
@@ -110,7 +106,7 @@ protected:
     return false;
   }
 
-  std::string folder_;
+  const TestFolder folder_;
   std::string token_;
   int port_ = 0;
   pid_t process_ = 0;

@@ -67,7 +67,7 @@ public:
   }
 
 private:
-  store::Folder folder_;
+  TestFolder folder_;
 };
 
 #ifdef LIMITR_POSTGRES
@@ -619,7 +619,7 @@ TEST(ControlPlaces, EachUrlHasItsOwn) {
     const char* url;
     const char* of_acme;
   };
-  store::Folder folder;
+  TestFolder folder;
   const auto at = [&](const std::string& name) { return "sqlite:" + folder.file(name); };
   for (const auto& [url, of_acme] :
        {std::pair(at("limitr.db"), at("limitr.acme.db")), std::pair(at("plain"), at("plain.acme")),
@@ -643,7 +643,7 @@ TEST(ControlPlaces, StoresThatHaveNoneSayWhatToUse) {
 }
 
 TEST(ControlPlaces, AnotherProgramsFileIsLeftAlone) {
-  store::Folder folder;
+  TestFolder folder;
   const std::string file = folder.file("a.db-cloud.db");
   std::ofstream(file) << "no database at all, but long enough to be looked at as one; "
                       << std::string(200, 'x');
@@ -661,7 +661,7 @@ TEST(ControlPlaces, AnotherProgramsFileIsLeftAlone) {
 }
 
 TEST(ControlPlaces, AFileThatIsGoneIsNotWrittenTo) {
-  store::Folder folder;
+  TestFolder folder;
   const auto control = Control::open("sqlite:" + folder.file("a.db"));
   ASSERT_TRUE(control.ok());
   std::filesystem::remove(folder.file("a.db-cloud.db"));

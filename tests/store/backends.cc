@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "backends.h"
 
-#include <cstdlib>
-#include <filesystem>
 #include <utility>
 
 #include "store/file/file_store.h"
@@ -41,7 +39,7 @@ public:
   std::unique_ptr<Store> store() override { return file_store({.path = folder_.file("s.json")}); }
 
 private:
-  const Folder folder_;
+  const TestFolder folder_;
 };
 
 class SqlitePlace final : public Place {
@@ -49,7 +47,7 @@ public:
   std::unique_ptr<Store> store() override { return sqlite_store({.path = folder_.file("s.db")}); }
 
 private:
-  const Folder folder_;
+  const TestFolder folder_;
 };
 
 #ifdef LIMITR_REDIS
@@ -133,16 +131,6 @@ Backend postgres_backend(Millis lease) {
 #endif
 
 }  // namespace
-
-Folder::Folder() {
-  std::string name = (std::filesystem::temp_directory_path() / "limitr_store_XXXXXX").string();
-  path_ = ::mkdtemp(name.data());
-}
-
-Folder::~Folder() {
-  std::error_code ignored;
-  std::filesystem::remove_all(path_, ignored);
-}
 
 std::vector<Backend> backends() {
   return {

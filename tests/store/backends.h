@@ -11,25 +11,11 @@
 
 #include <gtest/gtest.h>
 
+#include "base/test_folder.h"
 #include "store/store.h"
 
 // The stores that the contract is held against, and what its tests share.
 namespace limitr::store {
-
-/// A folder of its own, gone at the end.
-class Folder {
-public:
-  Folder();
-  Folder(const Folder&) = delete;
-  Folder& operator=(const Folder&) = delete;
-  ~Folder();
-
-  std::string file(const std::string& name) const { return path_ + "/" + name; }
-  const std::string& path() const { return path_; }
-
-private:
-  std::string path_;
-};
 
 /// One place where state is kept. Stores of one place share it.
 class Place {

@@ -195,7 +195,7 @@ protected:
     std::printf("unharmed %d, named %d, failed %d\n", unharmed_, named_, failed_);
   }
 
-  const Folder folder_;
+  const TestFolder folder_;
   const std::string path_ = folder_.file("s.json");
   const std::string journal_path_ = path_ + ".journal";
   FaultyFiles files_;  // Not armed: none of this asks for a disk that syncs.

@@ -77,7 +77,7 @@ TEST_P(FileFaults, WhateverFailsTheStoreComesBackWhole) {
   bool has_failed = true;
   for (std::uint64_t nth = 0; has_failed && !HasFailure(); ++nth) {
     SCOPED_TRACE("call " + std::to_string(nth));
-    const Folder folder;
+    const TestFolder folder;
     auto store = file_store({.path = folder.file("s.json"), .files = &files_});
     files_.arm(call, nth, for_ever, after);
     std::uint64_t answered = 0;
@@ -117,7 +117,7 @@ protected:
 
   std::unique_ptr<Store> store() { return file_store({.path = path_, .files = &files_}); }
 
-  const Folder folder_;
+  const TestFolder folder_;
   const std::string path_ = folder_.file("s.json");
   FaultyFiles files_;
 };

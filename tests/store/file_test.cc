@@ -86,7 +86,7 @@ protected:
     write_bytes(path_, bytes.substr(0, bytes.rfind(",\n\"store\":")) + "}");
   }
 
-  const Folder folder_;
+  const TestFolder folder_;
   const std::string path_ = folder_.file("s.json");
   const std::string journal_ = path_ + ".journal";
 };
@@ -516,7 +516,7 @@ TEST_F(FileStoreTest, ANewerSchemaIsNamed) {
 }
 
 TEST_F(FileStoreTest, ANewerJournalIsNamed) {
-  const Folder other;
+  const TestFolder other;
   const std::string path = other.file("s.json");
   {
     const auto store = at(path_);
@@ -547,7 +547,7 @@ TEST_F(FileStoreTest, AfterAFlushTheJsonAloneIsComplete) {
     const auto written = fs::last_write_time(path_);
     ASSERT_TRUE(limitr->flush().ok());
     EXPECT_EQ(fs::last_write_time(path_), written) << "there was nothing to write";
-    const Folder other;
+    const TestFolder other;
     fs::copy_file(path_, other.file("copy.json"));
     ASSERT_TRUE(limitr->allow("ann", "chat", 1).ok());
     const double used = limitr->value("ann", "chat")->value_or(-1);

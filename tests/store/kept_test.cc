@@ -72,7 +72,7 @@ protected:
   }
 
   const std::string folder_;
-  const Folder scratch_;
+  const TestFolder scratch_;
 };
 
 constexpr const char* later_version = "4711";

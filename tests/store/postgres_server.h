@@ -41,7 +41,7 @@ public:
 private:
   std::vector<::pid_t> processes() const;
 
-  const Folder folder_;
+  const TestFolder folder_;
   ::pid_t postmaster_ = -1;
 };
 

@@ -602,7 +602,7 @@ private:
     for (const Pair& pair : pairs_) ::close(pair.client), ::close(pair.server);
   }
 
-  const Folder folder_;
+  const TestFolder folder_;
   const std::string server_;
   int listening_;
   std::vector<Pair> pairs_;

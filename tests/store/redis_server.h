@@ -43,7 +43,7 @@ public:
   std::vector<std::string> texts(const std::vector<std::string>& command) const;
 
 private:
-  const Folder folder_;
+  const TestFolder folder_;
   const std::vector<std::string> settings_;
   ::pid_t process_ = -1;
 };

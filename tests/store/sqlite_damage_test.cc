@@ -90,7 +90,7 @@ protected:
     return store;
   }
 
-  const Folder folder_;
+  const TestFolder folder_;
   const std::string path_ = folder_.file("s.db");
   std::map<std::string, StoredCustomer> written_;
   Opened opened_;

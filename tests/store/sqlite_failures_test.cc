@@ -83,7 +83,7 @@ TEST_P(SqliteFaults, WhateverFailsTheStoreComesBackWhole) {
   bool has_failed = true;
   for (std::uint64_t nth = 0; has_failed && !HasFailure(); nth += step) {
     SCOPED_TRACE("call " + std::to_string(nth));
-    const Folder folder;
+    const TestFolder folder;
     auto store = sqlite_store({.path = folder.file("s.db"), .busy_timeout = Millis(0)});
     disk_.arm(call, nth, for_ever);
     std::uint64_t answered = 0;
@@ -117,7 +117,7 @@ TEST_P(SqliteFaults, WhateverFailsTheStoreComesBackWhole) {
 
 TEST_F(SqliteFailures, AfterAFailedSyncNothingIsTakenUntilTheStoreIsOpenedAgain) {
   FaultyDisk disk;
-  const Folder folder;
+  const TestFolder folder;
   const auto store = at(folder.file("s.db"));
   open_own(*store);
   must_commit(*store, pair_of(1));
@@ -163,7 +163,7 @@ void fill_up(Store& store, std::uint64_t& answered) {
 }
 
 TEST_F(SqliteFailures, AFileThatMayNotGrowTakesNothingAndKeepsWhatItHas) {
-  const Folder folder;
+  const TestFolder folder;
   const auto store = at(folder.file("s.db"));
   open_own(*store);
   std::uint64_t answered = 0;
@@ -204,7 +204,7 @@ private:
 };
 
 TEST_F(SqliteFailures, AFullDiskTakesNothingAndKeepsWhatItHas) {
-  const Folder folder;
+  const TestFolder folder;
   const SmallDisk disk(folder.path());
   if (!disk.is_there()) return;  // The test above is what can be had without it.
   const std::string ballast = folder.file("ballast");
@@ -240,7 +240,7 @@ private:
 };
 
 TEST_F(SqliteFailures, AFileThatMayNotBeWrittenToIsReadAndNotOwned) {
-  const Folder folder;
+  const TestFolder folder;
   const std::string path = folder.file("s.db");
   const auto store = at(path);
   open_own(*store);
@@ -264,7 +264,7 @@ TEST_F(SqliteFailures, AFileThatMayNotBeWrittenToIsReadAndNotOwned) {
 }
 
 TEST_F(SqliteFailures, AFolderThatMayNotBeWrittenToIsNamed) {
-  const Folder folder;
+  const TestFolder folder;
   constexpr auto read_only = static_cast<fs::perms>(0555);
   fs::permissions(folder.path(), read_only);
   const Nobody nobody;

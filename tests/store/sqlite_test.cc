@@ -31,7 +31,7 @@ protected:
     return opened.ok() ? Error{} : opened.error();
   }
 
-  const Folder folder_;
+  const TestFolder folder_;
   const std::string path_ = folder_.file("s.db");
 };
 

@@ -34,7 +34,7 @@ protected:
 
   std::string text(const std::string& sql) { return SqliteFile(path_).text(sql); }
 
-  const Folder folder_;
+  const TestFolder folder_;
   const std::string path_ = folder_.file("s.db");
 };
 

@@ -284,14 +284,14 @@ private:
   }
 
   void write_sqlite() {
-    const Folder scratch;
+    const TestFolder scratch;
     fill("sqlite:" + scratch.file("state.db"));
     fs::copy_file(scratch.file("state.db"), folder_ / "state.db");
   }
 
   // As a process leaves it that dies: the second part is in the journal only.
   void write_file() {
-    const Folder scratch;
+    const TestFolder scratch;
     const std::string json = scratch.file("state.json");
     fill("file:" + json, [&] {
       fs::copy_file(json, folder_ / "state.json");
@@ -332,7 +332,7 @@ private:
   void write_postgres() {
     const PostgresServer server;
     fill(server.url());
-    const Folder scratch;
+    const TestFolder scratch;
     const std::string dump = scratch.file("dump.sql");
     const std::string command =
         fmt::format("'{}/pg_dump' --schema=limitr --no-owner --no-privileges '{}' > '{}'",

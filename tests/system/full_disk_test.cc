@@ -110,7 +110,7 @@ protected:
     expect_all_answered(limitr);
   }
 
-  const store::Folder folder_;
+  const TestFolder folder_;
   std::minstd_rand random_{static_cast<unsigned>(printed_seed())};
   std::array<double, customers> answered_ = {};
 };

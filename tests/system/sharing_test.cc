@@ -102,7 +102,7 @@ TEST_P(SharedLimit, IsMetExactlyThroughDeathsAndCuts) {
   const int requests = limit + limit / 3;
   const auto seed = static_cast<unsigned>(printed_seed());
   const std::unique_ptr<Site> site = make_site(GetParam());
-  const store::Folder folder;
+  const TestFolder folder;
   {
     Limitr first = open_engine(policy_of(limit), options_of(site->url()));
     ASSERT_TRUE(first.create_customer("ann").ok());

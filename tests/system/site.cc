@@ -35,7 +35,7 @@ public:
 
 private:
   const std::string kind_;
-  const store::Folder folder_;
+  const TestFolder folder_;
 };
 
 #ifdef LIMITR_REDIS

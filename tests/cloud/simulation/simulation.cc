@@ -13,6 +13,7 @@
 
 #include <fmt/format.h>
 
+#include "base/test_folder.h"
 #include "engine/engine.h"
 #include "link.h"
 #include "policy/compile.h"
@@ -90,23 +91,6 @@ struct Process {
   bool is_closed = false;
 };
 
-// Of local files, gone with it.
-class Folder {
-public:
-  Folder() {
-    std::string name = (std::filesystem::temp_directory_path() / "limitr-XXXXXX").string();
-    if (::mkdtemp(name.data()) == nullptr) std::abort();
-    path_ = name;
-  }
-  ~Folder() { std::filesystem::remove_all(path_); }
-  Folder(const Folder&) = delete;
-  Folder& operator=(const Folder&) = delete;
-  std::string file(std::string_view name) const { return (path_ / name).string(); }
-
-private:
-  std::filesystem::path path_;
-};
-
 class Simulation {
 public:
   Simulation(std::uint64_t seed, Bug bug)
@@ -150,7 +134,7 @@ private:
   /// Whether what an engine that died had not reported is told by nobody.
   bool may_be_in_doubt() const { return report_.crashes != 0 && !has_files_; }
 
-  const Folder folder_;
+  const TestFolder folder_;  // of local files
   World world_;
   const Bug bug_;
   Servers servers_;
