@@ -951,7 +951,12 @@ Result<std::vector<Exchanged>> Sharing::exchange(std::span<Sent> sent) {
   std::vector<Transaction> transactions;
   for (Sent& one : sent) transactions.push_back(std::move(one.transaction));
   bool is_resent = false;
-  Result<std::vector<Exchanged>> exchanged = exchange_until_known(transactions, is_resent);
+  // Reports are for nobody to wait for, least of all those who need no answer of the server.
+  const bool is_waited_for = !homes_ || std::any_of(sent.begin(), sent.end(), [](const Sent& one) {
+    return !one.component.tasks.empty();
+  });
+  Result<std::vector<Exchanged>> exchanged =
+      exchange_until_known(transactions, is_waited_for ? timeout_ : Millis(0), is_resent);
   for (std::size_t i = 0; i < sent.size(); ++i) {
     sent[i].transaction = std::move(transactions[i]);
     sent[i].was_resent = sent[i].was_resent || is_resent;
@@ -962,9 +967,9 @@ Result<std::vector<Exchanged>> Sharing::exchange(std::span<Sent> sent) {
 }
 
 Result<std::vector<Exchanged>> Sharing::exchange_until_known(
-    std::span<const Transaction> transactions, bool& is_resent) {
+    std::span<const Transaction> transactions, Millis patience, bool& is_resent) {
   Result<std::vector<Exchanged>> exchanged = store_->exchange(transactions);
-  const Millis deadline = running_time() + timeout_;
+  const Millis deadline = running_time() + patience;
   while (!exchanged.ok() && exchanged.error().code == ErrorCode::outcome_unknown) {
     // The same transactions again: the store knows those that it has taken.
     is_resent = true;

@@ -229,7 +229,7 @@ private:
   void settle_all();
   Result<std::vector<store::Exchanged>> exchange(std::span<Sent> sent);
   Result<std::vector<store::Exchanged>> exchange_until_known(
-      std::span<const store::Transaction> transactions, bool& is_resent);
+      std::span<const store::Transaction> transactions, Millis patience, bool& is_resent);
   Millis running_time() const;
   void keep(Component& component, const store::Exchanged& exchanged);
   void undo(const Component& component);

@@ -349,5 +349,36 @@ TEST(CloudEngine, WithoutAConnectionAsyncCallsThatHaveRoomAreServed) {
   EXPECT_THAT(allowed, ElementsAre(false, true, true, false, true));
 }
 
+// Goal: a report under which the connection breaks is for nobody to wait for.
+TEST(CloudEngine, WhileAReportIsNotAnsweredAsyncCallsThatHaveRoomAre) {
+  FakeServer server;
+  serve(server, 1, policy_of(100'000));
+  server.set([](ServerSettings& settings) { settings.welcome.lease = Millis(60'000); });
+  CloudOptions patient = options(server);
+  patient.engine.store_timeout = Millis(600'000);
+  auto limitr = Limitr::cloud(patient);
+  ASSERT_TRUE(limitr.ok()) << limitr.error().to_string();
+  ASSERT_TRUE(limitr->ensure_customer("ann").ok());
+  // The room is confirmed with the first of the later ones at the latest.
+  for (int i = 0; i < 50; ++i) ASSERT_TRUE(limitr->allow("ann", "chat", 10)->allowed);
+  for (int i = 0; i < 5; ++i) ASSERT_TRUE(limitr->allow("ann", "chat", 1)->allowed);
+  server.set([&](ServerSettings& settings) {
+    settings.answer = [&](const wire::Request& request) -> std::optional<wire::Reply> {
+      if (std::holds_alternative<wire::Exchange>(request.body)) return std::nullopt;
+      return server.answer_of(request);
+    };
+  });
+  const std::size_t before = server.count("exchange");
+  ASSERT_TRUE(limitr->allow("ann", "chat", 1)->allowed);
+  ASSERT_FALSE(server.wait_for("exchange", before + 1).empty());
+  server.stop_listening();
+  server.cut();
+  auto bob = limitr->allow_async({.customer = "bob", .entitlement = "chat", .value = 1});
+  auto ann = limitr->allow_async({.customer = "ann", .entitlement = "chat", .value = 1});
+  ASSERT_EQ(ann.wait_for(std::chrono::seconds(30)), std::future_status::ready);
+  EXPECT_TRUE(ann.get()->allowed);
+  EXPECT_EQ(bob.get()->reason, Reason::unconnected);
+}
+
 }  // namespace
 }  // namespace limitr
