@@ -80,7 +80,10 @@ public:
   template <typename Body>
   auto run(const Body& body, bool changes, std::string_view about = {}) -> decltype(body()) {
     using Answer = decltype(body());
-    if (is_leading()) return body();
+    if (is_leading()) {
+      if (running_ != nullptr) running_->changes = running_->changes || changes;
+      return body();
+    }
     std::optional<Answer> answer;
     Task task{
         .body = [&] { answer.emplace(body()); }, .changes = changes, .about = std::string(about)};
@@ -133,7 +136,7 @@ private:
   struct Settling;
   struct Task {
     std::function<void()> body;
-    bool changes = true;
+    bool changes = false;  // or may, as far as the calls that it has made so far show
     std::string about = {};
     Settling* settling = nullptr;                                // a call of the leader's own
     std::function<void(const std::optional<Error>&)> then = {};  // none: somebody waits
@@ -162,7 +165,7 @@ private:
     std::string customer;
     state::Unreported unreported;
     std::optional<Error> failure;
-    Task task{.body = {}, .settling = this};
+    Task task{.body = {}, .changes = true, .settling = this};
   };
   // What is known of a customer in memory.
   struct Known {

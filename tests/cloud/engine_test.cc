@@ -330,9 +330,14 @@ TEST(CloudEngine, WithoutAConnectionAsyncCallsThatHaveRoomAreServed) {
   Limitr limitr = opened(server);
   ASSERT_TRUE(limitr.ensure_customer("ann").ok());
   for (int i = 0; i < 200; ++i) ASSERT_TRUE(limitr.allow("ann", "chat", 10)->allowed);
+  // Before all is reported, her room may be used up to the last unit.
+  const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(20);
+  Limitr other = opened(server);
+  while (**other.value("ann", "chat") != 2000 && std::chrono::steady_clock::now() < deadline) {
+    std::this_thread::yield();
+  }
   server.stop_listening();
   server.cut();
-  const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(20);
   while (limitr.remaining("bob", "chat").ok() && std::chrono::steady_clock::now() < deadline) {
     std::this_thread::yield();
   }
@@ -347,6 +352,31 @@ TEST(CloudEngine, WithoutAConnectionAsyncCallsThatHaveRoomAreServed) {
     allowed.push_back(decision->allowed);
   }
   EXPECT_THAT(allowed, ElementsAre(false, true, true, false, true));
+}
+
+// Goal: whoever looks at a customer does not take it from the engine that it is at home with.
+TEST(CloudEngine, AsyncReadsDoNotCallACustomerBack) {
+  FakeServer server;
+  serve(server, 1, policy_of(100'000));
+  Limitr limitr = opened(server);
+  ASSERT_TRUE(limitr.ensure_customer("ann").ok());
+  ASSERT_TRUE(limitr.allow("ann", "chat", 10)->allowed);
+  Limitr other = opened(server);
+  const auto make = [&](const std::function<void()>& calls) {
+    std::promise<Result<void>> made;
+    other.run_async(calls, [&](const Result<void>& safe) { made.set_value(safe); }, "ann");
+    EXPECT_TRUE(made.get_future().get().ok());
+  };
+  // They may be made more than once: the last time counts.
+  Read<double> value{std::optional<double>()};
+  make([&] { value = other.value("ann", "chat"); });
+  EXPECT_EQ(value.value(), 10);
+  Result<Decision> checked{Decision()};
+  make([&] { checked = other.check("ann", "chat", 1); });
+  EXPECT_TRUE(checked->allowed);
+  EXPECT_EQ(server.count("recall"), 0U);
+  ASSERT_TRUE(other.allow_async({.customer = "ann", .entitlement = "chat", .value = 1}).get().ok());
+  EXPECT_GT(server.count("recall"), 0U);
 }
 
 // Goal: a report under which the connection breaks is for nobody to wait for.

@@ -118,6 +118,10 @@ test('without a connection who has room is served, whatever others ask at the sa
   context.after(() => limitr.close().catch(() => {}));
   await limitr.ensureCustomer('ann', 'starter');
   for (let i = 0; i < 200; ++i) await limitr.allow('ann', 'ai_tokens', 10);
+  // Before that her room may be used up, to the last token.
+  const other = await Limitr.cloud(server.options);
+  context.after(() => other.close().catch(() => {}));
+  await comesTrue('all is reported', async () => await other.value('ann', 'ai_tokens') === 2000);
   await server.kill();
   await comesTrue('it has no connection', () => logged.some((line) => line.includes('no connection')));
   const answers = await Promise.all(['bob', 'ann', 'ann', 'bob', 'ann'].map((id) => limitr.allow(id, 'ai_tokens', 1)));
