@@ -302,6 +302,8 @@ std::optional<Millis> Sharing::wait_for_later() {
 
 // Runs calls once, and returns those that are not answered yet. Reports what is due besides.
 std::vector<Sharing::Task*> Sharing::run_round(std::vector<Task*> tasks) {
+  // Before the round begins: it was so a while ago, and reads need what is so now.
+  if (homes_) take_changed();
   ++round_;
   std::vector<Task*> left;
   std::vector<Task*> round;
@@ -1106,6 +1108,27 @@ std::optional<Error> Sharing::take_over(const std::vector<StoredCustomer>& curre
     note_loaded(engine_.insert_stored(std::move(customer)), version);
   }
   return unreadable;
+}
+
+// Others have written them: calls that rest on what is in memory would only fall.
+void Sharing::take_changed() {
+  std::vector<StoredCustomer> newer = homes_->port().take_changed();
+  std::erase_if(newer, [this](const StoredCustomer& row) {
+    const std::uint32_t shard = Engine::shard_of(row.id);
+    const std::lock_guard lock(engine_.shard(shard).mutex);
+    const auto& customers = engine_.shard(shard).customers;
+    const auto found = customers.find(std::string_view(row.id));
+    if (found == customers.end()) return true;
+    Slot& slot = **found;
+    // What is at home here, or was sent, is not to be lost in passing.
+    const bool is_at_rest = slot.in_round == Slot::Round::none &&
+                            (slot.customer.cloud == nullptr || !slot.customer.cloud->stay);
+    const auto about = known_.find(&slot);
+    return !is_at_rest || about == known_.end() || about->second.is_dirty ||
+           about->second.version >= row.version;
+  });
+  if (newer.empty()) return;
+  if (const auto unreadable = take_over(newer)) engine_.log(unreadable->to_string());
 }
 
 void Sharing::fail(Component& component, const Error& error) {

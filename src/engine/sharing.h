@@ -238,6 +238,7 @@ private:
   void undo(const Component& component);
   void forget_all(const Component& component);
   std::optional<Error> take_over(const std::vector<store::StoredCustomer>& current);
+  void take_changed();
   void fail(Component& component, const Error& error);
   void leave_unanswered(Sent& sent, const Error& error);
   void let_go(const Component& component);

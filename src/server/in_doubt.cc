@@ -284,8 +284,7 @@ Result<Released> release_in_doubt(Rows& rows, const std::string& customer,
     if (!known.ok()) return known.error();
     Released released = release((*known)->customer, engine, lost);
     if (released.engines.empty()) return released;
-    const store::Transaction transaction = replacing(*row, **known);
-    auto exchanged = rows.exchange({&transaction, 1});
+    auto exchanged = rows.exchange({replacing(*row, **known)});
     if (!exchanged.ok()) return std::move(exchanged).error();
     if (exchanged->front().failure) return *exchanged->front().failure;
     if (exchanged->front().is_written) return released;

@@ -123,16 +123,18 @@ void Keeper::exchange(const std::string& project, const std::vector<Asked*>& ask
                       std::vector<Finished>& finished) {
   std::vector<store::Transaction> all;
   std::vector<std::size_t> sizes;
+  std::vector<SessionId> from;
   for (Asked* one : asked) {
     auto& transactions = std::get<wire::Exchange>(one->work.what).transactions;
     sizes.push_back(transactions.size());
+    from.insert(from.end(), transactions.size(), one->work.session);
     std::ranges::move(transactions, std::back_inserter(all));
   }
+  Result<Rows*> rows = rows_of(project);
   auto exchanged = [&]() -> Result<std::vector<store::Exchanged>> {
-    Result<Rows*> rows = rows_of(project);
     if (!rows.ok()) return std::move(rows).error();
     const auto began = steady_clock::now();
-    auto done = (*rows)->exchange(all);
+    auto done = (*rows)->exchange(std::move(all), from);
     hooks_.exchanged(steady_clock::now() - began);
     std::optional<Error> failure;
     if (!done.ok()) failure = done.error();
@@ -148,9 +150,11 @@ void Keeper::exchange(const std::string& project, const std::vector<Asked*>& ask
                  .bytes = asked[i]->bytes,
                  .answer = {}};
     if (exchanged.ok()) {
-      const auto from = std::next(exchanged->begin(), static_cast<std::ptrdiff_t>(at));
-      const auto to = std::next(from, static_cast<std::ptrdiff_t>(sizes[i]));
-      one.answer = wire::Exchangeds{{std::move_iterator(from), std::move_iterator(to)}};
+      const auto first = std::next(exchanged->begin(), static_cast<std::ptrdiff_t>(at));
+      const auto last = std::next(first, static_cast<std::ptrdiff_t>(sizes[i]));
+      one.answer =
+          wire::Exchangeds{.results = {std::move_iterator(first), std::move_iterator(last)},
+                           .changed = (*rows)->news_for(one.session)};
     } else {
       one.answer = wire::Failed{exchanged.error()};
     }

@@ -47,13 +47,15 @@ std::optional<Error> malformed(const Transaction& transaction) {
   return std::nullopt;
 }
 
-/// The customer as a write leaves it.
-StoredCustomer written(StoredCustomer before, const CustomerWrite& write, std::uint64_t version) {
-  before.id = write.id;
-  before.version = version;
-  before.record = *write.record;
-  before.damage.reset();
-  auto& requests = before.requests;
+/// The customer as a write leaves it. `before`: null where it is new.
+RecentRows::Row written(const StoredCustomer* before, const CustomerWrite& write,
+                        std::uint64_t version) {
+  auto row = std::make_shared<StoredCustomer>();
+  row->id = write.id;
+  row->version = version;
+  row->record = *write.record;
+  auto& requests = row->requests;
+  if (before != nullptr) requests = before->requests;
   std::erase_if(requests,
                 [&](const StoredRequest& one) { return one.number < write.first_request; });
   for (const StoredRequest& added : write.new_requests) {
@@ -61,15 +63,7 @@ StoredCustomer written(StoredCustomer before, const CustomerWrite& write, std::u
     requests.push_back(added);
   }
   std::ranges::sort(requests, {}, &StoredRequest::number);
-  return before;
-}
-
-std::size_t size_of(const StoredCustomer& customer) {
-  std::size_t size = customer.id.size() + customer.record.size();
-  for (const StoredRequest& request : customer.requests) {
-    size += request.id.size() + request.answer.size();
-  }
-  return size;
+  return row;
 }
 
 }  // namespace
@@ -83,13 +77,22 @@ public:
     next_group,  ///< It goes on from what this group writes: a version is needed in between.
   };
 
-  /// Reads every row that is named.
-  static Result<Batch> of(store::Store& store, std::span<const Transaction> transactions) {
+  /// Every row that is named: what is not a recent one is read.
+  static Result<Batch> of(store::Store& store, std::span<const Transaction> transactions,
+                          RecentRows& recent) {
     absl::flat_hash_set<std::string> ids;
-    for (const Transaction& transaction : transactions) {
-      for (const Part& part : transaction.parts) ids.insert(part.id);
-    }
     Batch batch;
+    for (const Transaction& transaction : transactions) {
+      for (const Part& part : transaction.parts) {
+        if (batch.rows_.contains(part.id) || ids.contains(part.id)) continue;
+        if (RecentRows::Row row = recent.find(part.id)) {
+          batch.rows_.emplace(part.id, std::move(row));
+        } else {
+          ids.insert(part.id);
+        }
+      }
+    }
+    if (ids.empty()) return batch;
     auto read = store.read(std::vector<std::string>(ids.begin(), ids.end()));
     if (!read.ok()) return std::move(read).error();
     batch.add(*std::move(read));
@@ -108,8 +111,8 @@ public:
     dirty_.clear();
   }
 
-  /// Adds the transaction to the group, or says why not in `exchanged`.
-  Verdict decide(const Transaction& transaction, Exchanged& exchanged) {
+  /// Adds the transaction to the group, which takes its records; or says why not in `exchanged`.
+  Verdict decide(Transaction& transaction, Exchanged& exchanged) {
     bool is_dirty = false;
     for (const Part& part : transaction.parts) {
       const StoredCustomer* now = find(part.id);
@@ -123,10 +126,18 @@ public:
     if (!exchanged.current.empty()) return Verdict::decided;
     if (is_dirty) return Verdict::next_group;
     exchanged.is_written = true;
-    for (const Part& part : transaction.parts) {
+    for (Part& part : transaction.parts) {
       exchanged.versions.push_back(part.write ? put(*part.write) : part.version);
     }
     return Verdict::decided;
+  }
+
+  /// The store has what the groups have made of them.
+  void keep_in(RecentRows& recent) const {
+    for (const std::string& id : removed_) recent.erase(id);
+    for (const auto& [id, row] : rows_) {
+      if (!row->damage) recent.put(row);
+    }
   }
 
 private:
@@ -149,34 +160,44 @@ private:
   void add(std::vector<StoredCustomer> found) {
     for (StoredCustomer& customer : found) {
       std::string id = customer.id;
-      rows_.insert_or_assign(std::move(id), std::move(customer));
+      rows_.insert_or_assign(std::move(id),
+                             std::make_shared<const StoredCustomer>(std::move(customer)));
     }
   }
 
   const StoredCustomer* find(const std::string& id) const {
     const auto alt = alts_.find(id);
     const auto row = rows_.find(alt == alts_.end() ? id : alt->second);
-    return row == rows_.end() ? nullptr : &row->second;
+    return row == rows_.end() ? nullptr : row->second.get();
   }
 
-  /// Gives the version that the customer has then.
-  std::uint64_t put(const CustomerWrite& write) {
-    group_->customers.push_back(write);
+  /// Gives the version that the customer has then. Of the write, its ID and whether there is a
+  /// record stay what they are.
+  std::uint64_t put(CustomerWrite& write) {
     dirty_.insert(write.id);
     absl::erase_if(alts_, [&](const auto& alt) { return alt.second == write.id; });
     if (!write.record) {
       rows_.erase(write.id);
+      removed_.insert(write.id);
+      group_->customers.push_back(write);
       return 0;
     }
+    removed_.erase(write.id);
     for (const std::string& alt : write.alt_ids) alts_[alt] = write.id;
-    StoredCustomer& row = rows_[write.id];
-    row = written(std::move(row), write, group_->number);
+    RecentRows::Row& row = rows_[write.id];
+    row = written(row.get(), write, group_->number);
+    group_->customers.push_back({.id = write.id,
+                                 .record = std::move(write.record),
+                                 .alt_ids = std::move(write.alt_ids),
+                                 .new_requests = std::move(write.new_requests),
+                                 .first_request = write.first_request});
     return group_->number;
   }
 
-  absl::flat_hash_map<std::string, StoredCustomer> rows_;  // by their own IDs
+  absl::flat_hash_map<std::string, RecentRows::Row> rows_;  // by their own IDs
   absl::flat_hash_map<std::string, std::string> alts_;
-  absl::flat_hash_set<std::string> dirty_;  // those that the group writes
+  absl::flat_hash_set<std::string> dirty_;    // those that the group writes
+  absl::flat_hash_set<std::string> removed_;  // by any of the groups
   Group* group_ = nullptr;
 };
 
@@ -192,6 +213,7 @@ Result<void> Rows::open() {
   auto opened = store_->open(access_, owner_);
   if (!opened.ok()) return std::move(opened).error();
   is_open_ = true;
+  recent_.clear();
   // Where the store is shared our own count goes on: the store knows our last numbers.
   if (access_ == Access::own) number_ = opened->last_group;
   estimates_ = std::move(opened->estimates);
@@ -264,7 +286,8 @@ Result<void> Rows::close() {
   return store_->close();
 }
 
-Result<std::vector<Exchanged>> Rows::exchange(std::span<const Transaction> transactions) {
+Result<std::vector<Exchanged>> Rows::exchange(std::vector<Transaction> transactions,
+                                              std::span<const SessionId> from) {
   std::vector<Exchanged> answers(transactions.size());
   std::vector<std::size_t> places;  // of those that are tried
   std::vector<Transaction> tried;
@@ -276,7 +299,7 @@ Result<std::vector<Exchanged>> Rows::exchange(std::span<const Transaction> trans
       continue;
     }
     places.push_back(i);
-    tried.push_back(transactions[i]);
+    tried.push_back(std::move(transactions[i]));
   }
   if (tried.empty()) return answers;
   if (auto open = be_open(); !open.ok()) {
@@ -285,31 +308,36 @@ Result<std::vector<Exchanged>> Rows::exchange(std::span<const Transaction> trans
   }
   auto exchanged = access_ == Access::own ? exchange_owned(tried) : exchange_shared(tried);
   if (!exchanged.ok()) return exchanged;
-  count(tried, *exchanged);
-  for (std::size_t i = 0; i < places.size(); ++i) answers[places[i]] = std::move((*exchanged)[i]);
+  for (std::size_t i = 0; i < places.size(); ++i) {
+    Exchanged& answer = answers[places[i]] = std::move((*exchanged)[i]);
+    count(tried[i], answer, from.empty() ? SessionId{0} : from[places[i]]);
+  }
   return answers;
 }
 
-void Rows::count(std::span<const Transaction> transactions, std::span<const Exchanged> exchanged) {
-  for (std::size_t i = 0; i < exchanged.size(); ++i) {
-    if (exchanged[i].failure) continue;
-    if (!exchanged[i].is_written) {
-      ++counts_.conflicts;
-      continue;
-    }
-    ++counts_.transactions;
-    for (const Part& part : transactions[i].parts) counts_.customers += part.write ? 1 : 0;
+void Rows::count(const Transaction& transaction, const Exchanged& exchanged, SessionId from) {
+  if (exchanged.failure) return;
+  if (!exchanged.is_written) {
+    ++counts_.conflicts;
+    for (const StoredCustomer& row : exchanged.current) recent_.told(from, row.id);
+    return;
+  }
+  ++counts_.transactions;
+  for (const Part& part : transaction.parts) {
+    if (!part.write) continue;
+    ++counts_.customers;
+    recent_.wrote(from, part.id);
   }
 }
 
-Result<std::vector<Exchanged>> Rows::exchange_shared(const std::vector<Transaction>& transactions) {
+Result<std::vector<Exchanged>> Rows::exchange_shared(std::vector<Transaction>& transactions) {
   std::vector<Exchanged> answers;
-  std::vector<Transaction> numbered = transactions;
-  for (Transaction& transaction : numbered) transaction.number = ++number_;
+  for (Transaction& transaction : transactions) transaction.number = ++number_;
   std::optional<Error> failure;
-  for (std::size_t at = 0; at < numbered.size(); at += store::most_transactions) {
+  for (std::size_t at = 0; at < transactions.size(); at += store::most_transactions) {
     const std::span<const Transaction> some =
-        std::span(numbered).subspan(at, std::min(store::most_transactions, numbered.size() - at));
+        std::span(transactions)
+            .subspan(at, std::min(store::most_transactions, transactions.size() - at));
     if (failure) {
       answers.resize(answers.size() + some.size(), failed(*failure));
       continue;
@@ -335,13 +363,38 @@ Result<std::vector<Exchanged>> Rows::exchange_shared(const std::vector<Transacti
     ++counts_.commits;
     std::ranges::move(*exchanged, std::back_inserter(answers));
   }
+  for (std::size_t i = 0; i < answers.size(); ++i) note_recent(transactions[i], answers[i]);
   return answers;
 }
 
+// Others write to the store too: a row is known where it replaced one that was.
+void Rows::note_recent(const Transaction& transaction, const Exchanged& exchanged) {
+  for (const StoredCustomer& row : exchanged.current) {
+    const RecentRows::Row known = recent_.find(row.id);
+    if (row.version == 0 || row.damage) {
+      recent_.erase(row.id);
+    } else if (known == nullptr || known->version < row.version) {
+      recent_.put(std::make_shared<const StoredCustomer>(row));
+    }
+  }
+  if (!exchanged.is_written) return;
+  for (std::size_t i = 0; i < transaction.parts.size(); ++i) {
+    const Part& part = transaction.parts[i];
+    if (!part.write) continue;
+    const RecentRows::Row before = recent_.find(part.id);
+    const bool is_known = part.version == (before == nullptr ? 0 : before->version);
+    if (is_known && part.write->record) {
+      recent_.put(written(before.get(), *part.write, exchanged.versions[i]));
+    } else {
+      recent_.erase(part.id);
+    }
+  }
+}
+
 // All that wait are one group, but for those that go on from what others of them write.
-Result<std::vector<Exchanged>> Rows::exchange_owned(const std::vector<Transaction>& transactions) {
+Result<std::vector<Exchanged>> Rows::exchange_owned(std::vector<Transaction>& transactions) {
   std::vector<Exchanged> answers(transactions.size());
-  auto batch = Batch::of(*store_, transactions);
+  auto batch = Batch::of(*store_, transactions, recent_);
   if (!batch.ok()) {
     note(batch.error());
     std::ranges::fill(answers, failed(unavailable(batch.error())));
@@ -367,6 +420,7 @@ Result<std::vector<Exchanged>> Rows::exchange_owned(const std::vector<Transactio
     }
     waiting = std::move(later);
   }
+  batch->keep_in(recent_);
   return answers;
 }
 

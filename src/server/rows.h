@@ -11,6 +11,8 @@
 #include <vector>
 
 #include <limitr/result.h>
+#include "server/hub.h"
+#include "server/recent_rows.h"
 #include "store/store.h"
 
 // The rows of one project, over any store: docs/protocol.md, The idea.
@@ -19,7 +21,8 @@
 // 1. Nobody is told of a version before it is safe in the store.
 // 2. Where we own the store, versions are the numbers of its groups: a group writes a customer once
 //    at most, so no two versions of one are the same, whatever becomes of them.
-// 3. After a failure nothing is built on what was read before it: the store is opened anew first.
+// 3. After a failure nothing is built on what was read before it: the store is opened anew first,
+//    and what is kept of recent rows is forgotten.
 namespace limitr::server {
 
 /// What was written since the rows were opened.
@@ -56,8 +59,12 @@ public:
   Result<RowPage> scan(const std::string& after, std::size_t limit);
   /// What Store::exchange() promises, for transactions of any number of engines; their numbers say
   /// nothing here. A transaction that was not written for want of the store, or that no store can
-  /// take, has its failure. Errors: outcome_unknown: any of them was written or not.
-  Result<std::vector<store::Exchanged>> exchange(std::span<const store::Transaction> transactions);
+  /// take, has its failure. `from`: whose they are, one for each; empty: nobody's. Errors:
+  /// outcome_unknown: any of them was written or not.
+  Result<std::vector<store::Exchanged>> exchange(std::vector<store::Transaction> transactions,
+                                                 std::span<const SessionId> from = {});
+  /// As RecentRows::news_for().
+  std::vector<store::StoredCustomer> news_for(SessionId engine) { return recent_.news_for(engine); }
   /// The statistics over all customers, as they were written last. Errors: store_unavailable.
   Result<std::optional<std::string>> estimates();
   /// Errors: store_unavailable: not written; outcome_unknown.
@@ -81,11 +88,12 @@ private:
   void note(const Error& error);
   Result<void> commit(const store::Group& group);
   Result<std::vector<store::Exchanged>> exchange_shared(
-      const std::vector<store::Transaction>& transactions);
+      std::vector<store::Transaction>& transactions);
   Result<std::vector<store::Exchanged>> exchange_owned(
-      const std::vector<store::Transaction>& transactions);
-  void count(std::span<const store::Transaction> transactions,
-             std::span<const store::Exchanged> exchanged);
+      std::vector<store::Transaction>& transactions);
+  void note_recent(const store::Transaction& transaction, const store::Exchanged& exchanged);
+  void count(const store::Transaction& transaction, const store::Exchanged& exchanged,
+             SessionId from);
 
   const std::unique_ptr<store::Store> store_;
   const store::Access access_;
@@ -95,6 +103,7 @@ private:
   std::uint64_t number_ = 0;  // of the last group, where we own; of the last transaction, else
   std::optional<std::string> estimates_;
   Millis renew_every_{0};
+  RecentRows recent_;  // decided by where we own the store; else others may have written since
   RowCounts counts_;
 };
 

@@ -12,6 +12,8 @@
 
 namespace limitr::store {
 
+struct StoredCustomer;
+
 /// A customer, and the engine that it is at home with.
 struct Home {
   std::string engine;
@@ -49,6 +51,9 @@ public:
   /// Has those engines asked to give these customers back, and tells which of them are lost.
   /// Errors: store_unavailable.
   virtual Result<std::vector<std::string>> recall(std::span<const Home> homes) = 0;
+  /// Rows that this engine has written and others since, of which answers to exchange() have told
+  /// since this was last called; as they were then. Threads: that of exchange().
+  virtual std::vector<StoredCustomer> take_changed() = 0;
   /// What is called, by a thread of the store, with the customers at home here that others ask for.
   /// Null: nothing. Not running any more when this returns.
   virtual void on_recall(std::function<void(std::vector<std::string> customers)> handler) = 0;

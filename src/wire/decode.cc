@@ -624,10 +624,20 @@ Rows read_rows(Reader& reader, ondemand::object& object) {
 }
 
 Exchangeds read_exchangeds(Reader& reader, ondemand::object& object) {
-  return {
-      read_only_list(reader, object, "results", [&](ondemand::value& element, const Place& place) {
-        return reader.exchanged(element, place);
-      })};
+  const Place root;
+  std::optional<std::vector<Exchanged>> results;
+  std::vector<StoredCustomer> changed;
+  reader.each_member(object, root, [&](std::string_view key, ondemand::value member) {
+    if (is(key, "results")) {
+      results =
+          reader.list(member, root["results"], [&](ondemand::value& element, const Place& place) {
+            return reader.exchanged(element, place);
+          });
+    } else if (is(key, "changed")) {
+      changed = reader.rows(member, root["changed"]);
+    }
+  });
+  return {.results = needed(results, root["results"]), .changed = std::move(changed)};
 }
 
 Renewed read_renewed(Reader& reader, ondemand::object& object) {

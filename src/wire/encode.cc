@@ -200,10 +200,11 @@ public:
     json_.field("more", rows.more).end_object();
   }
   void operator()(const Exchangeds& exchangeds) {
-    std::size_t size = around;
+    std::size_t size = size_of(exchangeds.changed) + around;
     for (const Exchanged& result : exchangeds.results) size += size_of(result.current) + around;
     out_.reserve(size);
     write_list(begin("exchanged"), "results", exchangeds.results, write_exchanged);
+    if (!exchangeds.changed.empty()) write_list(json_, "changed", exchangeds.changed, write_row);
     json_.end_object();
   }
   void operator()(const Recalled& recalled) {

@@ -98,6 +98,8 @@ struct Rows {
 };
 struct Exchangeds {
   std::vector<store::Exchanged> results;
+  /// Rows that the engine has written and others since, as they are now; not all of them for sure.
+  std::vector<store::StoredCustomer> changed = {};
 };
 struct Recalled {
   std::vector<std::string> lost;  ///< Engines that are.

@@ -171,7 +171,10 @@ TEST(Messages, ResultsOfAnExchangeComeAsTheyWereSent) {
   all.results.push_back(
       {.failure = Error{.code = ErrorCode::store_unavailable, .message = "later"}});
   all.results.push_back({.is_written = true});
+  all.changed.push_back(full_row());
   const Exchangeds read = answered(all);
+  ASSERT_EQ(read.changed.size(), 1U);
+  expect_same(full_row(), read.changed[0]);
   ASSERT_EQ(read.results.size(), 4U);
   EXPECT_TRUE(read.results[0].is_written);
   EXPECT_EQ(read.results[0].versions, (std::vector<std::uint64_t>{0, 18446744073709551615U}));

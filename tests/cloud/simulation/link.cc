@@ -122,7 +122,9 @@ Result<std::vector<store::Exchanged>> Link::exchange(
     std::span<const store::Transaction> transactions) {
   Result<Reply> reply = ask(wire::Exchange{{transactions.begin(), transactions.end()}});
   if (!reply.ok()) return std::move(reply).error();
-  return std::get<wire::Exchangeds>(*reply).results;
+  auto& exchanged = std::get<wire::Exchangeds>(*reply);
+  changed_ = std::move(exchanged.changed);
+  return std::move(exchanged.results);
 }
 
 Result<std::vector<store::StoredCustomer>> Link::read(std::span<const std::string> ids) {

@@ -68,6 +68,7 @@ public:
   double room_share() const override { return share_; }
   bool denies_unconnected() const override { return denies_; }
   std::string local_file() const override { return local_file_; }
+  std::vector<store::StoredCustomer> take_changed() override { return std::exchange(changed_, {}); }
   Result<std::vector<std::string>> recall(std::span<const store::Home> homes) override;
   void on_recall(std::function<void(std::vector<std::string>)> handler) override {
     recalled_ = std::move(handler);
@@ -94,6 +95,7 @@ private:
   const double share_;
   const bool denies_;
   const std::string local_file_;
+  std::vector<store::StoredCustomer> changed_;
   server::SessionId session_ = 0;  // 0: there is no connection
   Millis connected_at_{0};
   bool is_greeted_ = false;

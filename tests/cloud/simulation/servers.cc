@@ -221,7 +221,10 @@ void Servers::do_work(std::size_t index, const server::Work& work) {
         if (!now.empty() && part.write) part.version = now.front().version;
       }
     }
-    reply = wire::Exchangeds{*server.rows->exchange(transactions)};
+    const std::vector<server::SessionId> from(transactions.size(), work.session);
+    auto results = *server.rows->exchange(std::move(transactions), from);
+    reply = wire::Exchangeds{.results = std::move(results),
+                             .changed = server.rows->news_for(work.session)};
     if (written_) written_();
   } else {
     reply = wire::Failed{{.code = ErrorCode::invalid_argument, .message = "not simulated"}};
@@ -239,7 +242,7 @@ void Servers::put(const std::string& id, const std::string& record) {
   store::Part part{.id = id, .version = 0};
   part.write = write;
   const store::Transaction transaction{.number = 1, .parts = {part}};
-  if (!(*auditor_->exchange({&transaction, 1})).front().is_written) std::abort();
+  if (!(*auditor_->exchange({transaction})).front().is_written) std::abort();
 }
 
 }  // namespace limitr::simulation

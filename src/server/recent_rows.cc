@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "server/recent_rows.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace limitr::server {
+namespace {
+
+// Who has not written within so many groups of the store is not told.
+constexpr std::uint64_t recent_groups = 256;
+// News that nobody has fetched are forgotten beyond that.
+constexpr std::size_t most_waiting = 65'536;
+constexpr std::size_t most_news_bytes = 256U << 10U;
+
+}  // namespace
+
+std::size_t size_of(const store::StoredCustomer& customer) {
+  std::size_t size = customer.id.size() + customer.record.size();
+  for (const store::StoredRequest& request : customer.requests) {
+    size += request.id.size() + request.answer.size();
+  }
+  return size;
+}
+
+RecentRows::Entry* RecentRows::entry(std::string_view id) {
+  if (const auto found = young_.find(id); found != young_.end()) return &found->second;
+  const auto found = old_.find(id);
+  if (found == old_.end()) return nullptr;
+  Entry moved = std::move(found->second);
+  old_.erase(found);
+  young_bytes_ += size_of(*moved.row);
+  return &young_.insert_or_assign(std::string(id), std::move(moved)).first->second;
+}
+
+RecentRows::Row RecentRows::find(std::string_view id) {
+  const Entry* found = entry(id);
+  return found == nullptr ? nullptr : found->row;
+}
+
+void RecentRows::put(Row row) {
+  if (Entry* found = entry(row->id)) {
+    young_bytes_ -= size_of(*found->row);
+    young_bytes_ += size_of(*row);
+    found->row = std::move(row);
+  } else {
+    young_bytes_ += size_of(*row);
+    std::string id = row->id;
+    young_.try_emplace(std::move(id), Entry{.row = std::move(row)});
+  }
+  if (young_bytes_ <= max_bytes / 2) return;
+  old_ = std::exchange(young_, {});
+  young_bytes_ = 0;
+}
+
+void RecentRows::erase(std::string_view id) {
+  if (const Entry* found = entry(id)) {
+    young_bytes_ -= size_of(*found->row);
+    young_.erase(id);
+  }
+}
+
+void RecentRows::clear() {
+  young_.clear();
+  old_.clear();
+  young_bytes_ = 0;
+  news_.clear();
+  news_count_ = 0;
+}
+
+void RecentRows::wrote(SessionId engine, std::string_view id) {
+  Entry* const found = entry(id);
+  if (found == nullptr) return;
+  const std::uint64_t version = found->row->version;
+  auto& writers = found->writers;
+  auto place = std::ranges::find(writers, engine, &Writer::engine);
+  if (place == writers.end()) --place;  // The oldest is forgotten.
+  std::rotate(writers.begin(), place, place + 1);
+  writers.front() = {.engine = engine, .version = version};
+  for (const Writer& other : writers) {
+    if (other.engine == 0 || other.engine == engine) continue;
+    if (other.version + recent_groups < version) continue;
+    if (news_count_ >= most_waiting) {
+      news_.clear();
+      news_count_ = 0;
+    }
+    if (news_[other.engine].emplace(id).second) ++news_count_;
+  }
+}
+
+void RecentRows::told(SessionId engine, std::string_view id) {
+  const auto found = news_.find(engine);
+  if (found == news_.end()) return;
+  const auto row = found->second.find(id);
+  if (row == found->second.end()) return;
+  found->second.erase(row);
+  --news_count_;
+}
+
+std::vector<store::StoredCustomer> RecentRows::news_for(SessionId engine) {
+  std::vector<store::StoredCustomer> rows;
+  const auto found = news_.find(engine);
+  if (found == news_.end()) return rows;
+  std::size_t bytes = 0;
+  for (const std::string& id : found->second) {
+    const Entry* one = entry(id);
+    if (one == nullptr || one->writers.front().engine == engine) continue;
+    bytes += size_of(*one->row);
+    if (rows.size() >= most_news || bytes > most_news_bytes) break;
+    rows.push_back(*one->row);
+  }
+  news_count_ -= found->second.size();
+  news_.erase(found);
+  return rows;
+}
+
+}  // namespace limitr::server

@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <set>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/text_map.h"
+#include "server/hub.h"
+#include "store/store.h"
+
+// Rows as they were in the store lately, and which engines have written them: where nobody else
+// writes to the store they need not be read again, and engines that take turns with a customer can
+// be told of its row before they ask.
+namespace limitr::server {
+
+class RecentRows {
+public:
+  using Row = std::shared_ptr<const store::StoredCustomer>;
+
+  /// Null: it is to be read.
+  Row find(std::string_view id);
+  /// The row as the store has it. REQUIRES: it is not damaged.
+  void put(Row row);
+  void erase(std::string_view id);
+  /// What the store has is not known any more.
+  void clear();
+
+  /// That engine has written the version of the row that was put last.
+  void wrote(SessionId engine, std::string_view id);
+  /// That engine knows the row as it is.
+  void told(SessionId engine, std::string_view id);
+  /// Rows that the engine has written and others since, as they are now: each version once at most,
+  /// and not all of them for sure.
+  std::vector<store::StoredCustomer> news_for(SessionId engine);
+
+  /// Rows that were used last take about this much at most.
+  static constexpr std::size_t max_bytes = 32U << 20U;
+  static constexpr std::size_t most_news = 256;
+
+private:
+  struct Writer {
+    SessionId engine = 0;
+    std::uint64_t version = 0;
+  };
+  struct Entry {
+    Row row;
+    std::array<Writer, 4> writers = {};  // the newest first, each engine once
+  };
+  using Entries = TextMap<Entry>;
+
+  Entry* entry(std::string_view id);
+
+  // Those used since `young_` was begun, and those that were used before: they go all at once.
+  Entries young_;
+  Entries old_;
+  std::size_t young_bytes_ = 0;
+  // In the order of their IDs, so that a replay sends the same.
+  std::map<SessionId, std::set<std::string, std::less<>>> news_;
+  std::size_t news_count_ = 0;
+};
+
+/// About how much of memory it takes.
+std::size_t size_of(const store::StoredCustomer& customer);
+
+}  // namespace limitr::server
