@@ -88,6 +88,14 @@ public:
     return slot.customer.cloud != nullptr && slot.customer.cloud->stay &&
            slot.customer.cloud->stay->is_confirmed;
   }
+  /// Whether nothing rests on the version that is here: it is neither at home nor being looked at,
+  /// and nothing that was used is unreported. REQUIRES: its shard is locked, no more.
+  static bool is_at_rest(const Slot& slot) {
+    if (slot.in_round != Slot::Round::none) return false;
+    if (slot.customer.cloud == nullptr || !slot.customer.cloud->stay) return true;
+    const state::Stay& stay = *slot.customer.cloud->stay;
+    return !stay.is_confirmed && !stay.is_adrift && stay.kept == nullptr;
+  }
   /// `now` is undone, for `was`, or for nobody: what it has been told meanwhile, that is told too.
   void undone(state::Customer* was, state::Customer& now);
   /// While it is set, calls are decided without a connection and without room.

@@ -1120,11 +1120,8 @@ void Sharing::take_changed() {
     const auto found = customers.find(std::string_view(row.id));
     if (found == customers.end()) return true;
     Slot& slot = **found;
-    // What is at home here, or was sent, is not to be lost in passing.
-    const bool is_at_rest = slot.in_round == Slot::Round::none &&
-                            (slot.customer.cloud == nullptr || !slot.customer.cloud->stay);
     const auto about = known_.find(&slot);
-    return !is_at_rest || about == known_.end() || about->second.is_dirty ||
+    return !Homes::is_at_rest(slot) || about == known_.end() || about->second.is_dirty ||
            about->second.version >= row.version;
   });
   if (newer.empty()) return;
