@@ -7,8 +7,8 @@
 namespace limitr::server {
 namespace {
 
-// Who has not written within so many groups of the store is not told.
-constexpr std::uint64_t recent_groups = 256;
+// Who has not written a row within so many writes of any is not told.
+constexpr std::uint64_t recent_writes = 16'384;
 // News that nobody has fetched are forgotten beyond that.
 constexpr std::size_t most_waiting = 65'536;
 constexpr std::size_t most_news_bytes = 256U << 10U;
@@ -71,15 +71,15 @@ void RecentRows::clear() {
 void RecentRows::wrote(SessionId engine, std::string_view id) {
   Entry* const found = entry(id);
   if (found == nullptr) return;
-  const std::uint64_t version = found->row->version;
+  ++writes_;
   auto& writers = found->writers;
   auto place = std::ranges::find(writers, engine, &Writer::engine);
   if (place == writers.end()) --place;  // The oldest is forgotten.
   std::rotate(writers.begin(), place, place + 1);
-  writers.front() = {.engine = engine, .version = version};
+  writers.front() = {.engine = engine, .at = writes_};
   for (const Writer& other : writers) {
     if (other.engine == 0 || other.engine == engine) continue;
-    if (other.version + recent_groups < version) continue;
+    if (other.at + recent_writes < writes_) continue;
     if (news_count_ >= most_waiting) {
       news_.clear();
       news_count_ = 0;

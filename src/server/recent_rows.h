@@ -47,7 +47,7 @@ public:
 private:
   struct Writer {
     SessionId engine = 0;
-    std::uint64_t version = 0;
+    std::uint64_t at = 0;  // by `writes_`
   };
   struct Entry {
     Row row;
@@ -61,6 +61,7 @@ private:
   Entries young_;
   Entries old_;
   std::size_t young_bytes_ = 0;
+  std::uint64_t writes_ = 0;  // how many wrote() was told of
   // In the order of their IDs, so that a replay sends the same.
   std::map<SessionId, std::set<std::string, std::less<>>> news_;
   std::size_t news_count_ = 0;

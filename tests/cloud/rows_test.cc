@@ -248,6 +248,44 @@ TEST_P(RowsTest, AScanGoesPageByPage) {
   EXPECT_EQ(ids("e", 9, true), "f") << "but there is one in each";
 }
 
+// Engines that take turns are told what others have made of a row, each version once.
+TEST_P(RowsTest, WhoWroteARowIsToldWhatOthersMakeOfIt) {
+  constexpr server::SessionId one = 1;
+  constexpr server::SessionId two = 2;
+  const auto exchange_by = [&](server::SessionId engine, std::vector<Part> parts) {
+    auto exchanged = rows_->exchange({a_transaction(std::move(parts))}, {&engine, 1});
+    EXPECT_TRUE(exchanged.ok());
+    return exchanged.ok() ? exchanged->front() : Exchanged();
+  };
+  store::CustomerWrite made = put("ann", "1");
+  made.new_requests = {store::a_request(1)};
+  const Exchanged first = exchange_by(one, {writes(0, made)});
+  ASSERT_TRUE(first.is_written);
+  EXPECT_THAT(rows_->news_for(one), IsEmpty());
+  EXPECT_THAT(rows_->news_for(two), IsEmpty()) << "it has never written the row";
+
+  const Exchanged second = exchange_by(two, {writes(first.versions[0], put("ann", "2"))});
+  ASSERT_TRUE(second.is_written);
+  EXPECT_THAT(rows_->news_for(two), IsEmpty()) << "it wrote this itself";
+  const auto news = rows_->news_for(one);
+  ASSERT_EQ(news.size(), 1U);
+  EXPECT_EQ(news[0].version, second.versions[0]);
+  EXPECT_EQ(news[0].record, "2");
+  EXPECT_THAT(news[0].requests, ElementsAre(store::a_request(1)));
+  EXPECT_THAT(rows_->news_for(one), IsEmpty()) << "it was told";
+
+  const Exchanged third = exchange_by(one, {writes(second.versions[0], put("ann", "3"))});
+  const Exchanged refused = exchange_by(two, {writes(second.versions[0], put("ann", "x"))});
+  ASSERT_EQ(refused.current.size(), 1U);
+  EXPECT_EQ(refused.current[0].record, "3");
+  EXPECT_THAT(rows_->news_for(two), IsEmpty()) << "it was told when it was refused";
+
+  store::CustomerWrite removed = put("ann", "");
+  removed.record.reset();
+  EXPECT_TRUE(exchange_by(one, {writes(third.versions[0], removed)}).is_written);
+  EXPECT_THAT(rows_->news_for(two), IsEmpty()) << "there is no row any more";
+}
+
 TEST_P(RowsTest, AStoreThatTakesNothingIsToldAndTriedAgain) {
   const std::uint64_t ann = write(0, put("ann", "1"));
   faults_->refuse = 1;
