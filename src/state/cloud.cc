@@ -2,6 +2,7 @@
 #include "state/cloud.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "state/customer.h"
 
@@ -60,6 +61,30 @@ double in_doubts(const Customer& customer, const Of& of, bool is_released) {
   return units;
 }
 
+// The largest number that a record has: no transaction's.
+constexpr std::uint64_t no_report = 9'000'000'000'000'000;
+
+// Nobody knows whether this use is in the record: it is neither added nor forgotten, but stays in
+// doubt until its period ends or an operator releases it. No report can settle that.
+void doubt(Customer& customer, const std::string& engine, const Use& use) {
+  Room room;
+  for (const MeterUse& one : use.meters) {
+    if (one.used.units > 0) {
+      room.meters.push_back(
+          {.entitlement = one.entitlement, .started = one.started, .units = one.used.units});
+    }
+  }
+  for (const CapUse& one : use.caps) {
+    if (one.units > 0) {
+      room.caps.push_back({.cap = one.cap, .started = one.started, .units = one.units});
+    }
+  }
+  if (room.empty()) return;
+  customer.cloud->doubts.push_back({.engine = engine,
+                                    .report = no_report,
+                                    .room = std::move(room)});
+}
+
 double units_of(const Use& use, Symbol entitlement, Timestamp started) {
   double units = 0;
   for (const MeterUse& one : use.meters) {
@@ -99,10 +124,25 @@ bool settle(Customer& customer, const Unreported& unreported) {
   const auto wrote = [&](std::string_view engine, std::uint64_t number) {
     return number != 0 && customer.cloud && is_written_by(*customer.cloud, engine, number);
   };
+  // So many have written since that nobody can tell any more.
+  const auto may_have_written = [&](std::string_view engine, std::uint64_t number) {
+    return number != 0 && customer.cloud && customer.cloud->by.size() >= most_writers &&
+           !is_written_by(*customer.cloud, engine, number);
+  };
   const auto add_owed = [&] {
     if (!unreported.is_owed) return false;
-    if (!wrote(unreported.engine, unreported.report)) add_use(customer, unreported.sent);
-    add_use(customer, unreported.since);
+    const bool may_be_settled =
+        may_have_written(unreported.settler.engine, unreported.settler.number);
+    if (may_be_settled || may_have_written(unreported.engine, unreported.report)) {
+      doubt(customer, unreported.engine, unreported.sent);
+    } else if (!wrote(unreported.engine, unreported.report)) {
+      add_use(customer, unreported.sent);
+    }
+    if (may_be_settled) {
+      doubt(customer, unreported.engine, unreported.since);
+    } else {
+      add_use(customer, unreported.since);
+    }
     return true;
   };
   if (!customer.cloud) return add_owed();

@@ -157,6 +157,32 @@ TEST_F(CloudTest, WhatATransactionHasSettledIsNotSettledAgain) {
   EXPECT_EQ(value(), 42);
 }
 
+TEST_F(CloudTest, WhatMayBeSettledAlreadyIsInDoubt) {
+  customer_.cloud->home.reset();
+  Unreported owed{.engine = "e1", .report = 8, .is_owed = true, .settler = {"e2", 3}};
+  owed.sent.meters.push_back(use(5));
+  owed.since.meters.push_back(use(2));
+  for (std::size_t i = 0; i < most_writers; ++i) {
+    sign(*customer_.cloud, "other" + std::to_string(i), 1);
+  }
+  Customer as_it_was = customer_;
+  EXPECT_TRUE(settle(customer_, owed)) << "e2 may have, and nobody can tell";
+  EXPECT_EQ(value(), 40);
+  EXPECT_EQ(in_doubt(), 7);
+  EXPECT_FALSE(settle(customer_, {.engine = "e1", .report = 9, .since = owed.since}))
+      << "no report settles that";
+  EXPECT_EQ(in_doubt(), 7);
+  const Result<Customer> read = read_customer(to_record(customer_, names_), names_);
+  ASSERT_TRUE(read.ok()) << read.error().to_string();
+  EXPECT_EQ(read->cloud->doubts, customer_.cloud->doubts);
+
+  customer_ = std::move(as_it_was);
+  owed.settler = {};
+  EXPECT_TRUE(settle(customer_, owed)) << "nobody has tried, but its report may have been taken";
+  EXPECT_EQ(value(), 42);
+  EXPECT_EQ(in_doubt(), 5);
+}
+
 TEST_F(CloudTest, WhatWasReportedWithoutAHomeIsNotAddedAgain) {
   customer_.cloud->home.reset();
   sign(*customer_.cloud, "e1", 8);
