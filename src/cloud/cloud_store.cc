@@ -200,7 +200,7 @@ private:
     if (!recalled.ok()) return nothing_changed(std::move(recalled).error());
     return std::move(recalled->lost);
   }
-  std::vector<StoredCustomer> take_changed() override { return std::exchange(changed_, {}); }
+  std::vector<StoredCustomer> take_changed() override { return link_->take_changed(); }
   void on_recall(std::function<void(std::vector<std::string>)> handler) override {
     link_->notices().on_recall(std::move(handler));
   }
@@ -235,7 +235,6 @@ private:
       return error_of(ErrorCode::outcome_unknown,
                       "the server answered an exchange with results that cannot be its own");
     }
-    changed_ = std::move(exchanged->changed);
     return std::move(exchanged->results);
   }
 
@@ -256,7 +255,6 @@ private:
   const std::unique_ptr<Link> link_;
   const StoreOptions options_;
   bool was_opened_ = false;
-  std::vector<StoredCustomer> changed_;  // as the last answer told
 };
 
 }  // namespace

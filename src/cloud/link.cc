@@ -63,6 +63,8 @@ constexpr auto awaited = asio::as_tuple(asio::use_awaitable);
 constexpr std::size_t write_piece = std::size_t{64} << 10;
 // What a reply took is given back beyond it.
 constexpr std::size_t most_kept = std::size_t{1} << 20;
+// Rows that others have changed, and that nobody has asked for yet.
+constexpr std::size_t most_changed = 512;
 constexpr std::size_t max_ticket_reply = std::size_t{64} << 10;
 
 // Why there is no connection.
@@ -224,6 +226,14 @@ public:
     return server_;
   }
   std::size_t max_message() const { return max_message_.load(std::memory_order_relaxed); }
+  std::vector<store::StoredCustomer> take_changed() {
+    const std::lock_guard lock(rows_mutex_);
+    std::vector<store::StoredCustomer> rows;
+    rows.reserve(changed_rows_.size());
+    for (auto& [id, row] : changed_rows_) rows.push_back(std::move(row));
+    changed_rows_.clear();
+    return rows;
+  }
   wire::PolicyVersion policy() const {
     const std::lock_guard lock(mutex_);
     return policy_;
@@ -617,6 +627,16 @@ private:
     leased_until_.store(session_.leased_until().time_since_epoch().count(),
                         std::memory_order_release);
   }
+  void note_changed(std::vector<store::StoredCustomer> rows) {
+    const std::lock_guard lock(rows_mutex_);
+    for (store::StoredCustomer& row : rows) {
+      // An engine that takes none can do without.
+      if (changed_rows_.size() >= most_changed) changed_rows_.clear();
+      std::string id = row.id;
+      changed_rows_.insert_or_assign(std::move(id), std::move(row));
+    }
+  }
+
   void note_policy(const wire::PolicyVersion& policy) {
     policy_version_ = policy.version;
     document_ = policy.document;
@@ -697,6 +717,8 @@ private:
       answer(*n, std::move(reply));
     } else if (auto* recall = std::get_if<wire::RecallCustomers>(&reply->body)) {
       notices_.recall(std::move(recall->ids));
+    } else if (auto* changed = std::get_if<wire::ChangedRows>(&reply->body)) {
+      note_changed(std::move(changed->rows));
     } else if (auto* policy = std::get_if<wire::PolicyVersion>(&reply->body)) {
       note_policy(*policy);
       notices_.change_policy(std::move(*policy));
@@ -743,6 +765,9 @@ private:
   std::optional<Error> why_;  // there is no connection
   std::string server_;
   wire::PolicyVersion policy_;
+  std::mutex rows_mutex_;
+  // By ID; guarded by rows_mutex_.
+  absl::flat_hash_map<std::string, store::StoredCustomer> changed_rows_;
 
   std::mutex inbox_mutex_;
   std::vector<CallPointer> inbox_;  // guarded by inbox_mutex_: handed in, and not looked at
@@ -802,6 +827,7 @@ bool Link::is_leased() const { return impl_->is_leased(); }
 Error Link::unconnected() const { return impl_->unconnected(); }
 std::string Link::server() const { return impl_->server(); }
 std::size_t Link::max_message() const { return impl_->max_message(); }
+std::vector<store::StoredCustomer> Link::take_changed() { return impl_->take_changed(); }
 wire::PolicyVersion Link::policy() const { return impl_->policy(); }
 Notices& Link::notices() { return impl_->notices(); }
 

@@ -79,6 +79,8 @@ public:
   /// notices().on_policy().
   wire::PolicyVersion policy() const;
   Notices& notices();
+  /// As store::Homes::take_changed().
+  std::vector<store::StoredCustomer> take_changed();
 
   /// Says good-bye, if it is connected, and lets go: everything fails from now on. Errors:
   /// unconnected, outcome_unknown: the server counts on this engine until its lease ends.

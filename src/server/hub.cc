@@ -218,6 +218,10 @@ void Hub::finished(SessionId session, std::uint64_t n, decltype(wire::Reply::bod
   send(session, n, std::move(answer));
 }
 
+void Hub::changed(SessionId session, wire::ChangedRows rows) {
+  if (sessions_.contains(session)) send(session, std::nullopt, std::move(rows));
+}
+
 void Hub::disconnected(SessionId session) {
   const auto found = sessions_.find(session);
   if (found == sessions_.end()) return;

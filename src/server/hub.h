@@ -121,6 +121,8 @@ public:
   void received_nonsense(SessionId session, std::optional<std::uint64_t> n, const Error& error);
   /// The answer to a Work.
   void finished(SessionId session, std::uint64_t n, decltype(wire::Reply::body) answer, Moment now);
+  /// Others have changed rows that an engine has written.
+  void changed(SessionId session, wire::ChangedRows rows);
   void disconnected(SessionId session);
   /// The policy that is active from now on. Until there is one, no engine is welcome.
   void set_policy(wire::PolicyVersion policy);

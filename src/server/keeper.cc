@@ -152,15 +152,15 @@ void Keeper::exchange(const std::string& project, const std::vector<Asked*>& ask
     if (exchanged.ok()) {
       const auto first = std::next(exchanged->begin(), static_cast<std::ptrdiff_t>(at));
       const auto last = std::next(first, static_cast<std::ptrdiff_t>(sizes[i]));
-      one.answer =
-          wire::Exchangeds{.results = {std::move_iterator(first), std::move_iterator(last)},
-                           .changed = (*rows)->news_for(one.session)};
+      one.answer = wire::Exchangeds{{std::move_iterator(first), std::move_iterator(last)}};
     } else {
       one.answer = wire::Failed{exchanged.error()};
     }
     at += sizes[i];
     finished.push_back(std::move(one));
   }
+  if (!rows.ok()) return;
+  if (auto news = (*rows)->take_news(); !news.empty()) hooks_.tell({project, std::move(news)});
 }
 
 Body Keeper::answer(const std::string& project, Work& work) {

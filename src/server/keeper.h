@@ -36,6 +36,12 @@ struct Finished {
   decltype(wire::Reply::body) answer;
 };
 
+/// What engines of a project are to be told without being asked.
+struct ProjectNews {
+  std::string project;
+  std::vector<NewsFor> news;
+};
+
 struct RowFigures {
   std::string project;
   RowCounts counts;
@@ -46,6 +52,7 @@ struct KeeperHooks {
   std::function<Result<std::unique_ptr<Rows>>(const std::string& project)> make_rows;
   // Called by the keeper's thread:
   std::function<void(std::vector<Finished>)> deliver;
+  std::function<void(ProjectNews)> tell;
   std::function<void(std::chrono::nanoseconds)> exchanged;  ///< How long a batch has taken.
   std::function<void(const Error&)> taken_over;             ///< Somebody else has a store of ours.
 };

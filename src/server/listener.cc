@@ -136,6 +136,8 @@ public:
     if (!is_writing_) write();
   }
 
+  std::size_t unsent() const override { return queued_; }
+
   void close(wire::Close code, const std::string& reason) override {
     if (closing_) return;
     shared_->sockets.closing(id_, code, reason);

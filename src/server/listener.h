@@ -46,6 +46,8 @@ public:
 
   /// Sends a text frame after those before. Nothing, once it is closing.
   virtual void send(std::shared_ptr<const std::string> text) = 0;
+  /// Bytes that wait to be read.
+  virtual std::size_t unsent() const = 0;
   /// After what is still to be sent, as far as that goes within a few seconds.
   virtual void close(wire::Close code, const std::string& reason) = 0;
 

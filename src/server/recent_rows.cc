@@ -2,15 +2,14 @@
 #include "server/recent_rows.h"
 
 #include <algorithm>
+#include <span>
 #include <utility>
 
 namespace limitr::server {
 namespace {
 
-// Who has not written a row within so many writes of any is not told.
-constexpr std::uint64_t recent_writes = 16'384;
-// News that nobody has fetched are forgotten beyond that.
-constexpr std::size_t most_waiting = 65'536;
+// Who does not write a row any more need not know of it.
+constexpr int most_told = 4;
 constexpr std::size_t most_news_bytes = 256U << 10U;
 
 }  // namespace
@@ -65,26 +64,18 @@ void RecentRows::clear() {
   old_.clear();
   young_bytes_ = 0;
   news_.clear();
-  news_count_ = 0;
 }
 
 void RecentRows::wrote(SessionId engine, std::string_view id) {
   Entry* const found = entry(id);
   if (found == nullptr) return;
-  ++writes_;
   auto& writers = found->writers;
   auto place = std::ranges::find(writers, engine, &Writer::engine);
   if (place == writers.end()) --place;  // The oldest is forgotten.
   std::rotate(writers.begin(), place, place + 1);
-  writers.front() = {.engine = engine, .at = writes_};
-  for (const Writer& other : writers) {
-    if (other.engine == 0 || other.engine == engine) continue;
-    if (other.at + recent_writes < writes_) continue;
-    if (news_count_ >= most_waiting) {
-      news_.clear();
-      news_count_ = 0;
-    }
-    if (news_[other.engine].emplace(id).second) ++news_count_;
+  writers.front() = {.engine = engine};
+  for (const Writer& other : std::span(writers).subspan(1)) {
+    if (other.engine != 0 && other.told < most_told) news_[other.engine].emplace(id);
   }
 }
 
@@ -92,26 +83,26 @@ void RecentRows::told(SessionId engine, std::string_view id) {
   const auto found = news_.find(engine);
   if (found == news_.end()) return;
   const auto row = found->second.find(id);
-  if (row == found->second.end()) return;
-  found->second.erase(row);
-  --news_count_;
+  if (row != found->second.end()) found->second.erase(row);
 }
 
-std::vector<store::StoredCustomer> RecentRows::news_for(SessionId engine) {
-  std::vector<store::StoredCustomer> rows;
-  const auto found = news_.find(engine);
-  if (found == news_.end()) return rows;
-  std::size_t bytes = 0;
-  for (const std::string& id : found->second) {
-    const Entry* one = entry(id);
-    if (one == nullptr || one->writers.front().engine == engine) continue;
-    bytes += size_of(*one->row);
-    if (rows.size() >= most_news || bytes > most_news_bytes) break;
-    rows.push_back(*one->row);
+std::vector<NewsFor> RecentRows::take_news() {
+  std::vector<NewsFor> all;
+  for (const auto& [engine, ids] : std::exchange(news_, {})) {
+    NewsFor news{.engine = engine, .rows = {}};
+    std::size_t bytes = 0;
+    for (const std::string& id : ids) {
+      Entry* const one = entry(id);
+      if (one == nullptr || one->writers.front().engine == engine) continue;
+      bytes += size_of(*one->row);
+      if (news.rows.size() >= most_news || bytes > most_news_bytes) break;
+      news.rows.push_back(*one->row);
+      const auto writer = std::ranges::find(one->writers, engine, &Writer::engine);
+      if (writer != one->writers.end()) ++writer->told;
+    }
+    if (!news.rows.empty()) all.push_back(std::move(news));
   }
-  news_count_ -= found->second.size();
-  news_.erase(found);
-  return rows;
+  return all;
 }
 
 }  // namespace limitr::server

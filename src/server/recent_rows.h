@@ -20,6 +20,11 @@
 // be told of its row before they ask.
 namespace limitr::server {
 
+struct NewsFor {
+  SessionId engine = 0;
+  std::vector<store::StoredCustomer> rows;
+};
+
 class RecentRows {
 public:
   using Row = std::shared_ptr<const store::StoredCustomer>;
@@ -36,18 +41,18 @@ public:
   void wrote(SessionId engine, std::string_view id);
   /// That engine knows the row as it is.
   void told(SessionId engine, std::string_view id);
-  /// Rows that the engine has written and others since, as they are now: each version once at most,
-  /// and not all of them for sure.
-  std::vector<store::StoredCustomer> news_for(SessionId engine);
+  /// What engines are to be told since this was last called: rows that they have written and others
+  /// since, as they are now. Not all of them for sure.
+  std::vector<NewsFor> take_news();
 
   /// Rows that were used last take about this much at most.
   static constexpr std::size_t max_bytes = 32U << 20U;
-  static constexpr std::size_t most_news = 256;
+  static constexpr std::size_t most_news = 256;  ///< Rows for one engine.
 
 private:
   struct Writer {
     SessionId engine = 0;
-    std::uint64_t at = 0;  // by `writes_`
+    int told = 0;  // how often since it wrote the row
   };
   struct Entry {
     Row row;
@@ -61,10 +66,8 @@ private:
   Entries young_;
   Entries old_;
   std::size_t young_bytes_ = 0;
-  std::uint64_t writes_ = 0;  // how many wrote() was told of
   // In the order of their IDs, so that a replay sends the same.
   std::map<SessionId, std::set<std::string, std::less<>>> news_;
-  std::size_t news_count_ = 0;
 };
 
 /// About how much of memory it takes.

@@ -56,8 +56,9 @@ constexpr std::chrono::milliseconds tick_every{1000};
 constexpr std::chrono::milliseconds poll_every{500};
 constexpr std::chrono::minutes sweep_every{1};
 constexpr std::chrono::milliseconds sweep_pause{10};  // between pages: the rows are for engines
-constexpr std::chrono::seconds drain_time{10};        // for what is on its way
-constexpr std::chrono::seconds part_time{4};          // for connections to close
+constexpr std::size_t most_unsent = std::size_t{1} << 20;  // by whoever is told what others changed
+constexpr std::chrono::seconds drain_time{10};             // for what is on its way
+constexpr std::chrono::seconds part_time{4};               // for connections to close
 
 Moment now() {
   return {.steady = std::chrono::duration_cast<Millis>(env::BootClock::now().time_since_epoch()),
@@ -843,6 +844,18 @@ private:
     go_on_draining();
   }
 
+  // Whoever does not read what was sent before can do without.
+  void tell(ProjectNews all) {
+    for (NewsFor& one : all.news) {
+      const auto connection = connections_.find(one.engine);
+      if (connection == connections_.end() || connection->second.socket->unsent() > most_unsent) {
+        continue;
+      }
+      hubs_.at(all.project)->changed(one.engine, {std::move(one.rows)});
+    }
+    act();
+  }
+
   // ---- The end
 
   void fail(const Error& error) {
@@ -902,6 +915,10 @@ private:
           [this](std::vector<Finished> all) {
             asio::post(io_,
                        [this, all = std::move(all)]() mutable { has_finished(std::move(all)); });
+          },
+      .tell =
+          [this](ProjectNews news) {
+            asio::post(io_, [this, news = std::move(news)]() mutable { tell(std::move(news)); });
           },
       .exchanged = [this](std::chrono::nanoseconds took) { metrics_.exchanged(took); },
       .taken_over =

@@ -51,8 +51,8 @@ public:
   /// Has those engines asked to give these customers back, and tells which of them are lost.
   /// Errors: store_unavailable.
   virtual Result<std::vector<std::string>> recall(std::span<const Home> homes) = 0;
-  /// Rows that this engine has written and others since, of which answers to exchange() have told
-  /// since this was last called; as they were then. Threads: that of exchange().
+  /// Rows that this engine has written and others since, as they were when the store told so: what
+  /// came since this was last called, no more than some hundred.
   virtual std::vector<StoredCustomer> take_changed() = 0;
   /// What is called, by a thread of the store, with the customers at home here that others ask for.
   /// Null: nothing. Not running any more when this returns.

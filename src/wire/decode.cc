@@ -624,20 +624,10 @@ Rows read_rows(Reader& reader, ondemand::object& object) {
 }
 
 Exchangeds read_exchangeds(Reader& reader, ondemand::object& object) {
-  const Place root;
-  std::optional<std::vector<Exchanged>> results;
-  std::vector<StoredCustomer> changed;
-  reader.each_member(object, root, [&](std::string_view key, ondemand::value member) {
-    if (is(key, "results")) {
-      results =
-          reader.list(member, root["results"], [&](ondemand::value& element, const Place& place) {
-            return reader.exchanged(element, place);
-          });
-    } else if (is(key, "changed")) {
-      changed = reader.rows(member, root["changed"]);
-    }
-  });
-  return {.results = needed(results, root["results"]), .changed = std::move(changed)};
+  return {
+      read_only_list(reader, object, "results", [&](ondemand::value& element, const Place& place) {
+        return reader.exchanged(element, place);
+      })};
 }
 
 Renewed read_renewed(Reader& reader, ondemand::object& object) {
@@ -670,6 +660,7 @@ decltype(Reply::body) read_reply_body(Reader& reader, std::string_view type,
   if (type == "rows") return read_rows(reader, object);
   if (type == "recalled") return Recalled{read_only_texts(reader, object, "lost")};
   if (type == "recall") return RecallCustomers{read_only_texts(reader, object, "ids")};
+  if (type == "changed") return ChangedRows{read_rows(reader, object).rows};
   if (type == "policy") return reader.policy(object, Place());
   if (type == "welcome") return read_welcome(reader, object);
   if (type == "estimates") return read_estimates(reader, object);

@@ -200,11 +200,10 @@ public:
     json_.field("more", rows.more).end_object();
   }
   void operator()(const Exchangeds& exchangeds) {
-    std::size_t size = size_of(exchangeds.changed) + around;
+    std::size_t size = around;
     for (const Exchanged& result : exchangeds.results) size += size_of(result.current) + around;
     out_.reserve(size);
     write_list(begin("exchanged"), "results", exchangeds.results, write_exchanged);
-    if (!exchangeds.changed.empty()) write_list(json_, "changed", exchangeds.changed, write_row);
     json_.end_object();
   }
   void operator()(const Recalled& recalled) {
@@ -226,6 +225,11 @@ public:
   }
   void operator()(const RecallCustomers& recall) {
     write_list(begin("recall"), "ids", recall.ids);
+    json_.end_object();
+  }
+  void operator()(const ChangedRows& changed) {
+    out_.reserve(size_of(changed.rows) + around);
+    write_list(begin("changed"), "rows", changed.rows, write_row);
     json_.end_object();
   }
   void operator()(const PolicyVersion& policy) {

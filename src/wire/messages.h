@@ -98,8 +98,6 @@ struct Rows {
 };
 struct Exchangeds {
   std::vector<store::Exchanged> results;
-  /// Rows that the engine has written and others since, as they are now; not all of them for sure.
-  std::vector<store::StoredCustomer> changed = {};
 };
 struct Recalled {
   std::vector<std::string> lost;  ///< Engines that are.
@@ -115,6 +113,10 @@ struct Done {
 struct RecallCustomers {
   std::vector<std::string> ids;
 };
+/// Told to an engine: rows that it has written and others since, as they are now.
+struct ChangedRows {
+  std::vector<store::StoredCustomer> rows = {};
+};
 struct Failed {
   Error error;
 };
@@ -122,7 +124,7 @@ struct Failed {
 struct Reply {
   std::optional<std::uint64_t> n = {};
   std::variant<Welcome, Rows, Exchangeds, Recalled, Estimates, Renewed, Done, RecallCustomers,
-               PolicyVersion, Failed>
+               ChangedRows, PolicyVersion, Failed>
       body;
 };
 

@@ -171,10 +171,7 @@ TEST(Messages, ResultsOfAnExchangeComeAsTheyWereSent) {
   all.results.push_back(
       {.failure = Error{.code = ErrorCode::store_unavailable, .message = "later"}});
   all.results.push_back({.is_written = true});
-  all.changed.push_back(full_row());
   const Exchangeds read = answered(all);
-  ASSERT_EQ(read.changed.size(), 1U);
-  expect_same(full_row(), read.changed[0]);
   ASSERT_EQ(read.results.size(), 4U);
   EXPECT_TRUE(read.results[0].is_written);
   EXPECT_EQ(read.results[0].versions, (std::vector<std::uint64_t>{0, 18446744073709551615U}));
@@ -196,6 +193,9 @@ TEST(Messages, TheOtherAnswersComeAsTheyWereSent) {
   EXPECT_EQ(answered(Done{}).value, Json());
   EXPECT_EQ(answered(Done{Json::array({1})}).value, Json::array({1}));
   EXPECT_EQ(answered(RecallCustomers{{"ann"}}, std::nullopt).ids, std::vector<std::string>{"ann"});
+  const ChangedRows changed = answered(ChangedRows{{full_row()}}, std::nullopt);
+  ASSERT_EQ(changed.rows.size(), 1U);
+  expect_same(full_row(), changed.rows[0]);
   const PolicyVersion policy = answered(PolicyVersion{3, R"({ })"}, std::nullopt);
   EXPECT_EQ(policy.version, 3U);
   EXPECT_EQ(policy.document, "{ }");

@@ -75,6 +75,10 @@ void Link::take(wire::Reply reply) {
     if (recalled_) recalled_(std::move(customers->ids));
     return;
   }
+  if (auto* changed = std::get_if<wire::ChangedRows>(&reply.body)) {
+    changed_ = std::move(changed->rows);
+    return;
+  }
   if (!reply.n) return;
   if (const auto sent = sent_at_.find(*reply.n); sent != sent_at_.end()) {
     // A fifth early, from when it was sent.
@@ -122,9 +126,7 @@ Result<std::vector<store::Exchanged>> Link::exchange(
     std::span<const store::Transaction> transactions) {
   Result<Reply> reply = ask(wire::Exchange{{transactions.begin(), transactions.end()}});
   if (!reply.ok()) return std::move(reply).error();
-  auto& exchanged = std::get<wire::Exchangeds>(*reply);
-  changed_ = std::move(exchanged.changed);
-  return std::move(exchanged.results);
+  return std::get<wire::Exchangeds>(*reply).results;
 }
 
 Result<std::vector<store::StoredCustomer>> Link::read(std::span<const std::string> ids) {

@@ -223,13 +223,15 @@ void Servers::do_work(std::size_t index, const server::Work& work) {
     }
     const std::vector<server::SessionId> from(transactions.size(), work.session);
     auto results = *server.rows->exchange(std::move(transactions), from);
-    reply = wire::Exchangeds{.results = std::move(results),
-                             .changed = server.rows->news_for(work.session)};
+    reply = wire::Exchangeds{std::move(results)};
     if (written_) written_();
   } else {
     reply = wire::Failed{{.code = ErrorCode::invalid_argument, .message = "not simulated"}};
   }
   server.hub->finished(work.session, work.n, std::move(reply), moment());
+  for (server::NewsFor& news : server.rows->take_news()) {
+    server.hub->changed(news.engine, {std::move(news.rows)});
+  }
   carry_out(index);
 }
 
