@@ -656,15 +656,11 @@ void Sharing::adopt(Sent& sent, const Exchanged& exchanged) {
 // together; and so do all that belong together with either.
 std::vector<Sharing::Component> Sharing::components_of(std::span<Task* const> tasks) {
   Sets sets(tasks.size());
+  absl::flat_hash_map<const Slot*, std::size_t> found;  // by the first call to look at them
   absl::flat_hash_map<std::string_view, std::size_t> nobodies;
   for (std::size_t i = 0; i < tasks.size(); ++i) {
     for (Slot* slot : tasks[i]->found) {
-      Known& about = known(*slot);
-      if (about.found_in != round_) {
-        about.found_in = round_;
-        about.found_by = i;
-      }
-      sets.join(about.found_by, i);
+      sets.join(found.try_emplace(slot, i).first->second, i);
     }
     for (const std::string& id : tasks[i]->nobodies) {
       sets.join(nobodies.try_emplace(id, i).first->second, i);
@@ -1046,12 +1042,12 @@ void Sharing::undo(const Component& component) {
   for (Slot* slot : component.slots) {
     Known& about = known(*slot);
     if (!about.is_dirty) continue;
-    if (homes_) homes_->undone(about.before ? &*about.before : nullptr, slot->customer);
+    if (homes_) homes_->undone(about.before.get(), slot->customer);
     if (!about.before) {
       known_.erase(slot);
       continue;
     }
-    slot->customer = *std::move(about.before);
+    slot->customer = std::move(*about.before);
     about.before.reset();
     about.is_dirty = false;
     engine_.list(*slot);
@@ -1211,7 +1207,7 @@ void Sharing::mark(Slot& slot, bool is_new) {
   Known& about = known(slot);
   if (about.is_dirty) return;
   about.is_dirty = true;
-  if (!is_new) about.before = slot.customer;
+  if (!is_new) about.before = std::make_unique<state::Customer>(slot.customer);
 }
 
 void Sharing::note_loaded(Slot& slot, std::uint64_t version) {

@@ -17,7 +17,6 @@
 #include <vector>
 
 #include <absl/container/flat_hash_map.h>
-#include <absl/container/node_hash_map.h>
 
 #include <limitr/options.h>
 #include <limitr/result.h>
@@ -169,13 +168,11 @@ private:
   };
   // What is known of a customer in memory.
   struct Known {
-    std::uint64_t version = 0;   // 0: it is new
-    std::uint64_t read_in = 0;   // the round that it was read in
-    std::uint64_t found_in = 0;  // the round that last looked at it
-    std::size_t found_by = 0;    // the first call in that round to look at it
+    std::uint64_t version = 0;                     // 0: it is new
+    std::uint64_t read_in = 0;                     // the round that it was read in
+    std::unique_ptr<state::Customer> before = {};  // of one that is dirty and not new
+    std::optional<Millis> others_until = {};       // when somebody else was last seen to write it
     bool is_dirty = false;
-    std::optional<state::Customer> before = {};  // of one that is dirty and not new
-    std::optional<Millis> others_until = {};     // when somebody else was last seen to write it
   };
   // Calls of a round that stand or fall together.
   struct Component {
@@ -266,7 +263,7 @@ private:
   std::mutex leading_;  // held by whoever leads
   std::atomic<std::thread::id> leader_{};
   Task* running_ = nullptr;
-  absl::node_hash_map<Slot*, Known> known_;
+  absl::flat_hash_map<Slot*, Known> known_;
   std::vector<Sent> unanswered_;
   std::vector<std::unique_ptr<Settling>> settling_;
   // IDs that nobody has, found in this round, and how many customers had left their shards.
