@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "store/redis/calls.h"
 
+#include <algorithm>
 #include <cstdlib>
 #include <optional>
 #include <random>
@@ -37,13 +38,20 @@ Owner owner_in(const Answer& answer, std::size_t at) {
           .since = Timestamp(Millis(number(answer[at + 2])))};
 }
 
-void add_write(Command& command, const CustomerWrite& write, bool is_in_cluster) {
+void add_write(Command& command, const CustomerWrite& write, bool is_in_cluster,
+               std::optional<std::uint64_t> version) {
   if (!write.record) {
     command.add("0");
     return;
   }
   const CustomerRow row = customer_row(write, is_in_cluster);
-  command.add("1").add(row.sum).add(row.alt_ids).add(*write.record).add(write.first_request);
+  command.add("1");
+  if (version) {
+    command.add("").add(row.alt_ids).add(row_head(row, *version), *write.record);
+  } else {
+    command.add(row.sum).add(row.alt_ids).add(*write.record);
+  }
+  command.add(write.first_request);
   command.add(std::uint64_t{write.new_requests.size()});
   for (const StoredRequest& request : write.new_requests) {
     command.add(request.number).add(request_row(write.id, request));
@@ -124,12 +132,13 @@ Result<Opened> read_opened(const Answer& answer, const std::string& prefix,
 
 Exchanged read_exchanged(const Value& value, const std::string& place) {
   Exchanged exchanged;
-  exchanged.is_written = value.size() > 0 && value[0].text() == "1";
-  for (std::size_t i = 1; i < value.size(); ++i) {
-    if (exchanged.is_written) {
-      exchanged.versions.push_back(number_in(value[i]));
-      continue;
-    }
+  exchanged.is_written = value.is_text();
+  for (std::string_view rest = value.text(); !rest.empty();) {
+    const std::size_t end = std::min(rest.find(' '), rest.size());
+    exchanged.versions.push_back(to_number(rest.substr(0, end)).value_or(0));
+    rest.remove_prefix(std::min(end + 1, rest.size()));
+  }
+  for (std::size_t i = 0; i < value.size(); ++i) {
     const Value part = value[i];
     if (part.size() != 3) continue;
     if (part[1].text().empty()) {

@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <string>
 
 #include <limitr/result.h>
@@ -26,7 +27,9 @@ std::uint64_t number_in(const Value& value);
 /// Host, process and since, from the first of them on.
 Owner owner_in(const Answer& answer, std::size_t at);
 
-void add_write(Command& command, const CustomerWrite& write, bool is_in_cluster = false);
+/// `version`: which it gets; none: the script gives it one, and puts the row together.
+void add_write(Command& command, const CustomerWrite& write, bool is_in_cluster = false,
+               std::optional<std::uint64_t> version = {});
 void add_transaction(Command& command, const Transaction& transaction, bool is_in_cluster = false);
 
 /// The error of an answer that says who has taken over.

@@ -49,10 +49,13 @@ std::string_view advice(std::string_view refusal) {
 
 }  // namespace
 
-Command& Command::add(std::string_view argument) {
+Command& Command::add(std::string_view argument) { return add(argument, {}); }
+
+Command& Command::add(std::string_view head, std::string_view tail) {
   ++count_;
-  fmt::format_to(std::back_inserter(arguments_), "${}\r\n", argument.size());
-  arguments_.append(argument).append("\r\n");
+  const fmt::format_int size(head.size() + tail.size());
+  arguments_.append(1, '$').append(size.data(), size.size()).append("\r\n");
+  arguments_.append(head).append(tail).append("\r\n");
   return *this;
 }
 

@@ -63,6 +63,8 @@ private:
 class Command {
 public:
   Command& add(std::string_view argument);
+  /// One argument, in two pieces.
+  Command& add(std::string_view head, std::string_view tail);
   Command& add(std::uint64_t argument);
   Command& add(std::int64_t argument);
   /// All arguments of another one.

@@ -243,7 +243,7 @@ private:
     } else {
       for (const CustomerWrite& write : group.customers) {
         call.add(write.id);
-        redis::add_write(call, write);
+        redis::add_write(call, write, /*is_in_cluster=*/false, group.number);
       }
     }
     renewed_ = steady_clock::now();
@@ -261,7 +261,7 @@ private:
         call.add(holder_).add(std::exchange(is_first, false) ? "1" : "0");
       }
       call.add(group.customers[i].id);
-      redis::add_write(call, group.customers[i]);
+      redis::add_write(call, group.customers[i], /*is_in_cluster=*/false, group.number);
       if (call.bytes() < staged_at_once && i + 1 < group.customers.size()) continue;
       auto staged =
           redis::must_be_ok(writer_->run(Script::stage, std::exchange(call, Command())), place());

@@ -111,6 +111,11 @@ CustomerRow customer_row(const CustomerWrite& write, bool is_in_cluster) {
   return row;
 }
 
+std::string row_head(const CustomerRow& row, std::uint64_t version) {
+  return fmt::format("{} {} {}\n{}", version, sum_of(row.sum, version), row.alt_ids.size(),
+                     row.alt_ids);
+}
+
 std::string alt_row(std::string_view alt, std::string_view customer) {
   return fmt::format("{:016x} {}", record_checksum(alt, 0, customer), customer);
 }

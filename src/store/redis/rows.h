@@ -35,6 +35,8 @@ struct CustomerRow {
 
 /// In a cluster, alternate IDs that are in other slots than the customer stand behind all others.
 CustomerRow customer_row(const CustomerWrite& write, bool is_in_cluster = false);
+/// All that stands before the record, once the version is known.
+std::string row_head(const CustomerRow& row, std::uint64_t version);
 /// The row of an alternate ID.
 std::string alt_row(std::string_view alt, std::string_view customer);
 /// The IDs in a customer's alternate IDs, as they stand in its row.

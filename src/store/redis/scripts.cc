@@ -11,6 +11,8 @@ namespace {
 //
 // A script makes its functions anew each time it runs, which takes longer than the commands of a
 // plain write; so what a plain write does not need is made in `rarely()`, when it is first needed.
+// Redis hashes every byte of each text that Lua gets or makes: a record is put together here only
+// where its version is not known before, and tables of writes are filled anew.
 constexpr std::string_view common = R"lua(
 local owner, prefix, call = KEYS[1], ARGV[1], redis.call
 local damaged_version = '4503599627370495'
@@ -171,13 +173,16 @@ local function head_of(id)
   return version, call('GETRANGE', k, at - 1, at - 2 + size)
 end
 
--- write: what take_write() gave; version and alts: of the row that is there.
+-- write: its id, and what take_write() filled in; version and alts: of the row that is there.
 local function put(write, version, alts, new_version)
-  local id = write.id
+  local id, row = write.id, write.record
   if scans[1] then rarely().keep_for_scans(id, version, false) end
-  call('SET', key('c', id), new_version .. ' ' ..
-    digits((write.sum + new_version) % 4503599627370496) .. ' ' .. #write.alts .. '\n' ..
-    write.alts .. write.record)
+  if write.sum ~= '' then
+    local size = write.alts == '' and ' 0\n' or ' ' .. #write.alts .. '\n'
+    row = new_version .. ' ' .. digits((write.sum + new_version) % 4503599627370496) .. size ..
+      write.alts .. row
+  end
+  call('SET', key('c', id), row)
   if version == '0' then rarely().is_made(id) end
   if alts ~= write.alts then rarely().replace_alts(id, alts, write.alts) end
   if write.fresh or write.first ~= '0' then
@@ -185,16 +190,16 @@ local function put(write, version, alts, new_version)
   end
 end
 
--- The write whose operation was `op`, of the arguments that `take` gives.
-local function take_write(take, id, op)
-  if op ~= '1' then return nil end
-  local write = {id = id, sum = take(), alts = take(), record = take(), first = take(), fresh = nil}
+-- What the write says whose operation was 1, of the arguments that `take` gives. Without a sum,
+-- `record` is the whole row.
+local function take_write(write, take)
+  write.sum, write.alts, write.record, write.first = take(), take(), take(), take()
+  write.fresh = nil
   local count = take()
   if count ~= '0' then
     write.fresh = {}
     for i = 1, 2 * count do write.fresh[i] = take() end
   end
-  return write
 end
 )lua";
 
@@ -312,9 +317,9 @@ local function reader()
   end
 end
 
-local versions, alts, take = {}, {}, reader()
+local versions, alts, write, take = {}, {}, {}, reader()
 for id in take do
-  take_write(take, id, take())
+  if take() == '1' then take_write(write, take) end
   versions[#versions + 1], alts[#alts + 1] = head_of(id)
 end
 
@@ -328,8 +333,9 @@ local n = 0
 take = reader()
 for id in take do
   n = n + 1
-  local write = take_write(take, id, take())
-  if write then
+  if take() == '1' then
+    write.id = id
+    take_write(write, take)
     put(write, versions[n], alts[n], group)
   else
     rarely().remove(id, versions[n], alts[n])
@@ -358,6 +364,9 @@ return {'ok'}
 // Versions are microseconds of the server's clock, so that they rise also where a failover has
 // taken back the last ones; each is above that of the row that it replaces, and of a new row above
 // `last_group`, which whoever removes a customer raises to its version.
+//
+// Answers to each transaction with the versions that it has got, in one text, or else with a list of
+// what is there instead.
 constexpr std::string_view exchange_begin = R"lua(
 local o = call('HMGET', owner, 'holder', 'scans')
 if o[1] ~= ARGV[2] then
@@ -391,7 +400,7 @@ local function take() at = at + 1 return ARGV[at] end
 
 -- Who is there under the part's ID, where it is not what the part says.
 local function stale(part)
-  part.old, part.alts = head_of(part.id)
+  part.old, part.old_alts = head_of(part.id)
   if part.old ~= '0' then return part.old ~= part.version and part.id or nil end
   local row = rarely().text_at(named('a:' .. part.id))
   local home = row and string.sub(row, 18)
@@ -399,67 +408,81 @@ local function stale(part)
   return part.version ~= '0' and part.id or nil
 end
 
+local now_text = digits(now)
 local function next_version(old)
-  if old == '0' then return math.max(now, (tonumber(call('HGET', owner, 'last_group')) or 0) + 1) end
-  if old == damaged_version then return now end
-  return math.max(now, old + 1)
+  if old == damaged_version then return now_text end
+  local last = tonumber(old == '0' and call('HGET', owner, 'last_group') or old) or 0
+  return last < now and now_text or digits(last + 1)
 end
 
-local function answer_to(parts)
-  local answer, is_writing = {'1'}, false
-  for _, part in ipairs(parts) do
+-- The parts of the transaction that is looked at, `count` of them.
+local parts, count = {}, 0
+
+-- Each part that is not what it was, as it is now.
+local function current_parts()
+  local current
+  for i = 1, count do
+    local part = parts[i]
     local home = stale(part)
     if home then
-      if answer[1] == '1' then answer = {'0'} end
-      answer[#answer + 1] =
+      current = current or {}
+      current[#current + 1] =
         {home, rarely().text_at(key('c', home)) or '', rare.requests_of(home)}
     elseif part.op == '0' or part.old == '0' then
       call('ZCARD', named('ids'))
     end
   end
-  if answer[1] == '0' then return answer end
-  for _, part in ipairs(parts) do
+  return current
+end
+
+-- The new versions of the parts, and whether anything was written.
+local function write_parts()
+  local versions, is_writing = nil, false
+  for i = 1, count do
+    local part = parts[i]
     local version = part.version
     if part.op == '1' then
-      version = digits(next_version(part.old))
-      put(part.write, part.old, part.alts, version)
+      version = next_version(part.old)
+      put(part, part.old, part.old_alts, version)
       is_writing = true
     elseif part.op == '0' then
       local last = math.max(tonumber(call('HGET', owner, 'last_group')) or 0, part.version)
       call('HSET', owner, 'last_group', digits(last))
-      rarely().remove(part.id, part.old, part.alts)
+      rarely().remove(part.id, part.old, part.old_alts)
       version = '0'
       is_writing = true
     end
-    answer[#answer + 1] = version
+    versions = versions and versions .. ' ' .. version or version
   end
-  return answer, is_writing
+  return versions or '', is_writing
 end
 
 local function written_before(number)
   local entry = call('HGET', ring, number % 4096)
-  local before, versions = string.match(entry or '', '^(%d+)(.*)$')
-  if before ~= number then return nil end
-  local answer = {'1'}
-  for version in string.gmatch(versions, '%d+') do answer[#answer + 1] = version end
-  return answer
+  local before, versions = string.match(entry or '', '^(%d+) (.*)$')
+  return before == number and versions or nil
 end
 
 local answers, entries = {}, {}
 while at < #ARGV do
-  local number, parts = take(), {}
-  for i = 1, tonumber(take()) do
-    local part = {id = take(), version = take(), op = take(), write = nil, old = nil, alts = nil}
-    part.write = take_write(take, part.id, part.op)
+  local number = take()
+  count = tonumber(take())
+  for i = 1, count do
+    local part = parts[i] or {}
     parts[i] = part
+    part.id, part.version, part.op = take(), take(), take()
+    if part.op == '1' then take_write(part, take) end
   end
   local answer = is_again and written_before(number)
   if not answer then
-    local is_writing
-    answer, is_writing = answer_to(parts)
-    if is_writing then
-      entries[#entries + 1] = number % 4096
-      entries[#entries + 1] = number .. ' ' .. table.concat(answer, ' ', 2)
+    answer = current_parts()
+    if not answer then
+      local is_writing
+      answer, is_writing = write_parts()
+      if is_writing then
+        entries[#entries + 1] = number % 4096
+        entries[#entries + 1] = number .. ' ' .. answer
+      end
     end
   end
   answers[#answers + 1] = answer
@@ -642,9 +665,9 @@ local function reader()
   return function() at = at + 1 return ARGV[at] end
 end
 
-local versions, alts, take = {}, {}, reader()
+local versions, alts, write, take = {}, {}, {}, reader()
 for id in take do
-  take_write(take, id, take())
+  if take() == '1' then take_write(write, take) end
   versions[#versions + 1], alts[#alts + 1] = head_of(id)
 end
 
@@ -654,14 +677,17 @@ local n, dropped = 0, {}
 take = reader()
 for id in take do
   n = n + 1
-  local write = take_write(take, id, take())
-  if write then
+  local new_alts = ''
+  if take() == '1' then
+    write.id = id
+    take_write(write, take)
     put(write, versions[n], alts[n], group)
+    new_alts = write.alts
   else
     rarely().remove(id, versions[n], alts[n])
   end
-  if string.find(alts[n], ';', 1, true) and not (write and write.alts == alts[n]) then
-    dropped[#dropped + 1] = {id, alts[n], write and write.alts or ''}
+  if new_alts ~= alts[n] and string.find(alts[n], ';', 1, true) then
+    dropped[#dropped + 1] = {id, alts[n], new_alts}
   end
 end
 for i = 4, alts_end, 2 do call('SET', named('a:' .. ARGV[i]), ARGV[i + 1]) end
