@@ -15,6 +15,25 @@
 
 namespace limitr::store::redis {
 
+namespace {
+
+// What a customer's write says, behind the operation.
+void add_write(Command& command, const CustomerWrite& write, bool is_in_cluster,
+               std::optional<std::uint64_t> version) {
+  const CustomerRow row = customer_row(write, is_in_cluster);
+  if (version) {
+    command.add("").add(row.alt_ids).add(row_head(row, *version), *write.record);
+  } else {
+    command.add(row.sum).add(row.alt_ids).add(*write.record);
+  }
+  command.add(write.first_request).add(std::uint64_t{write.new_requests.size()});
+  for (const StoredRequest& request : write.new_requests) {
+    command.add(request.number).add(request_row(write.id, request));
+  }
+}
+
+}  // namespace
+
 std::string random_name() {
   std::random_device random;
   return fmt::format("{:08x}{:08x}{:08x}", random(), random(), random());
@@ -38,36 +57,41 @@ Owner owner_in(const Answer& answer, std::size_t at) {
           .since = Timestamp(Millis(number(answer[at + 2])))};
 }
 
-void add_write(Command& command, const CustomerWrite& write, bool is_in_cluster,
-               std::optional<std::uint64_t> version) {
-  if (!write.record) {
-    command.add("0");
-    return;
-  }
-  const CustomerRow row = customer_row(write, is_in_cluster);
-  command.add("1");
-  if (version) {
-    command.add("").add(row.alt_ids).add(row_head(row, *version), *write.record);
-  } else {
-    command.add(row.sum).add(row.alt_ids).add(*write.record);
-  }
-  command.add(write.first_request);
-  command.add(std::uint64_t{write.new_requests.size()});
-  for (const StoredRequest& request : write.new_requests) {
-    command.add(request.number).add(request_row(write.id, request));
-  }
+void add_customer(Command& command, const CustomerWrite& write, bool is_in_cluster,
+                  std::optional<std::uint64_t> version) {
+  command.add(write.id).add(write.record ? "1" : "0");
+  if (write.record) add_write(command, write, is_in_cluster, version);
 }
 
-void add_transaction(Command& command, const Transaction& transaction, bool is_in_cluster) {
+void add_transaction(Command& command, const Transaction& transaction, std::uint64_t clock,
+                     bool is_in_cluster) {
   command.add(transaction.number).add(std::uint64_t{transaction.parts.size()});
   for (const Part& part : transaction.parts) {
     command.add(part.id).add(part.version);
-    if (part.write) {
-      add_write(command, *part.write, is_in_cluster);
-    } else {
+    if (!part.write) {
       command.add("-");
+    } else if (!part.write->record) {
+      command.add("0");
+    } else {
+      const std::uint64_t above = part.version == damaged_version ? 0 : part.version + 1;
+      // What is no version would be another operation.
+      const std::uint64_t version = std::max({clock, above, std::uint64_t{1}});
+      command.add(version);
+      add_write(command, *part.write, is_in_cluster, version);
     }
   }
+}
+
+void ServerClock::heard(const Value& time) {
+  time_ = number_in(time);
+  at_ = std::chrono::steady_clock::now();
+}
+
+std::uint64_t ServerClock::version() const {
+  if (time_ == 0) return 0;
+  const auto since = std::chrono::steady_clock::now() - at_;
+  const auto later = std::chrono::duration_cast<std::chrono::microseconds>(since + versions_ahead);
+  return time_ + static_cast<std::uint64_t>(later.count());
 }
 
 Error fenced(const Answer& answer, const std::string& place) {

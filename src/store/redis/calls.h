@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
@@ -27,10 +28,29 @@ std::uint64_t number_in(const Value& value);
 /// Host, process and since, from the first of them on.
 Owner owner_in(const Answer& answer, std::size_t at);
 
-/// `version`: which it gets; none: the script gives it one, and puts the row together.
-void add_write(Command& command, const CustomerWrite& write, bool is_in_cluster = false,
-               std::optional<std::uint64_t> version = {});
-void add_transaction(Command& command, const Transaction& transaction, bool is_in_cluster = false);
+/// A customer of a group. `version`: which it gets; none: the script puts its row together.
+void add_customer(Command& command, const CustomerWrite& write, bool is_in_cluster,
+                  std::optional<std::uint64_t> version);
+/// `clock`: a version that the server takes, if none above it is there.
+void add_transaction(Command& command, const Transaction& transaction, std::uint64_t clock,
+                     bool is_in_cluster = false);
+
+/// How far before the server's clock the version of a write may be; it is that far where nothing
+/// takes time.
+inline constexpr std::chrono::microseconds versions_ahead{100'000};
+
+/// The server's clock, as far as its answers tell: it is never before that.
+class ServerClock {
+public:
+  /// An answer that has just come says that it is that late, in microseconds.
+  void heard(const Value& time);
+  /// versions_ahead of what it shows by now; 0 where nothing was heard.
+  std::uint64_t version() const;
+
+private:
+  std::uint64_t time_ = 0;
+  std::chrono::steady_clock::time_point at_;
+};
 
 /// The error of an answer that says who has taken over.
 Error fenced(const Answer& answer, const std::string& place);

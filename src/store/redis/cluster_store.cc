@@ -565,6 +565,7 @@ private:
   Chunks chunks_of(std::span<const Transaction> transactions, std::vector<Exchanged>& all) const {
     Chunks chunks;
     std::map<Slot, std::size_t> open_chunks;
+    const std::uint64_t clock = clock_.version();
     for (std::size_t i = 0; i < transactions.size(); ++i) {
       const Transaction& transaction = transactions[i];
       const std::optional<Slot> slot = place_of(transaction).slot;
@@ -585,7 +586,7 @@ private:
         call.arguments.add("").add("");
       }
       const std::size_t at = open_chunks[*slot];
-      add_transaction(chunks.calls[at].arguments, transaction, /*is_in_cluster=*/true);
+      add_transaction(chunks.calls[at].arguments, transaction, clock, /*is_in_cluster=*/true);
       chunks.transactions[at].push_back(i);
     }
     return chunks;
@@ -615,13 +616,14 @@ private:
         continue;
       }
       const Answer& answer = *answers[i];
-      if (answer.size() != 2 || answer[1].size() != asked.size()) {
+      if (answer.size() != 3 || answer[1].size() != asked.size()) {
         return Error{.code = ErrorCode::outcome_unknown,
                      .message = fmt::format("`{}` answers with less than it was asked", place())};
       }
       for (std::size_t j = 0; j < asked.size(); ++j) {
         all[asked[j]] = read_exchanged(answer[1][j], place());
       }
+      clock_.heard(answer[2]);
     }
     return all;
   }
@@ -897,6 +899,7 @@ private:
   bool is_owned_ = false;
   bool is_shared_ = false;
   std::uint64_t last_number_ = 0;  // of the transactions that may be there
+  ServerClock clock_;              // of whichever node has answered last
   steady_clock::time_point renewed_;
 
   std::mutex reader_mutex_;

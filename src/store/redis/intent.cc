@@ -47,8 +47,7 @@ std::map<Slot, Command> parts_of(const Group& group) {
     command.add(group.number).add(std::uint64_t{part.alts.size()});
     for (const auto& [alt, write] : part.alts) command.add(alt).add(alt_row(alt, write->id));
     for (const CustomerWrite* write : part.customers) {
-      command.add(write->id);
-      add_write(command, *write, /*is_in_cluster=*/true);
+      add_customer(command, *write, /*is_in_cluster=*/true, std::nullopt);
     }
   }
   return commands;

@@ -242,8 +242,7 @@ private:
       }
     } else {
       for (const CustomerWrite& write : group.customers) {
-        call.add(write.id);
-        redis::add_write(call, write, /*is_in_cluster=*/false, group.number);
+        redis::add_customer(call, write, /*is_in_cluster=*/false, group.number);
       }
     }
     renewed_ = steady_clock::now();
@@ -260,8 +259,7 @@ private:
         call = writer_->call(Script::stage);
         call.add(holder_).add(std::exchange(is_first, false) ? "1" : "0");
       }
-      call.add(group.customers[i].id);
-      redis::add_write(call, group.customers[i], /*is_in_cluster=*/false, group.number);
+      redis::add_customer(call, group.customers[i], /*is_in_cluster=*/false, group.number);
       if (call.bytes() < staged_at_once && i + 1 < group.customers.size()) continue;
       auto staged =
           redis::must_be_ok(writer_->run(Script::stage, std::exchange(call, Command())), place());
@@ -276,6 +274,7 @@ private:
     if (transactions.empty()) return all;
     std::vector<Command> calls;
     std::vector<std::size_t> sizes;
+    const std::uint64_t clock = clock_.version();
     const auto now = steady_clock::now();
     bool renews = now - renewed_ > options_.lease / 4;
     if (renews) renewed_ = now;
@@ -287,7 +286,7 @@ private:
         calls.back().add(holder_).add(name_).add(transaction.number <= last_number_ ? "1" : "0");
         calls.back().add(options_.lease.count()).add(std::exchange(renews, false) ? sharer_ : "");
       }
-      redis::add_transaction(calls.back(), transaction);
+      redis::add_transaction(calls.back(), transaction, clock);
       ++sizes.back();
     }
     // From now on any of these may be there.
@@ -304,13 +303,14 @@ private:
         if (i > 0) error.code = ErrorCode::outcome_unknown;
         return error;
       }
-      if (answer.size() != 2 || answer[1].size() != sizes[i]) {
+      if (answer.size() != 3 || answer[1].size() != sizes[i]) {
         return Error{
             .code = ErrorCode::outcome_unknown,
             .message = fmt::format("`{}` answers with less than it was asked", writer_->place())};
       }
       for (std::size_t j = 0; j < sizes[i]; ++j)
         all.push_back(redis::read_exchanged(answer[1][j], place()));
+      clock_.heard(answer[2]);
     }
     return all;
   }
@@ -497,6 +497,7 @@ private:
   bool is_shared_ = false;
   std::uint64_t last_number_ = 0;  // of the transactions that may be there
   steady_clock::time_point renewed_;
+  redis::ServerClock clock_;  // guarded by writer_mutex_
 
   std::mutex reader_mutex_;
   std::unique_ptr<Session> reader_;

@@ -17,6 +17,8 @@ constexpr std::string_view common = R"lua(
 local owner, prefix, call = KEYS[1], ARGV[1], redis.call
 local damaged_version = '4503599627370495'
 local day = 86400000
+-- How far before the clock a version may be, in microseconds: as versions_ahead of calls.h.
+local ahead = 100000
 
 local function key(kind, id)
   local tag = id
@@ -274,7 +276,7 @@ if access == 'own' then
   local shared = call('HMGET', owner, 'is_shared', 'last_group')
   if shared[1] == '1' and not ARGV[9] then
     call('HSET', owner, 'is_shared', '0',
-      'last_group', digits(math.max(shared[2], microseconds())))
+      'last_group', digits(math.max(shared[2], microseconds() + ahead)))
   end
   call('HSET', owner, 'holder', next_holder, 'host', ARGV[6], 'process', ARGV[7],
     'since', ARGV[8], 'until', digits(now + lease))
@@ -363,7 +365,9 @@ return {'ok'}
 //
 // Versions are microseconds of the server's clock, so that they rise also where a failover has
 // taken back the last ones; each is above that of the row that it replaces, and of a new row above
-// `last_group`, which whoever removes a customer raises to its version.
+// `last_group`, which whoever removes a customer raises to its version. The operation of a write is
+// the version in its row, which the writer has made by that clock as it last heard of it: the row
+// goes in as it is, unless its version is too low or too high.
 //
 // Answers to each transaction with the versions that it has got, in one text, or else with a list of
 // what is there instead.
@@ -408,11 +412,19 @@ local function stale(part)
   return part.version ~= '0' and part.id or nil
 end
 
-local now_text = digits(now)
-local function next_version(old)
-  if old == damaged_version then return now_text end
-  local last = tonumber(old == '0' and call('HGET', owner, 'last_group') or old) or 0
-  return last < now and now_text or digits(last + 1)
+-- The version that a part gets, which its row has from then on.
+local function next_version(part)
+  local old, least = part.old, now
+  if old ~= damaged_version then
+    old = tonumber(old == '0' and call('HGET', owner, 'last_group') or old) or 0
+    least = math.max(now, old + 1)
+  end
+  local wanted = tonumber(part.op)
+  if wanted >= least and wanted <= least + ahead then return part.op end
+  local version = digits(least)
+  local sum, rest = string.match(part.record, '^%d+ (%d+)( .*)$')
+  part.record = version .. ' ' .. digits((sum - wanted + least) % 4503599627370496) .. rest
+  return version
 end
 
 -- The parts of the transaction that is looked at, `count` of them.
@@ -441,8 +453,8 @@ local function write_parts()
   for i = 1, count do
     local part = parts[i]
     local version = part.version
-    if part.op == '1' then
-      version = next_version(part.old)
+    if part.is_write then
+      version = next_version(part)
       put(part, part.old, part.old_alts, version)
       is_writing = true
     elseif part.op == '0' then
@@ -471,7 +483,8 @@ while at < #ARGV do
     local part = parts[i] or {}
     parts[i] = part
     part.id, part.version, part.op = take(), take(), take()
-    if part.op == '1' then take_write(part, take) end
+    part.is_write = part.op ~= '-' and part.op ~= '0'
+    if part.is_write then take_write(part, take) end
   end
   local answer = is_again and written_before(number)
   if not answer then
@@ -494,7 +507,7 @@ if rare then rare.count() end
 )lua";
 
 constexpr std::string_view exchange_end = R"lua(
-return {'ok', answers}
+return {'ok', answers, digits(now)}
 )lua";
 
 constexpr std::string_view slot_exchange_end = R"lua(
@@ -502,7 +515,7 @@ if #entries > 0 then
   call('HSET', ring, 'last', string.match(entries[#entries], '^%d+'))
   call('EXPIRE', ring, 86400)
 end
-return {'ok', answers}
+return {'ok', answers, digits(now)}
 )lua";
 
 // ARGV: holder, writer, lease, who shares (empty: it owns).
@@ -734,7 +747,7 @@ return {'ok'}
 constexpr std::string_view fence = R"lua(
 local o = call('HMGET', owner, 'epoch', 'last_group')
 if tonumber(o[1] or '0') < tonumber(ARGV[2]) then call('HSET', owner, 'epoch', ARGV[2]) end
-return {'ok', digits(math.max(microseconds(), tonumber(o[2] or '0')))}
+return {'ok', digits(math.max(microseconds() + ahead, tonumber(o[2] or '0')))}
 )lua";
 
 // ARGV: IDs or alternate ones. A customer of another slot is named without its row.
