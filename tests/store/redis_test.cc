@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "store/redis/redis_store.h"
 
+#include <algorithm>
 #include <cstdint>
 #include <fstream>
 #include <memory>
@@ -10,6 +11,7 @@
 #include <utility>
 #include <vector>
 
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -309,6 +311,41 @@ TEST_F(RedisStoreTest, ADamagedCustomerOfASharedStoreIsWrittenOverKnowingly) {
   EXPECT_TRUE(written->is_written);
   EXPECT_EQ(record_of(*store_, "ann"), "good");
   EXPECT_GT(written->versions[0], first);
+}
+
+TEST_F(RedisStoreTest, VersionsOfThoseWhoShareFollowTheServersClock) {
+  constexpr std::uint64_t ahead = 100'000;
+  const auto clock = [&]() -> std::uint64_t {
+    return std::stoull(ask({"EVAL",
+                            "local t = redis.call('TIME') "
+                            "return string.format('%d', t[1] * 1000000 + t[2])",
+                            "0"}));
+  };
+  ASSERT_TRUE(store_->open(Access::share, an_owner()).ok());
+  std::uint64_t version = 0;
+  // The first time the engine has not heard of the clock.
+  for (std::uint64_t number = 1; number <= 3; ++number) {
+    const std::uint64_t before = clock();
+    const std::string record = fmt::format("A{}", number);
+    const auto written = exchange_one(*store_, writes(number, version, put("ann", record)));
+    ASSERT_TRUE(written.ok() && written->is_written);
+    EXPECT_GE(written->versions[0], std::max(before, version + 1));
+    EXPECT_LE(written->versions[0], std::max(clock(), version + 1) + ahead);
+    version = written->versions[0];
+    EXPECT_EQ(read_one(*store_, "ann")->version, version);
+    EXPECT_EQ(read_one(*store_, "ann")->record, record);
+  }
+  // One of ID "bob" was removed whose version was far ahead.
+  const std::uint64_t last = clock() + 60'000'000;
+  ask({"HSET", key("owner"), "last_group", std::to_string(last)});
+  const auto made = exchange_one(*store_, writes(4, 0, put("bob", "B")));
+  ASSERT_TRUE(made.ok() && made->is_written);
+  EXPECT_GT(made->versions[0], last);
+  EXPECT_EQ(read_one(*store_, "bob")->record, "B");
+  // Whoever owns numbers groups above all of them.
+  ask({"HSET", key("owner"), "last_group", "1"});
+  ASSERT_TRUE(store_->close().ok());
+  EXPECT_GE(store_->open(Access::own, an_owner()).value().last_group, version);
 }
 
 TEST_F(RedisStoreTest, LostKeysAreMissed) {
