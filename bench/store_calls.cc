@@ -5,7 +5,6 @@
 #include <condition_variable>
 #include <mutex>
 #include <optional>
-#include <utility>
 
 #include "data_set.h"
 
@@ -13,42 +12,59 @@ namespace limitr::bench {
 
 namespace {
 
-// The calls of time_in_flight() that are on their way.
+// The calls of time_in_flight() that are on their way: each answer makes the next one, on the
+// thread that it comes on, as the comparators' replies do.
 class Flying {
 public:
-  explicit Flying(std::size_t bound) : bound_(bound), room_(bound) {}
+  Flying(Limitr& limitr, const std::vector<std::string>& keys, std::size_t bound)
+      : limitr_(limitr), keys_(keys), bound_(bound), room_(bound) {}
 
-  /// Waits until there is room, and takes all of it.
-  std::size_t take_room() {
+  /// How many of them were allowed.
+  std::uint64_t make_all() {
     std::unique_lock lock(mutex_);
-    changed_.wait(lock, [this] { return room_ > 0; });
-    return std::exchange(room_, 0);
-  }
-  void landed(const Result<Decision>& decision) {
-    const std::lock_guard lock(mutex_);
-    if (!decision.ok()) {
-      failure_ = decision.error();
-    } else if (decision->allowed) {
-      ++allowed_;
-    }
-    // Whoever waits does so for the first of all, or for the last.
-    ++room_;
-    if (room_ == 1 || room_ == bound_) changed_.notify_one();
-  }
-  /// Waits for all. How many were allowed.
-  std::uint64_t wait(std::size_t unused_room) {
-    std::unique_lock lock(mutex_);
-    room_ += unused_room;
-    changed_.wait(lock, [this] { return room_ == bound_; });
+    make_calls(lock);
+    changed_.wait(lock, [this] { return is_over(); });
     if (failure_) stop(*failure_);
     return allowed_;
   }
 
 private:
+  bool is_over() const { return !is_calling_ && next_ == keys_.size() && room_ == bound_; }
+
+  // As long as there is room for them, unless another thread does.
+  void make_calls(std::unique_lock<std::mutex>& lock) {
+    if (is_calling_) return;
+    is_calling_ = true;
+    while (room_ > 0 && next_ < keys_.size()) {
+      --room_;
+      const std::string& id = keys_[next_++];
+      lock.unlock();
+      limitr_.allow_async({.customer = id, .entitlement = called, .value = 1},
+                          [this](const Result<Decision>& decision) { landed(decision); });
+      lock.lock();
+    }
+    is_calling_ = false;
+    if (is_over()) changed_.notify_one();
+  }
+  void landed(const Result<Decision>& decision) {
+    std::unique_lock lock(mutex_);
+    if (!decision.ok()) {
+      failure_ = decision.error();
+    } else if (decision->allowed) {
+      ++allowed_;
+    }
+    ++room_;
+    make_calls(lock);
+  }
+
+  Limitr& limitr_;
+  const std::vector<std::string>& keys_;
   const std::size_t bound_;
   std::mutex mutex_;
   std::condition_variable changed_;
   std::size_t room_;                // guarded by mutex_
+  std::size_t next_ = 0;            // guarded by mutex_: of the keys
+  bool is_calling_ = false;         // guarded by mutex_
   std::uint64_t allowed_ = 0;       // guarded by mutex_
   std::optional<Error> failure_{};  // guarded by mutex_: of any call
 };
@@ -114,16 +130,9 @@ Sample time_one_by_one(Limitr& limitr, const std::vector<std::string>& keys) {
 }
 
 Sample time_in_flight(Limitr& limitr, const std::vector<std::string>& keys, std::size_t in_flight) {
-  Flying flying(in_flight);
-  const auto then = [&flying](const Result<Decision>& decision) { flying.landed(decision); };
+  Flying flying(limitr, keys, in_flight);
   const Stopwatch watch;
-  std::size_t room = 0;
-  for (const std::string& id : keys) {
-    if (room == 0) room = flying.take_room();
-    --room;
-    limitr.allow_async({.customer = id, .entitlement = called, .value = 1}, then);
-  }
-  const std::uint64_t allowed = flying.wait(room);
+  const std::uint64_t allowed = flying.make_all();
   return {static_cast<double>(keys.size()) / watch.seconds(), allowed};
 }
 

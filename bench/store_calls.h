@@ -48,8 +48,8 @@ private:
 /// One call after the other. Microseconds a call, and how many were allowed.
 Sample time_one_by_one(Limitr& limitr, const std::vector<std::string>& keys);
 
-/// From one thread that has `in_flight` calls on their way, as long as there are as many left.
-/// Calls a second, and how many were allowed.
+/// With `in_flight` calls on their way, as long as there are as many left: each answer makes the
+/// next one. Calls a second, and how many were allowed.
 Sample time_in_flight(Limitr& limitr, const std::vector<std::string>& keys, std::size_t in_flight);
 
 /// Every customer's meter, read back from the store by an engine that has just opened it, must

@@ -229,6 +229,10 @@ void Connection::run_all(std::span<Batch> batches, Millis longer) {
   for (Batch& batch : batches) timeout = std::max(timeout, batch.connection_->begin(batch));
   timeout += longer;
   const auto deadline = steady_clock::now() + timeout;
+  // As much as there is room for, which is mostly all.
+  for (Batch& batch : batches) {
+    if (!batch.is_over()) batch.connection_->move_some(batch, POLLOUT);
+  }
   std::vector<::pollfd> ready;
   std::vector<Batch*> running;
   for (;;) {
