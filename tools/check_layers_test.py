@@ -101,8 +101,10 @@ class Layers(unittest.TestCase):
     def test_names_that_only_look_alike(self):
         self.assert_good("src/core/a.cc", "f(meter.time(0), at.now(), brand(), x->rand());\n")
 
-    def test_only_the_symbol_table_has_a_lock(self):
+    def test_only_the_symbol_table_and_pools_have_a_lock(self):
         self.assert_good("src/base/symbols.h", "#include <mutex>\n")
+        self.assert_good("src/base/pool.cc", "#include <mutex>\n#include <sys/mman.h>\n")
+        self.assert_bad("src/base/amount.cc", "#include <sys/mman.h>\n", 1, "sys/mman.h")
         self.assert_bad("src/base/symbols.h", "#include <thread>\n", 1, "thread")
         self.assert_bad("src/base/schedule.h", "#include <mutex>\n", 1, "mutex")
 

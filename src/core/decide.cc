@@ -65,6 +65,7 @@ public:
   void run();
 
 private:
+  bool allows();
   bool read_value();
   bool read_caps();
   void measure();
@@ -151,17 +152,27 @@ void Decider::run() {
   if (!std::isfinite(after_) || !std::isfinite(overhead_after_)) {
     return fail(invalid_value("the call takes the meter beyond the range of a number"));
   }
+  if (allows()) {
+    commit();
+  } else if (out_.error) {
+    return;
+  }
+  answer();
+  if (input_.wants_events) fill_events();
+}
+
+// Steps 8 to 12. False: the call is denied, or fails.
+bool Decider::allows() {
   if (family_[Family::caller].rest || owner_.rest || !options_.caps.empty()) {
     spending_.emplace();
-    if (!read_caps()) return;
-    if (unforced_use() && !caps_have_room()) return;
+    if (!read_caps()) return false;
+    if (unforced_use() && !caps_have_room()) return false;
     if (limit_.grants_apply && !options_.force) bring_grants_up_to_date();
   }
-  if (limit_.has_governor() && unforced_use() && !governor_allows()) return;
+  if (limit_.has_governor() && unforced_use() && !governor_allows()) return false;
   fits_alone_ = fits(after_, before_);
-  if (!limit_allows()) return;
-  if (!fits_alone_ && (!draw_grants() || !voucher_covers())) return;
-  commit();
+  if (!limit_allows()) return false;
+  return fits_alone_ || (draw_grants() && voucher_covers());
 }
 
 // Step 2.
@@ -361,8 +372,6 @@ void Decider::commit() {
   }
   if (input_.settles != nullptr) settle_hold(*input_.settles);
   decision_.allowed = true;
-  answer();
-  if (input_.wants_events) fill_events();
 }
 
 void Decider::commit_meter() {
@@ -503,8 +512,6 @@ bool Decider::deny(Reason reason) {
       out_.changes.governor = {out_.target.owner, entitlement_, 0, {}, {}};
     }
   }
-  answer();
-  if (input_.wants_events) fill_events();
   return false;
 }
 

@@ -50,6 +50,7 @@ const policy::Plan* plan_without_default(const policy::Policy& policy, const sta
 const policy::Plan* plan_of(const policy::Policy& policy, const state::Family& family,
                             state::Family::Index who) {
   if (const policy::Plan* own = policy.plan(family[who].plan)) return own;
+  if (family.refs(who).empty()) return policy.default_plan();
   const policy::Plan* plan = plan_without_default(policy, family, who);
   return plan != nullptr ? plan : policy.default_plan();
 }

@@ -49,7 +49,7 @@ bool calls_host_functions(const policy::Policy& policy, const HostFunctions& hos
 
 Engine::Engine(const PolicyPointer& policy, std::shared_ptr<SymbolTable> names, Options options)
     : options_(std::move(options)),
-      clock_(options_.clock ? options_.clock : system_clock()),
+      clock_(options_.clock),
       names_(std::move(names)),
       shards_(std::size_t{1} << shard_bits),
       dispatcher_(std::uint32_t{1} << shard_bits, options_.host, options_.log) {

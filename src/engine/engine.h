@@ -26,6 +26,7 @@
 #include "engine/sharing.h"
 #include "engine/slot.h"
 #include "env/random_ids.h"
+#include "env/system_time.h"
 #include "policy/policy.h"
 #include "state/changes.h"
 
@@ -103,7 +104,7 @@ struct alignas(64) Shard {
 /// The locks of some shards. Lets go of them at its end, or earlier.
 class ShardLocks {
 public:
-  explicit ShardLocks(std::span<Shard> shards) : shards_(shards) {}
+  explicit ShardLocks(std::span<Shard> shards) : shards_(shards.data()) {}
   ~ShardLocks() { unlock(); }
   ShardLocks(const ShardLocks&) = delete;
   ShardLocks& operator=(const ShardLocks&) = delete;
@@ -145,7 +146,7 @@ private:
   bool add_another(std::uint32_t shard);
   void unlock_all();
 
-  std::span<Shard> shards_;
+  Shard* const shards_;
   std::uint32_t first_ = none;       // the one that was locked first
   std::vector<std::uint32_t> held_;  // all of them; empty while there is but one
 };
@@ -205,7 +206,7 @@ private:
 /// A customer, locked, together with those its refs reach where they were asked for.
 class Locked {
 public:
-  explicit Locked(Engine& engine);
+  inline explicit Locked(Engine& engine);
   ~Locked() {
     if (fetching_ != nullptr) let_go_of_fetched();
   }
@@ -301,7 +302,9 @@ private:
   void note_nobody(std::string_view id);
   bool fetch(std::string_view id);
   bool lock(std::uint32_t shard);
-  void note_found(Slot& slot);
+  inline void note_found(Slot& slot);
+  void note_shared(Slot& slot);
+  void note_change();
   void let_go_of_fetched();
 
   // What is known of customers that were not in memory. Most calls need none of it.
@@ -355,7 +358,7 @@ public:
   Engine(const Engine&) = delete;
   Engine& operator=(const Engine&) = delete;
 
-  Timestamp now() const { return clock_->now(); }
+  Timestamp now() const { return clock_ != nullptr ? clock_->now() : env::system_time(); }
   SymbolTable& names() { return *names_; }
   const std::shared_ptr<SymbolTable>& shared_names() const { return names_; }
   const Options& options() const { return options_; }
@@ -589,9 +592,14 @@ public:
   /// change at once, so that the snapshot's cut lies between calls.
   /// And queues them for the journal.
   void before_change(Slot* caller, std::span<Slot* const> relatives = {}) {
-    const std::uint32_t running = snapshot_.load(std::memory_order_relaxed);
-    if (running == 0 && journal_ == nullptr && sharing_ == nullptr) return;
-    note_change(caller, relatives, running);
+    if (hears_of_changes()) {
+      note_change(caller, relatives, snapshot_.load(std::memory_order_relaxed));
+    }
+  }
+  /// Whether anyone asks what changes: a snapshot, or a store.
+  bool hears_of_changes() const {
+    return snapshot_.load(std::memory_order_relaxed) != 0 || journal_ != nullptr ||
+           sharing_ != nullptr;
   }
   /// Appends every customer's record and remembered requests: a consistent cut. On demand, it is
   /// what the store has once all that waits is written; errors are those of Store::scan() then, and
@@ -703,7 +711,7 @@ private:
   void settle_names(Locked& locked, core::EntitlementKey key);
 
   const Options options_;
-  const std::shared_ptr<const Clock> clock_;
+  const std::shared_ptr<const Clock> clock_;  // null: the system's
   const std::shared_ptr<SymbolTable> names_;
   std::vector<Shard> shards_;
   Dispatcher dispatcher_;
@@ -724,12 +732,20 @@ private:
   std::unique_ptr<Sharing> sharing_;  // null: nobody else has these customers
 };
 
+// Only who shares customers has some at home.
+Locked::Locked(Engine& engine)
+    : engine_(engine),
+      locks_(engine.shards()),
+      at_home_(engine.sharing() == nullptr ? nullptr : AtHome::of(engine)) {}
+
 void Locked::before_change() {
-  if (at_home_ == nullptr) {
-    engine_.before_change(slot_, relatives_);
-  } else if (at_home_->holds()) {
-    touch();
-  }
+  if (engine_.hears_of_changes()) note_change();
+}
+
+void Locked::note_found(Slot& slot) {
+  // Written only where it differs: a line that is only read need not be written back.
+  if (!slot.used) slot.used = true;
+  if (engine_.sharing() != nullptr) note_shared(slot);
 }
 
 /// Puts a record in the place of any customer of its ID, as loading does: no event. The group that

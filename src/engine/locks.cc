@@ -75,16 +75,17 @@ thread_local AtHome* AtHome::current_ = nullptr;
 
 AtHome::AtHome(const Engine& engine) : engine_(engine), outer_(std::exchange(current_, this)) {}
 
-Locked::Locked(Engine& engine)
-    : engine_(engine), locks_(engine.shards()), at_home_(AtHome::of(engine)) {}
+void Locked::note_shared(Slot& slot) {
+  if (at_home_ == nullptr) return engine_.sharing()->note_found(slot);
+  if (!Homes::is_here(slot)) at_home_->give_up();
+}
 
-void Locked::note_found(Slot& slot) {
-  slot.used = true;
-  if (at_home_ != nullptr) {
-    if (!Homes::is_here(slot)) at_home_->give_up();
-    return;
+void Locked::note_change() {
+  if (at_home_ == nullptr) {
+    engine_.before_change(slot_, relatives_);
+  } else if (at_home_->holds()) {
+    touch();
   }
-  if (engine_.sharing() != nullptr) engine_.sharing()->note_found(slot);
 }
 
 Result<void> Locked::finish() { return engine_.finish(*this); }

@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "base/pool.h"
 #include "state/customer.h"
 
 namespace limitr::engine {
@@ -26,6 +27,9 @@ class Slot {
 public:
   Slot(state::Customer&& initial, std::uint16_t shard_index)
       : customer(std::move(initial)), shard(shard_index) {}
+
+  static void* operator new(std::size_t) { return pool_.take(); }
+  static void operator delete(void* slot) { pool_.give_back(slot); }
 
   /// Asks for the part of the slot that is not on the cache line of the ID. Among a million
   /// customers a call waits for memory more than for anything else.
@@ -63,7 +67,10 @@ public:
   std::uint32_t place = 0;  ///< In the shard's list of those that can be let go.
 
 private:
+  static Pool pool_;
   std::atomic<std::uint32_t> references_{1};
 };
+
+inline constinit Pool Slot::pool_{sizeof(Slot)};
 
 }  // namespace limitr::engine

@@ -1,19 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <limitr/time.h>
-
-#include <cstdlib>
-#include <ctime>
+#include "env/system_time.h"
 
 namespace limitr {
 namespace {
 
 class SystemClock final : public Clock {
 public:
-  Timestamp now() const override {
-    timespec now{};
-    if (clock_gettime(CLOCK_REALTIME, &now) != 0) std::abort();  // It cannot: Linux has the clock.
-    return Timestamp(Millis(now.tv_sec * 1000 + now.tv_nsec / 1'000'000));
-  }
+  Timestamp now() const override { return env::system_time(); }
 };
 
 }  // namespace

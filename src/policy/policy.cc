@@ -40,7 +40,7 @@ bool Topup::is_for(Symbol customer_type) const {
                                               customer_type) != included_scopes.end();
 }
 
-const Entitlement* Plan::find(std::string_view entitlement) const {
+const Entitlement* Plan::find_hashed(std::string_view entitlement) const {
   const auto found = by_text.find(entitlement);
   return found == by_text.end() ? nullptr : &entitlements[found->second];
 }
@@ -100,12 +100,14 @@ void Policy::index() {
     Plan& plan = plans[i];
     put(plan_index_, plan.name, i);
     plan.names.reserve(plan.entitlements.size());
+    plan.texts.reserve(plan.entitlements.size());
     plan.by_text.reserve(plan.entitlements.size());
     plan.by_symbol.reserve(plan.entitlements.size());
     for (std::size_t j = 0; j < plan.entitlements.size(); ++j) {
       const Symbol name = plan.entitlements[j].name;
       has_renames = has_renames || !plan.entitlements[j].renamed_from.empty();
       plan.names.push_back(name);
+      plan.texts.push_back(names->text(name));
       plan.by_text.emplace(names->text(name), number(j));
       plan.by_symbol.emplace(name, number(j));
     }

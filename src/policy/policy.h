@@ -117,9 +117,14 @@ struct Plan {
   std::vector<Entitlement> entitlements;  ///< In the order of the document.
   std::vector<Topup> topups;              ///< Likewise.
 
-  const Entitlement* find(std::string_view entitlement) const;
+  const Entitlement* find(std::string_view entitlement) const {
+    if (texts.size() > few_names) return find_hashed(entitlement);
+    for (std::size_t i = 0; i < texts.size(); ++i) {
+      if (texts[i] == entitlement) return &entitlements[i];
+    }
+    return nullptr;
+  }
   const Entitlement* find(Symbol entitlement) const {
-    // Plans are small as a rule: then comparing numbers beats hashing one.
     if (names.size() > few_names) return find_hashed(entitlement);
     for (std::size_t i = 0; i < names.size(); ++i) {
       if (names[i] == entitlement) return &entitlements[i];
@@ -131,11 +136,14 @@ struct Plan {
   bool names_entitlement(Symbol entitlement, const std::function<bool(Symbol)>& takes_over) const;
 
   std::vector<Symbol> names;                             ///< Of entitlements, one by one.
+  std::vector<std::string_view> texts;                   ///< The same, in the table of names.
   TextMap<std::uint32_t> by_text;                        ///< Into entitlements.
   absl::flat_hash_map<Symbol, std::uint32_t> by_symbol;  ///< Likewise.
 
 private:
+  // Plans are small as a rule: then comparing names beats hashing one.
   static constexpr std::size_t few_names = 16;
+  const Entitlement* find_hashed(std::string_view entitlement) const;
   const Entitlement* find_hashed(Symbol entitlement) const;
 };
 

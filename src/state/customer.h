@@ -14,6 +14,7 @@
 #include <limitr/json.h>
 #include "base/amount.h"
 #include "base/limit.h"
+#include "base/pool.h"
 #include "base/symbols.h"
 #include "state/cloud.h"
 
@@ -78,6 +79,7 @@ struct Meter {
   friend bool operator==(const Meter&, const Meter&) = default;
 };
 static_assert(sizeof(Meter) == 88);
+using Meters = std::vector<Meter, PoolAllocator<Meter>>;
 
 struct Hold {
   std::string id;
@@ -211,7 +213,7 @@ struct Customer {
   std::string id;
   Symbol plan = Symbol::empty;  ///< Empty: inherited.
   Symbol type = Symbol::empty;
-  std::vector<Meter> meters;  ///< By entitlement, each once; kept also where the policy has none.
+  Meters meters;  ///< By entitlement, each once; kept also where the policy has none.
   std::unique_ptr<CustomerRest> rest;
   std::unique_ptr<Cloud> cloud;  ///< Null: no Cloud server has to do with it.
 
