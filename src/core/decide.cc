@@ -73,12 +73,12 @@ private:
   bool find_full_cap(double units, double position, double overage, double overage_position,
                      bool before_grants);
   bool governor_allows();
-  bool fits(double value, double from) const;
+  [[gnu::always_inline]] inline bool fits(double value, double from) const;
   bool limit_allows();
   bool draw_grants();
   bool draw_from_grants();
   bool voucher_covers();
-  void commit();
+  [[gnu::always_inline]] inline void commit();
   void commit_meter();
   void commit_spending();
   void commit_caps();
@@ -90,7 +90,7 @@ private:
   void fail(Error error) { out_.error = std::move(error); }
   bool deny(Reason reason);
   void answer();
-  double smoothed_rate() const;
+  [[gnu::always_inline]] inline double smoothed_rate() const;
   /// The meter's, in today's period.
   MaybeAmount overhead_before() const {
     if (period_.began) return 0.0;

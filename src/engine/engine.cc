@@ -32,6 +32,11 @@ Decision unconnected() {
   return denied;
 }
 
+Result<Decision> unanswered(const Error& failure) {
+  if (is_cut_off(failure)) return unconnected();
+  return failure;
+}
+
 Decision unknown_customer() {
   Decision unknown;
   unknown.reason = Reason::unknown_customer;
@@ -195,6 +200,57 @@ core::Target Engine::resolve(Locked& locked, core::EntitlementKey key, Timestamp
   return target;
 }
 
+Result<Decision> Engine::decide_locked(Locked& locked, core::CallInput& input, bool commit,
+                                       const Once* once,
+                                       std::optional<std::vector<Event>>& events) {
+  const policy::Policy& policy = locked.policy();
+  if (policy.has_renames) settle_names(locked, input.entitlement);
+  Result<Decision> answer{Decision()};
+  input.wants_events = commit && input.options->event && dispatcher_.has_handlers();
+  core::Outcome outcome = core::decide(policy, locked.family(), input, ids_, *answer);
+  if (outcome.error) {
+    answer = *std::move(outcome.error);
+    return answer;
+  }
+  if (!outcome.upkeep.empty() || (commit && !outcome.changes.empty())) locked.before_change();
+  if (!outcome.upkeep.empty()) state::apply(outcome.upkeep, locked.family());
+  if (!commit) return answer;
+  if (!outcome.changes.empty()) state::apply(outcome.changes, locked.family());
+  if (sharing_ != nullptr && sharing_->homes() != nullptr) {
+    sharing_->homes()->note_decided(locked, outcome);
+  }
+  if (outcome.lesson) teach(locked, outcome, input.now);
+  if (once != nullptr && answer->allowed && !outcome.changes.empty()) {
+    once->remember(locked, *answer);
+  }
+  if (outcome.events) {
+    events = call_events(policy, locked.family(), outcome, *input.options, input.now);
+  }
+  return answer;
+}
+
+// Has one answer, which is made where the caller wants it: moving it costs as much as a look-up.
+Result<Decision> Engine::decide_and_finish(Locked& locked, bool counts, core::CallInput& input,
+                                           bool commit, const Once* once) {
+  std::optional<std::vector<Event>> events;
+  Result<Decision> answer = counts ? decide_locked(locked, input, commit, once, events)
+                                   : Result<Decision>(unknown_customer());
+  if (journal_ != nullptr || events) {
+    auto finished = finish(locked, std::move(events).value_or(std::vector<Event>()));
+    if (!finished.ok()) answer = std::move(finished).error();
+  }
+  return answer;
+}
+
+// A call that says no more than who, what and how much.
+Result<Decision> Engine::decide_bare(const Who& who, core::CallInput& input, bool commit) {
+  input.now = now();
+  Locked locked(*this);
+  const bool found = find(locked, who, input.entitlement);
+  if (const Error* failure = locked.failure()) return unanswered(*failure);
+  return decide_and_finish(locked, found, input, commit, nullptr);
+}
+
 Result<Decision> Engine::decide_once(const Who& who, core::CallInput& input, bool commit,
                                      const Condition* condition) {
   if (input.settles != nullptr) {
@@ -216,20 +272,14 @@ Result<Decision> Engine::decide_once(const Who& who, core::CallInput& input, boo
   }
   input.now = now();
   Locked locked(*this);
-  bool found = locked.find(who);
-  if (found && reaches_others(locked.policy(), locked.slot().customer, input.entitlement)) {
-    found = locked.find_family(who);
-  }
+  const bool found = find(locked, who, input.entitlement);
   if (found && once) {
     if (auto first = once->repeated<Decision>(locked)) {
       if (auto finished = finish(locked); !finished.ok()) return std::move(finished).error();
       return *std::move(first);
     }
   }
-  if (const Error* failure = locked.failure()) {
-    if (is_cut_off(*failure)) return unconnected();
-    return *failure;
-  }
+  if (const Error* failure = locked.failure()) return unanswered(*failure);
   const bool counts = found && (condition == nullptr || condition->holds(locked, input.now));
   if (counts && rates) input.rates = rates->of(locked.policy());
   return decide_and_finish(locked, counts, input, commit, once ? &*once : nullptr);
@@ -268,10 +318,7 @@ std::optional<Result<Decision>> Engine::decide_at_home(const Who& who, core::Cal
   }
   input.now = now();
   Locked locked(*this);
-  bool found = locked.find(who);
-  if (found && reaches_others(locked.policy(), locked.slot().customer, input.entitlement)) {
-    found = locked.find_family(who);
-  }
+  const bool found = find(locked, who, input.entitlement);
   if (!found || !at_home.holds()) return std::nullopt;
   // An old name's meter passes to the new one, whose room is another's.
   if (locked.policy().has_renames) return std::nullopt;
@@ -297,19 +344,6 @@ std::optional<Result<Decision>> Engine::decide_at_home(const Who& who, core::Cal
   return answer;
 }
 
-// Has one answer, which is made where the caller wants it: moving it costs as much as a look-up.
-Result<Decision> Engine::decide_and_finish(Locked& locked, bool counts, core::CallInput& input,
-                                           bool commit, const Once* once) {
-  std::vector<Event> events;
-  Result<Decision> answer = counts ? decide_locked(locked, input, commit, once, events)
-                                   : Result<Decision>(unknown_customer());
-  if (journal_ != nullptr || !events.empty()) {
-    if (auto finished = finish(locked, std::move(events)); !finished.ok())
-      answer = std::move(finished).error();
-  }
-  return answer;
-}
-
 // What the entitlement was called before passes to its name of today, on first use.
 void Engine::settle_names(Locked& locked, core::EntitlementKey key) {
   const policy::Plan* plan = core::plan_of(locked.policy(), locked.family());
@@ -321,34 +355,6 @@ void Engine::settle_names(Locked& locked, core::EntitlementKey key) {
     locked.before_change();
     state::apply(moves, locked.family());
   }
-}
-
-Result<Decision> Engine::decide_locked(Locked& locked, core::CallInput& input, bool commit,
-                                       const Once* once, std::vector<Event>& events) {
-  const policy::Policy& policy = locked.policy();
-  if (policy.has_renames) settle_names(locked, input.entitlement);
-  Result<Decision> answer{Decision()};
-  input.wants_events = commit && input.options->event && dispatcher_.has_handlers();
-  core::Outcome outcome = core::decide(policy, locked.family(), input, ids_, *answer);
-  if (outcome.error) {
-    answer = *std::move(outcome.error);
-    return answer;
-  }
-  if (!outcome.upkeep.empty() || (commit && !outcome.changes.empty())) locked.before_change();
-  if (!outcome.upkeep.empty()) state::apply(outcome.upkeep, locked.family());
-  if (!commit) return answer;
-  if (!outcome.changes.empty()) state::apply(outcome.changes, locked.family());
-  if (sharing_ != nullptr && sharing_->homes() != nullptr) {
-    sharing_->homes()->note_decided(locked, outcome);
-  }
-  if (outcome.lesson) teach(locked, outcome, input.now);
-  if (once != nullptr && answer->allowed && !outcome.changes.empty()) {
-    once->remember(locked, *answer);
-  }
-  if (outcome.events) {
-    events = call_events(policy, locked.family(), outcome, *input.options, input.now);
-  }
-  return answer;
 }
 
 // Passes on what a settled call taught, to the statistics over all customers.
@@ -371,8 +377,8 @@ void Engine::log_unlearned(std::string_view customer, const policy::Entitlement&
 
 Engine::Rest Engine::let_go(Locked& locked, std::vector<Event> events) {
   Rest rest{.group = unsafe_group(locked), .batch = {}};
-  if (!locked.pushed_out().empty()) {
-    journal_->note_pushed_out(locked.slot(), std::move(locked.pushed_out()));
+  if (auto pushed_out = locked.pushed_out(); !pushed_out.empty()) {
+    journal_->note_pushed_out(locked.slot(), std::move(pushed_out));
   }
   if (!events.empty()) {
     Dispatcher::Batch batch{.events = std::move(events), .tickets = {}, .policy = {}};

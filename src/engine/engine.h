@@ -105,7 +105,7 @@ struct alignas(64) Shard {
 class ShardLocks {
 public:
   explicit ShardLocks(std::span<Shard> shards) : shards_(shards.data()) {}
-  ~ShardLocks() { unlock(); }
+  [[gnu::always_inline]] ~ShardLocks() { unlock(); }
   ShardLocks(const ShardLocks&) = delete;
   ShardLocks& operator=(const ShardLocks&) = delete;
 
@@ -120,7 +120,7 @@ public:
   }
   /// Holds that shard's lock too, if it can be had at once.
   bool try_add(std::uint32_t shard);
-  void unlock() {
+  [[gnu::always_inline]] void unlock() {
     if (first_ == none) return;
     if (!held_.empty()) return unlock_all();
     shards_[first_].mutex.unlock();
@@ -206,8 +206,8 @@ private:
 /// A customer, locked, together with those its refs reach where they were asked for.
 class Locked {
 public:
-  inline explicit Locked(Engine& engine);
-  ~Locked() {
+  [[gnu::always_inline]] inline explicit Locked(Engine& engine);
+  [[gnu::always_inline]] ~Locked() {
     if (fetching_ != nullptr) let_go_of_fetched();
   }
   Locked(const Locked&) = delete;
@@ -220,7 +220,9 @@ public:
   bool find(std::string_view id) { return list(id); }
   /// The same by a handle's slot; false where the customer was deleted and not made again.
   bool find(Slot* slot);
-  bool find(const Who& who) { return who.slot != nullptr ? find(who.slot) : find(who.id); }
+  [[gnu::always_inline]] bool find(const Who& who) {
+    return who.slot != nullptr ? find(who.slot) : find(who.id);
+  }
   /// find(), and everyone the refs reach.
   bool find_family(const Who& who) {
     do {
@@ -273,7 +275,10 @@ public:
   /// Requests that the call is about to push out of those that the caller remembers. They are moved
   /// from where the journal may want them back.
   void note_pushed_out(std::span<state::RememberedRequest> requests);
-  std::vector<state::RememberedRequest>& pushed_out() { return pushed_out_; }
+  std::vector<state::RememberedRequest> pushed_out() {
+    if (fetching_ == nullptr) return {};
+    return std::exchange(fetching_->pushed_out, {});
+  }
 
   const policy::Policy& policy() const { return **policy_; }
   PolicyPointer policy_pointer() const;
@@ -307,7 +312,7 @@ private:
   void note_change();
   void let_go_of_fetched();
 
-  // What is known of customers that were not in memory. Most calls need none of it.
+  // What is known of customers that were not in memory, and what else most calls need nothing of.
   struct Fetching {
     // An ID that nobody had in the store, as long as no customer has left its shard since.
     struct Nobody {
@@ -317,6 +322,7 @@ private:
     std::vector<Nobody> nobodies;
     std::vector<Slot*> pinned;  // retained
     std::optional<Error> failure;
+    std::vector<state::RememberedRequest> pushed_out;
   };
 
   Engine& engine_;
@@ -324,7 +330,6 @@ private:
   AtHome* const at_home_;
   std::uint32_t times_let_go_ = 0;
   std::uint64_t rests_on_ = 0;
-  std::vector<state::RememberedRequest> pushed_out_;
   std::unique_ptr<Fetching> fetching_;
   const PolicyPointer* policy_ = nullptr;
   Slot* slot_ = nullptr;          // of the family's caller; null for a draft
@@ -358,7 +363,9 @@ public:
   Engine(const Engine&) = delete;
   Engine& operator=(const Engine&) = delete;
 
-  Timestamp now() const { return clock_ != nullptr ? clock_->now() : env::system_time(); }
+  [[gnu::always_inline]] Timestamp now() const {
+    return clock_ != nullptr ? clock_->now() : env::system_time();
+  }
   SymbolTable& names() { return *names_; }
   const std::shared_ptr<SymbolTable>& shared_names() const { return names_; }
   const Options& options() const { return options_; }
@@ -440,7 +447,12 @@ public:
   /// Decides a call and, with `commit`, applies it. The one way of check and allow alike.
   Result<Decision> decide(const Who& who, core::CallInput& input, bool commit,
                           const Condition* condition = nullptr) {
-    if (is_plain_) return decide_once(who, input, commit, condition);
+    if (is_plain_) {
+      const bool is_bare = condition == nullptr && input.settles == nullptr &&
+                           input.options->request.empty() && !input.options->event_data &&
+                           !calls_host_.load(std::memory_order_relaxed);
+      return is_bare ? decide_bare(who, input, commit) : decide_once(who, input, commit, condition);
+    }
     if (sharing_ != nullptr) return decide_shared(who, input, commit, condition);
     const auto body = [&] { return decide_once(who, input, commit, condition); };
     return commit ? change(body) : read(body);
@@ -481,6 +493,12 @@ public:
   bool reaches_others(const policy::Policy& policy, const Customer& customer,
                       core::EntitlementKey key) const {
     return customer.rest && !customer.rest->refs.empty() && refs_count(policy, customer, key);
+  }
+  /// Locks the caller, and everyone whom the call can touch; false where there is no caller.
+  [[gnu::always_inline]] bool find(Locked& locked, const Who& who, core::EntitlementKey key) const {
+    const bool found = locked.find(who);
+    if (!found || !reaches_others(locked.policy(), locked.slot().customer, key)) return found;
+    return locked.find_family(who);
   }
   /// A handle to a slot. REQUIRES: the slot's shard is locked.
   static Handle make_handle(Slot& slot, Symbol entitlement);
@@ -677,6 +695,9 @@ private:
 
   Result<Decision> decide_shared(const Who& who, core::CallInput& input, bool commit,
                                  const Condition* condition);
+  // A plain call is all in one function: what it calls is inlined by request, for what is around a
+  // call costs as much as deciding it.
+  Result<Decision> decide_bare(const Who& who, core::CallInput& input, bool commit);
   Result<Decision> decide_once(const Who& who, core::CallInput& input, bool commit,
                                const Condition* condition);
   class Ids final : public core::IdSource {
@@ -703,10 +724,12 @@ private:
   void note_loaded(Slot& slot);
   void make_room(ShardLocks& locks);
   bool let_go_of(Slot& slot, ShardLocks& locks);
-  Result<Decision> decide_and_finish(Locked& locked, bool counts, core::CallInput& input,
-                                     bool commit, const Once* once);
-  Result<Decision> decide_locked(Locked& locked, core::CallInput& input, bool commit,
-                                 const Once* once, std::vector<Event>& events);
+  [[gnu::always_inline]] inline Result<Decision> decide_and_finish(Locked& locked, bool counts,
+                                                                   core::CallInput& input,
+                                                                   bool commit, const Once* once);
+  [[gnu::always_inline]] inline Result<Decision> decide_locked(
+      Locked& locked, core::CallInput& input, bool commit, const Once* once,
+      std::optional<std::vector<Event>>& events);
   void teach(Locked& locked, const core::Outcome& outcome, Timestamp now);
   void settle_names(Locked& locked, core::EntitlementKey key);
 

@@ -92,7 +92,8 @@ Result<void> Locked::finish() { return engine_.finish(*this); }
 
 void Locked::note_pushed_out(std::span<state::RememberedRequest> requests) {
   if (engine_.journal() == nullptr || !engine_.journal()->is_sync()) return;
-  std::move(requests.begin(), requests.end(), std::back_inserter(pushed_out_));
+  if (fetching_ == nullptr) fetching_ = std::make_unique<Fetching>();
+  std::move(requests.begin(), requests.end(), std::back_inserter(fetching_->pushed_out));
 }
 
 // Whether nobody knows what the customer is: the store has not answered the last call on it, and

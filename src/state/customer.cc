@@ -46,11 +46,8 @@ Customer::Customer(const Customer& other)
 
 Customer& Customer::operator=(const Customer& other) { return *this = Customer(other); }
 
-const MeterExtra* Customer::extra(Symbol entitlement) const {
-  return rest ? find_entitlement(rest->extras, entitlement) : nullptr;
-}
-MeterExtra* Customer::extra(Symbol entitlement) {
-  return rest ? find_entitlement(rest->extras, entitlement) : nullptr;
+const MeterExtra* Customer::find_extra(Symbol entitlement) const {
+  return find_entitlement(rest->extras, entitlement);
 }
 
 const Override* Customer::find_override(Symbol entitlement) const {

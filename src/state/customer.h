@@ -234,8 +234,12 @@ struct Customer {
   Meter* meter(Symbol entitlement) {
     return const_cast<Meter*>(std::as_const(*this).meter(entitlement));
   }
-  const MeterExtra* extra(Symbol entitlement) const;
-  MeterExtra* extra(Symbol entitlement);
+  const MeterExtra* extra(Symbol entitlement) const {
+    return rest ? find_extra(entitlement) : nullptr;
+  }
+  MeterExtra* extra(Symbol entitlement) {
+    return const_cast<MeterExtra*>(std::as_const(*this).extra(entitlement));
+  }
   const Override* find_override(Symbol entitlement) const;
   const Cap* cap(std::string_view cap_id) const;
   Cap* cap(std::string_view cap_id);
@@ -247,6 +251,9 @@ struct Customer {
   MeterExtra& own_extra(Symbol entitlement);
   /// Adds a meter, keeping memory exact.
   Meter& add_meter(const Meter& meter);
+
+private:
+  const MeterExtra* find_extra(Symbol entitlement) const;
 };
 
 /// A seq for the next grant or cap.
