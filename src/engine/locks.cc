@@ -210,7 +210,6 @@ bool Locked::list(std::string_view id) {
     shard.customers.prefetch(hashed);
     if (const auto found = shard.customers.find(hashed); found != shard.customers.end()) {
       slot_ = *found;
-      slot_->prefetch_meters();
       break;
     }
     const auto alt = shard.alts.find(id);

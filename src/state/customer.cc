@@ -78,7 +78,7 @@ MeterExtra& Customer::own_extra(Symbol entitlement) {
 
 Meter& Customer::add_meter(const Meter& meter) {
   meters.reserve(meters.size() + 1);
-  return meters.emplace_back(meter);
+  return meters.emplace_back() = meter;
 }
 
 std::uint64_t next_seq(const std::vector<Grant>& grants) {

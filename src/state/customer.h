@@ -14,72 +14,13 @@
 #include <limitr/json.h>
 #include "base/amount.h"
 #include "base/limit.h"
-#include "base/pool.h"
 #include "base/symbols.h"
 #include "state/cloud.h"
+#include "state/meters.h"
 
 // Customer records as plain data, laid out for a million of them: what every call touches is
 // compact and contiguous, the rest only takes space when there. spec: state.md, Record fields
 namespace limitr::state {
-
-/// The last three calls on a meter, oldest first.
-class History {
-public:
-  struct Entry {
-    MaybeTime at;
-    double delta = 0;
-    friend bool operator==(const Entry&, const Entry&) = default;
-  };
-
-  std::size_t size() const {
-    const auto count = [this](std::size_t i) { return entries_[i].at.has_value() ? 1U : 0U; };
-    return count(0) + count(1) + count(2);
-  }
-  /// REQUIRES: i < size().
-  const Entry& operator[](std::size_t i) const { return entries_[i]; }
-  void push(Timestamp at, double delta) {
-    const std::size_t count = size();
-    if (count < entries_.size()) {
-      entries_[count] = {.at = at, .delta = delta};
-      return;
-    }
-    entries_[0] = entries_[1];
-    entries_[1] = entries_[2];
-    entries_[2] = {.at = at, .delta = delta};
-  }
-
-  /// Units per ms of the last entry over the time since the one before; 0 where there is none.
-  double rate() const;
-  /// What rate() is going to be after push(at, delta).
-  double rate_with(Timestamp at, double delta) const {
-    const std::size_t count = size();
-    return count == 0 ? 0.0 : per_ms(delta, *entries_[count - 1].at, at);
-  }
-  double acceleration() const;
-
-  friend bool operator==(const History&, const History&) = default;
-
-private:
-  static double per_ms(double delta, Timestamp from, Timestamp to) {
-    return to > from ? delta / static_cast<double>((to - from).count()) : 0.0;
-  }
-
-  std::array<Entry, 3> entries_;  // those that are absent stand last
-};
-
-/// One customer's usage of one entitlement in the current period.
-struct Meter {
-  Symbol entitlement = Symbol::empty;
-  Symbol credit = Symbol::empty;  ///< Empty for a meter that only learns estimates.
-  Timestamp started = {};
-  double value = 0;
-  MaybeAmount overhead = {};  ///< Absent until the first call.
-  MaybeAmount ewma_rate = {};
-  History history = {};
-  friend bool operator==(const Meter&, const Meter&) = default;
-};
-static_assert(sizeof(Meter) == 88);
-using Meters = std::vector<Meter, PoolAllocator<Meter>>;
 
 struct Hold {
   std::string id;
@@ -225,12 +166,7 @@ struct Customer {
   ~Customer() = default;
 
   /// Null where there is none.
-  const Meter* meter(Symbol entitlement) const {
-    for (const Meter& known : meters) {
-      if (known.entitlement == entitlement) return &known;
-    }
-    return nullptr;
-  }
+  const Meter* meter(Symbol entitlement) const { return meters.find(entitlement); }
   Meter* meter(Symbol entitlement) {
     return const_cast<Meter*>(std::as_const(*this).meter(entitlement));
   }
