@@ -65,7 +65,7 @@ public:
   void run();
 
 private:
-  bool allows();
+  [[gnu::always_inline]] inline bool allows();
   bool read_value();
   bool read_caps();
   void measure();
@@ -74,7 +74,7 @@ private:
                      bool before_grants);
   bool governor_allows();
   [[gnu::always_inline]] inline bool fits(double value, double from) const;
-  bool limit_allows();
+  [[gnu::always_inline]] inline bool limit_allows();
   bool draw_grants();
   bool draw_from_grants();
   bool voucher_covers();

@@ -55,27 +55,19 @@ const policy::Plan* plan_without_default(const policy::Policy& policy, const Fam
   return plan_through_refs(policy, family, who);
 }
 
-Target resolve(const policy::Policy& policy, const Family& family, EntitlementKey key,
-               Timestamp now) {
-  Target target;
-  target.plan = plan_of(policy, family);
-  target.entitlement = target.plan == nullptr ? nullptr : key.in(*target.plan);
-  if (target.entitlement == nullptr) {
-    target.denied = Reason::unknown_entitlement;
-    return target;
-  }
+void find_owner_and_override(const policy::Policy& policy, const Family& family, Timestamp now,
+                             Target& target) {
   const policy::Entitlement& entitlement = *target.entitlement;
   if (entitlement.scope != Symbol::empty && family[Family::caller].type != entitlement.scope) {
     const auto owner = scope_owner(family, entitlement.scope);
     if (!owner) {
       target.denied = Reason::no_scope_customer;
-      return target;
+      return;
     }
     target.owner = *owner;
   }
-  target.limit = entitlement.limit ? &*entitlement.limit : nullptr;
   const Customer& owner = family[target.owner];
-  if (!owner.rest || owner.rest->overrides.empty()) return target;
+  if (!owner.rest || owner.rest->overrides.empty()) return;
   if (const state::Override* own = owner.find_override(entitlement.name)) {
     const MaybeTime expires = own->limit.override_expires_on;
     target.override_expired = expires.has_value() && *expires < now;
@@ -83,7 +75,6 @@ Target resolve(const policy::Policy& policy, const Family& family, EntitlementKe
     const bool usable = policy.credit(own->limit.credit) != nullptr;
     if (!target.override_expired && usable) target.limit = &own->limit;
   }
-  return target;
 }
 
 }  // namespace limitr::core

@@ -55,8 +55,28 @@ const policy::Plan* plan_of(const policy::Policy& policy, const state::Family& f
   return plan != nullptr ? plan : policy.default_plan();
 }
 
+/// The part of resolve() that few calls need: of an entitlement that is metered by others, or
+/// whose limit a customer may have its own of.
+void find_owner_and_override(const policy::Policy& policy, const state::Family& family,
+                             Timestamp now, Target& target);
+
 /// Finds plan, entitlement, owner and limit of a call by the family's caller.
-Target resolve(const policy::Policy& policy, const state::Family& family, EntitlementKey key,
-               Timestamp now);
+inline Target resolve(const policy::Policy& policy, const state::Family& family,
+                      const EntitlementKey& key, Timestamp now) {
+  Target target;
+  target.plan = plan_of(policy, family);
+  target.entitlement = target.plan == nullptr ? nullptr : key.in(*target.plan);
+  if (target.entitlement == nullptr) {
+    target.denied = Reason::unknown_entitlement;
+    return target;
+  }
+  const policy::Entitlement& entitlement = *target.entitlement;
+  const state::Customer& caller = family[state::Family::caller];
+  target.limit = entitlement.limit ? &*entitlement.limit : nullptr;
+  const bool is_own = entitlement.scope == Symbol::empty || entitlement.scope == caller.type;
+  const bool has_overrides = caller.rest && !caller.rest->overrides.empty();
+  if (!is_own || has_overrides) find_owner_and_override(policy, family, now, target);
+  return target;
+}
 
 }  // namespace limitr::core

@@ -97,7 +97,7 @@ Handle Engine::make_handle(Slot& slot, Symbol entitlement) {
 // Whether any cap is there that a call by another customer looks at decides, for most policies,
 // that refs need not be followed.
 bool Engine::refs_count(const policy::Policy& policy, const Customer& customer,
-                        core::EntitlementKey key) const {
+                        const core::EntitlementKey& key) const {
   if (has_shared_caps_.load(std::memory_order_relaxed)) return true;
   const policy::Plan* plan = policy.plan(customer.plan);
   if (plan == nullptr) return true;
@@ -190,7 +190,7 @@ std::optional<double> Engine::host_overhead(const Who& who, const core::CallInpu
   return call_overhead_fn(*credit, units, input.options->event_data.value_or(Json()));
 }
 
-core::Target Engine::resolve(Locked& locked, core::EntitlementKey key, Timestamp now) {
+core::Target Engine::resolve(Locked& locked, const core::EntitlementKey& key, Timestamp now) {
   if (locked.policy().has_renames) settle_names(locked, key);
   core::Target target = core::resolve(locked.policy(), locked.family(), key, now);
   if (!target.override_expired) return target;
@@ -345,7 +345,7 @@ std::optional<Result<Decision>> Engine::decide_at_home(const Who& who, core::Cal
 }
 
 // What the entitlement was called before passes to its name of today, on first use.
-void Engine::settle_names(Locked& locked, core::EntitlementKey key) {
+void Engine::settle_names(Locked& locked, const core::EntitlementKey& key) {
   const policy::Plan* plan = core::plan_of(locked.policy(), locked.family());
   const policy::Entitlement* entitlement = plan == nullptr ? nullptr : key.in(*plan);
   if (entitlement == nullptr || entitlement->renamed_from.empty()) return;

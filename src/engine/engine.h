@@ -491,11 +491,12 @@ public:
   }
   /// Whether a call by this customer can touch others, so that its refs must be followed.
   bool reaches_others(const policy::Policy& policy, const Customer& customer,
-                      core::EntitlementKey key) const {
+                      const core::EntitlementKey& key) const {
     return customer.rest && !customer.rest->refs.empty() && refs_count(policy, customer, key);
   }
   /// Locks the caller, and everyone whom the call can touch; false where there is no caller.
-  [[gnu::always_inline]] bool find(Locked& locked, const Who& who, core::EntitlementKey key) const {
+  [[gnu::always_inline]] bool find(Locked& locked, const Who& who,
+                                   const core::EntitlementKey& key) const {
     const bool found = locked.find(who);
     if (!found || !reaches_others(locked.policy(), locked.slot().customer, key)) return found;
     return locked.find_family(who);
@@ -507,7 +508,7 @@ public:
 
   /// Finds plan, entitlement, owner and limit of a read by a locked family; brings renamed and
   /// expired things up to date first.
-  core::Target resolve(Locked& locked, core::EntitlementKey key, Timestamp now);
+  core::Target resolve(Locked& locked, const core::EntitlementKey& key, Timestamp now);
   /// What a credit's cost function returns; none: it has none of ours, or it failed, which is
   /// logged. REQUIRES: no lock is held.
   std::optional<double> call_overhead_fn(const policy::Credit& credit, double units,
@@ -717,7 +718,7 @@ private:
   void note_unsafe(SnapshotText& text, std::uint64_t group) const;
   Result<void> append_stored(SnapshotText& text);
   bool refs_count(const policy::Policy& policy, const Customer& customer,
-                  core::EntitlementKey key) const;
+                  const core::EntitlementKey& key) const;
   bool list_loaded(Loaded& loaded, std::span<const std::uint32_t> departures,
                    const std::function<void(Slot&)>& pin);
   Slot* find_loaded(std::string_view id, ShardLocks& locks);
@@ -731,7 +732,7 @@ private:
       Locked& locked, core::CallInput& input, bool commit, const Once* once,
       std::optional<std::vector<Event>>& events);
   void teach(Locked& locked, const core::Outcome& outcome, Timestamp now);
-  void settle_names(Locked& locked, core::EntitlementKey key);
+  void settle_names(Locked& locked, const core::EntitlementKey& key);
 
   const Options options_;
   const std::shared_ptr<const Clock> clock_;  // null: the system's
