@@ -330,7 +330,39 @@ void Rows::count(const Transaction& transaction, const Exchanged& exchanged, Ses
   }
 }
 
+// What a transaction of one customer gets whose row others have replaced since, for certain; none
+// where the store is to be asked. What is given may be old itself by then: that costs another turn.
+std::optional<Exchanged> Rows::known_conflict(const Transaction& transaction) {
+  if (transaction.parts.size() != 1) return std::nullopt;
+  const Part& part = transaction.parts.front();
+  const RecentRows::Row known = recent_.find(part.id);
+  if (known == nullptr || known->version <= part.version) return std::nullopt;
+  return Exchanged{.current = {*known}};
+}
+
+// Errors: as exchange(). What is known to be refused does not wait for the store.
 Result<std::vector<Exchanged>> Rows::exchange_shared(std::vector<Transaction>& transactions) {
+  std::vector<Exchanged> answers(transactions.size());
+  std::vector<std::size_t> places;  // of those that the store is asked
+  std::vector<Transaction> asked;
+  for (std::size_t i = 0; i < transactions.size(); ++i) {
+    if (auto conflict = known_conflict(transactions[i])) {
+      answers[i] = *std::move(conflict);
+      continue;
+    }
+    places.push_back(i);
+    asked.push_back(std::move(transactions[i]));
+  }
+  auto exchanged = exchange_with_others(asked);
+  if (!exchanged.ok()) return exchanged;
+  for (std::size_t i = 0; i < places.size(); ++i) {
+    answers[places[i]] = std::move((*exchanged)[i]);
+    transactions[places[i]] = std::move(asked[i]);
+  }
+  return answers;
+}
+
+Result<std::vector<Exchanged>> Rows::exchange_with_others(std::vector<Transaction>& transactions) {
   std::vector<Exchanged> answers;
   for (Transaction& transaction : transactions) transaction.number = ++number_;
   std::optional<Error> failure;
@@ -370,10 +402,9 @@ Result<std::vector<Exchanged>> Rows::exchange_shared(std::vector<Transaction>& t
 // Others write to the store too: a row is known where it replaced one that was.
 void Rows::note_recent(const Transaction& transaction, const Exchanged& exchanged) {
   for (const StoredCustomer& row : exchanged.current) {
-    const RecentRows::Row known = recent_.find(row.id);
     if (row.version == 0 || row.damage) {
       recent_.erase(row.id);
-    } else if (known == nullptr || known->version < row.version) {
+    } else {
       recent_.put(std::make_shared<const StoredCustomer>(row));
     }
   }

@@ -91,6 +91,9 @@ private:
       std::vector<store::Transaction>& transactions);
   Result<std::vector<store::Exchanged>> exchange_owned(
       std::vector<store::Transaction>& transactions);
+  Result<std::vector<store::Exchanged>> exchange_with_others(
+      std::vector<store::Transaction>& transactions);
+  std::optional<store::Exchanged> known_conflict(const store::Transaction& transaction);
   void note_recent(const store::Transaction& transaction, const store::Exchanged& exchanged);
   void count(const store::Transaction& transaction, const store::Exchanged& exchanged,
              SessionId from);

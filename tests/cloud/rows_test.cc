@@ -286,9 +286,12 @@ TEST_P(RowsTest, WhoWroteARowIsToldWhatOthersMakeOfIt) {
 
   const Exchanged back = exchange_by(one, {writes(version, put("ann", "4"))});
   ASSERT_TRUE(back.is_written);
+  faults_->refuse = 1;
   const Exchanged refused = exchange_by(two, {writes(version, put("ann", "x"))});
-  ASSERT_EQ(refused.current.size(), 1U);
+  EXPECT_FALSE(refused.failure) << refused.failure->to_string();
+  ASSERT_EQ(refused.current.size(), 1U) << "the store is not asked";
   EXPECT_EQ(refused.current[0].record, "4");
+  faults_->refuse = 0;
   EXPECT_THAT(rows_->take_news(), IsEmpty()) << "it was told when it was refused";
 
   store::CustomerWrite removed = put("ann", "");
