@@ -335,6 +335,7 @@ void Rows::count(const Transaction& transaction, const Exchanged& exchanged, Ses
 std::optional<Exchanged> Rows::known_conflict(const Transaction& transaction) {
   if (transaction.parts.size() != 1) return std::nullopt;
   const Part& part = transaction.parts.front();
+  if (part.version == 0) return std::nullopt;  // One before it may remove who is there.
   const RecentRows::Row known = recent_.find(part.id);
   if (known == nullptr || known->version <= part.version) return std::nullopt;
   return Exchanged{.current = {*known}};
