@@ -217,9 +217,11 @@ void Connection::move_some(Batch& batch, short ready) {
   if (batch.sent_ == 0) batch.failure->code = ErrorCode::store_unavailable;
 }
 
-// How long a batch may take, for which its connection must still be there.
-Millis Connection::begin(Batch& batch) const {
+// How long a batch may take, for which its connection must still be there. Sends what there is room
+// for, which is mostly all.
+Millis Connection::begin(Batch& batch) {
   if (!batch.is_over() && is_gone()) batch.failure = lost("the server has closed it", false);
+  if (!batch.is_over()) move_some(batch, POLLOUT);
   // A second more for every 8 MB.
   return timeout_ + Millis(static_cast<std::int64_t>(batch.out_.size() / 8'000));
 }
@@ -229,10 +231,6 @@ void Connection::run_all(std::span<Batch> batches, Millis longer) {
   for (Batch& batch : batches) timeout = std::max(timeout, batch.connection_->begin(batch));
   timeout += longer;
   const auto deadline = steady_clock::now() + timeout;
-  // As much as there is room for, which is mostly all.
-  for (Batch& batch : batches) {
-    if (!batch.is_over()) batch.connection_->move_some(batch, POLLOUT);
-  }
   std::vector<::pollfd> ready;
   std::vector<Batch*> running;
   for (;;) {

@@ -131,7 +131,7 @@ private:
   Connection(redisContext* context, const RedisOptions& options);
   Result<void> greet(const RedisOptions& options);
   bool is_gone() const;
-  Millis begin(Batch& batch) const;
+  Millis begin(Batch& batch);
   void move_some(Batch& batch, short ready);
   Result<void> send_some(std::string_view out, std::size_t& sent) const;
   Result<void> receive_some(std::size_t wanted, std::vector<Reply>& replies);
