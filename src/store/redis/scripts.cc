@@ -369,8 +369,8 @@ return {'ok'}
 // the version in its row, which the writer has made by that clock as it last heard of it: the row
 // goes in as it is, unless its version is too low or too high.
 //
-// Answers to each transaction with the versions that it has got, in one text, or else with a list of
-// what is there instead.
+// Answers to each transaction with the versions that it has got, in one text, or else with a list
+// of what is there instead.
 constexpr std::string_view exchange_begin = R"lua(
 local o = call('HMGET', owner, 'holder', 'scans')
 if o[1] ~= ARGV[2] then
