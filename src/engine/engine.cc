@@ -666,9 +666,11 @@ Result<void> Engine::append_snapshot(SnapshotText& text) {
       slots.assign(shard.customers.begin(), shard.customers.end());
       note_unsafe(text, shard.left_in);
     }
-    for (Slot* slot : slots) {
+    constexpr std::size_t ahead = 4;
+    for (std::size_t i = 0; i < slots.size(); ++i) {
+      if (i + ahead < slots.size()) slots[i + ahead]->prefetch();
       const std::lock_guard lock(shard.mutex);
-      if (slot->snapshot != running) append_record(text, *slot, running);
+      if (slots[i]->snapshot != running) append_record(text, *slots[i], running);
     }
   }
   snapshot_.store(0, std::memory_order_seq_cst);

@@ -110,10 +110,12 @@ public:
     reserve(meters.size());
     for (const Meter& meter : meters) push_back(meter);
   }
-  Meters(const Meters& other) : first_(other.first_) {
-    reserve(other.size_);
-    size_ = other.size_;
-    std::copy_n(other.rest_, rest_size(), rest_);
+  Meters(const Meters& other)
+      : first_(other.first_),
+        rest_(room_for(other.rest_size())),
+        size_(other.size_),
+        rest_room_(static_cast<std::uint32_t>(other.rest_size())) {
+    std::uninitialized_copy_n(other.rest_, rest_size(), rest_);
   }
   Meters(Meters&& other) noexcept
       : first_(other.first_),
@@ -174,13 +176,16 @@ public:
   }
 
 private:
+  static Meter* room_for(std::size_t count) {
+    return count == 0 ? nullptr : PoolAllocator<Meter>().allocate(count);
+  }
   std::size_t rest_size() const { return size_ == 0 ? 0 : size_ - 1; }
   void give_back_rest() noexcept {
     if (rest_ != nullptr) PoolAllocator<Meter>().deallocate(rest_, rest_room_);
   }
   // REQUIRES: room for those that are there.
   void move_rest(std::size_t room) {
-    Meter* rest = room == 0 ? nullptr : PoolAllocator<Meter>().allocate(room);
+    Meter* rest = room_for(room);
     std::uninitialized_copy_n(rest_, rest_size(), rest);
     give_back_rest();
     rest_ = rest;
