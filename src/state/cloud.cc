@@ -80,9 +80,8 @@ void doubt(Customer& customer, const std::string& engine, const Use& use) {
     }
   }
   if (room.empty()) return;
-  customer.cloud->doubts.push_back({.engine = engine,
-                                    .report = no_report,
-                                    .room = std::move(room)});
+  customer.cloud->doubts.push_back(
+      {.engine = engine, .report = no_report, .room = std::move(room)});
 }
 
 double units_of(const Use& use, Symbol entitlement, Timestamp started) {
