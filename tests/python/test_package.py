@@ -91,6 +91,8 @@ def test_it_is_built_from_the_repository(python, tmp_path):
     lonely.mkdir()
     (lonely / "CMakeLists.txt").write_text((PACKAGE / "CMakeLists.txt").read_text())
     done = subprocess.run(
-        ["cmake", "-S", str(lonely), "-B", str(tmp_path / "build")], capture_output=True, text=True
+        ["cmake", "-G", "Ninja", "-S", str(lonely), "-B", str(tmp_path / "build")],
+        capture_output=True,
+        text=True,
     )
     assert done.returncode != 0 and "inside its repository" in done.stderr.replace("\n  ", " ")
