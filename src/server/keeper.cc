@@ -160,7 +160,8 @@ void Keeper::exchange(const std::string& project, const std::vector<Asked*>& ask
     finished.push_back(std::move(one));
   }
   if (!rows.ok()) return;
-  if (auto news = (*rows)->take_news(); !news.empty()) hooks_.tell({project, std::move(news)});
+  if (auto changed = (*rows)->take_changed(); !changed.empty())
+    hooks_.tell({project, std::move(changed)});
 }
 
 Body Keeper::answer(const std::string& project, Work& work) {

@@ -37,9 +37,9 @@ struct Finished {
 };
 
 /// What engines of a project are to be told without being asked.
-struct ProjectNews {
+struct ProjectChanged {
   std::string project;
-  std::vector<NewsFor> news;
+  std::vector<ChangedFor> changed;
 };
 
 struct RowFigures {
@@ -52,7 +52,7 @@ struct KeeperHooks {
   std::function<Result<std::unique_ptr<Rows>>(const std::string& project)> make_rows;
   // Called by the keeper's thread:
   std::function<void(std::vector<Finished>)> deliver;
-  std::function<void(ProjectNews)> tell;
+  std::function<void(ProjectChanged)> tell;
   std::function<void(std::chrono::nanoseconds)> exchanged;  ///< How long a batch has taken.
   std::function<void(const Error&)> taken_over;             ///< Somebody else has a store of ours.
 };

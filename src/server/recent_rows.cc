@@ -10,7 +10,7 @@ namespace {
 
 // Who does not write a row any more need not know of it.
 constexpr int most_told = 4;
-constexpr std::size_t most_news_bytes = 256U << 10U;
+constexpr std::size_t most_changed_bytes = 256U << 10U;
 
 }  // namespace
 
@@ -63,7 +63,7 @@ void RecentRows::clear() {
   young_.clear();
   old_.clear();
   young_bytes_ = 0;
-  news_.clear();
+  changed_for_.clear();
 }
 
 void RecentRows::wrote(SessionId engine, std::string_view id) {
@@ -75,32 +75,32 @@ void RecentRows::wrote(SessionId engine, std::string_view id) {
   std::rotate(writers.begin(), place, place + 1);
   writers.front() = {.engine = engine};
   for (const Writer& other : std::span(writers).subspan(1)) {
-    if (other.engine != 0 && other.told < most_told) news_[other.engine].emplace(id);
+    if (other.engine != 0 && other.told < most_told) changed_for_[other.engine].emplace(id);
   }
 }
 
 void RecentRows::told(SessionId engine, std::string_view id) {
-  const auto found = news_.find(engine);
-  if (found == news_.end()) return;
+  const auto found = changed_for_.find(engine);
+  if (found == changed_for_.end()) return;
   const auto row = found->second.find(id);
   if (row != found->second.end()) found->second.erase(row);
 }
 
-std::vector<NewsFor> RecentRows::take_news() {
-  std::vector<NewsFor> all;
-  for (const auto& [engine, ids] : std::exchange(news_, {})) {
-    NewsFor news{.engine = engine, .rows = {}};
+std::vector<ChangedFor> RecentRows::take_changed() {
+  std::vector<ChangedFor> all;
+  for (const auto& [engine, ids] : std::exchange(changed_for_, {})) {
+    ChangedFor changed{.engine = engine, .rows = {}};
     std::size_t bytes = 0;
     for (const std::string& id : ids) {
       Entry* const one = entry(id);
       if (one == nullptr || one->writers.front().engine == engine) continue;
       bytes += size_of(*one->row);
-      if (news.rows.size() >= most_news || bytes > most_news_bytes) break;
-      news.rows.push_back(*one->row);
+      if (changed.rows.size() >= most_changed || bytes > most_changed_bytes) break;
+      changed.rows.push_back(*one->row);
       const auto writer = std::ranges::find(one->writers, engine, &Writer::engine);
       if (writer != one->writers.end()) ++writer->told;
     }
-    if (!news.rows.empty()) all.push_back(std::move(news));
+    if (!changed.rows.empty()) all.push_back(std::move(changed));
   }
   return all;
 }

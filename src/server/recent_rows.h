@@ -20,7 +20,8 @@
 // be told of its row before they ask.
 namespace limitr::server {
 
-struct NewsFor {
+/// Rows that an engine has written and others since.
+struct ChangedFor {
   SessionId engine = 0;
   std::vector<store::StoredCustomer> rows;
 };
@@ -43,11 +44,11 @@ public:
   void told(SessionId engine, std::string_view id);
   /// What engines are to be told since this was last called: rows that they have written and others
   /// since, as they are now. Not all of them for sure.
-  std::vector<NewsFor> take_news();
+  std::vector<ChangedFor> take_changed();
 
   /// Rows that were used last take about this much at most.
   static constexpr std::size_t max_bytes = 32U << 20U;
-  static constexpr std::size_t most_news = 256;  ///< Rows for one engine.
+  static constexpr std::size_t most_changed = 256;  ///< Rows for one engine.
 
 private:
   struct Writer {
@@ -67,7 +68,7 @@ private:
   Entries old_;
   std::size_t young_bytes_ = 0;
   // In the order of their IDs, so that a replay sends the same.
-  std::map<SessionId, std::set<std::string, std::less<>>> news_;
+  std::map<SessionId, std::set<std::string, std::less<>>> changed_for_;
 };
 
 /// About how much of memory it takes.

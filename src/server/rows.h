@@ -63,8 +63,8 @@ public:
   /// outcome_unknown: any of them was written or not.
   Result<std::vector<store::Exchanged>> exchange(std::vector<store::Transaction> transactions,
                                                  std::span<const SessionId> from = {});
-  /// As RecentRows::take_news().
-  std::vector<NewsFor> take_news() { return recent_.take_news(); }
+  /// As RecentRows::take_changed().
+  std::vector<ChangedFor> take_changed() { return recent_.take_changed(); }
   /// The statistics over all customers, as they were written last. Errors: store_unavailable.
   Result<std::optional<std::string>> estimates();
   /// Errors: store_unavailable: not written; outcome_unknown.

@@ -845,8 +845,8 @@ private:
   }
 
   // Whoever does not read what was sent before can do without.
-  void tell(ProjectNews all) {
-    for (NewsFor& one : all.news) {
+  void tell(ProjectChanged all) {
+    for (ChangedFor& one : all.changed) {
       const auto connection = connections_.find(one.engine);
       if (connection == connections_.end() || connection->second.socket->unsent() > most_unsent) {
         continue;
@@ -917,8 +917,9 @@ private:
                        [this, all = std::move(all)]() mutable { has_finished(std::move(all)); });
           },
       .tell =
-          [this](ProjectNews news) {
-            asio::post(io_, [this, news = std::move(news)]() mutable { tell(std::move(news)); });
+          [this](ProjectChanged changed) {
+            asio::post(
+                io_, [this, changed = std::move(changed)]() mutable { tell(std::move(changed)); });
           },
       .exchanged = [this](std::chrono::nanoseconds took) { metrics_.exchanged(took); },
       .taken_over =

@@ -261,18 +261,18 @@ TEST_P(RowsTest, WhoWroteARowIsToldWhatOthersMakeOfIt) {
   made.new_requests = {store::a_request(1)};
   const Exchanged first = exchange_by(one, {writes(0, made)});
   ASSERT_TRUE(first.is_written);
-  EXPECT_THAT(rows_->take_news(), IsEmpty()) << "nobody else has ever written the row";
+  EXPECT_THAT(rows_->take_changed(), IsEmpty()) << "nobody else has ever written the row";
 
   const Exchanged second = exchange_by(two, {writes(first.versions[0], put("ann", "2"))});
   ASSERT_TRUE(second.is_written);
-  auto news = rows_->take_news();
-  ASSERT_EQ(news.size(), 1U) << "who has written this itself is not told";
-  EXPECT_EQ(news[0].engine, one);
-  ASSERT_EQ(news[0].rows.size(), 1U);
-  EXPECT_EQ(news[0].rows[0].version, second.versions[0]);
-  EXPECT_EQ(news[0].rows[0].record, "2");
-  EXPECT_THAT(news[0].rows[0].requests, ElementsAre(store::a_request(1)));
-  EXPECT_THAT(rows_->take_news(), IsEmpty());
+  auto changed = rows_->take_changed();
+  ASSERT_EQ(changed.size(), 1U) << "who has written this itself is not told";
+  EXPECT_EQ(changed[0].engine, one);
+  ASSERT_EQ(changed[0].rows.size(), 1U);
+  EXPECT_EQ(changed[0].rows[0].version, second.versions[0]);
+  EXPECT_EQ(changed[0].rows[0].record, "2");
+  EXPECT_THAT(changed[0].rows[0].requests, ElementsAre(store::a_request(1)));
+  EXPECT_THAT(rows_->take_changed(), IsEmpty());
 
   std::uint64_t version = second.versions[0];
   std::size_t told = 1;
@@ -280,7 +280,7 @@ TEST_P(RowsTest, WhoWroteARowIsToldWhatOthersMakeOfIt) {
     const Exchanged next = exchange_by(two, {writes(version, put("ann", "3"))});
     ASSERT_TRUE(next.is_written);
     version = next.versions[0];
-    told += rows_->take_news().size();
+    told += rows_->take_changed().size();
   }
   EXPECT_EQ(told, 4U) << "who does not write it any more is left alone";
 
@@ -292,12 +292,12 @@ TEST_P(RowsTest, WhoWroteARowIsToldWhatOthersMakeOfIt) {
   ASSERT_EQ(refused.current.size(), 1U) << "the store is not asked";
   EXPECT_EQ(refused.current[0].record, "4");
   faults_->refuse = 0;
-  EXPECT_THAT(rows_->take_news(), IsEmpty()) << "it was told when it was refused";
+  EXPECT_THAT(rows_->take_changed(), IsEmpty()) << "it was told when it was refused";
 
   store::CustomerWrite removed = put("ann", "");
   removed.record.reset();
   EXPECT_TRUE(exchange_by(one, {writes(back.versions[0], removed)}).is_written);
-  EXPECT_THAT(rows_->take_news(), IsEmpty()) << "there is no row any more";
+  EXPECT_THAT(rows_->take_changed(), IsEmpty()) << "there is no row any more";
 }
 
 TEST_P(RowsTest, AStoreThatTakesNothingIsToldAndTriedAgain) {

@@ -229,8 +229,8 @@ void Servers::do_work(std::size_t index, const server::Work& work) {
     reply = wire::Failed{{.code = ErrorCode::invalid_argument, .message = "not simulated"}};
   }
   server.hub->finished(work.session, work.n, std::move(reply), moment());
-  for (server::NewsFor& news : server.rows->take_news()) {
-    server.hub->changed(news.engine, {std::move(news.rows)});
+  for (server::ChangedFor& changed : server.rows->take_changed()) {
+    server.hub->changed(changed.engine, {std::move(changed.rows)});
   }
   carry_out(index);
 }
