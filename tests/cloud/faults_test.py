@@ -728,6 +728,8 @@ class Releasing(FaultsTest):
         [engine] = {entry["engine"] for entry in ann["entries"]}
         self.assertEqual(self.command("release", "ann"),
                          {"customer": "ann", "released": 1, "engines": [engine]})
+        # A recall tells the heir, which is the home; until it comes, the heir denies.
+        wait_until(lambda: heir.ask("allow", "ann", "chat", 1) == "allowed", "it has heard")
         self.use_up(heir)
         self.assertEqual(dead.allowed["ann"] + heir.allowed["ann"], 100)
         [ann] = self.command("list")
