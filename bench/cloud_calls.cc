@@ -4,6 +4,8 @@
 
 #include <algorithm>
 #include <array>
+#include <cstdlib>
+#include <functional>
 
 #include <absl/container/flat_hash_map.h>
 
@@ -11,20 +13,47 @@
 #include "cloud_server.h"
 #include "data_set.h"
 #include "folder.h"
+#include "gubernator.h"
 #include "store_calls.h"
 
 namespace limitr::bench {
 
 namespace {
 
-// A server that counts and is asked for each call: gubernator, one of it, over loopback, as it was
-// measured on machines like these. One call after the other took 200 to 286 us.
+// gubernator as it was measured on machines like these. One call after the other took 200 to 286
+// us.
 constexpr double gubernator_us = 200;
 constexpr double gubernator_calls_per_s = 16'000;  // of 64 clients
 
-// Pairs with a figure that stays the same.
-Figures beside(const std::vector<double>& ours, double theirs) {
-  return figures_of_pairs(ours, std::vector<double>(ours.size(), theirs));
+// The program that GUBERNATOR names, running; null where it names none.
+std::unique_ptr<Gubernator> gubernator_if_named() {
+  const char* const program = std::getenv("GUBERNATOR");
+  if (program == nullptr || *program == '\0') return nullptr;
+#ifdef LIMITR_GUBERNATOR
+  return start_gubernator(program);
+#else
+  stop({.code = ErrorCode::invalid_argument,
+        .message = "GUBERNATOR is set, but what speaks to it was not built: install libgrpc++-dev "
+                   "and protobuf-compiler-grpc, and build again"});
+#endif
+}
+
+// Ours in turn with gubernator or, where it does not run, beside its figure.
+Row against_gubernator(std::string_view name, std::string_view unit, std::size_t runs,
+                       Checks& checks, const std::function<Sample()>& ours,
+                       const std::function<Sample(Gubernator&)>& theirs, double measured,
+                       Goal goal) {
+  const std::unique_ptr<Gubernator> gubernator = gubernator_if_named();
+  std::uint64_t answers = 0;
+  const Figures figures = alternate(
+      runs, checks,
+      [&] {
+        const Sample sample = ours();
+        answers = sample.answers;
+        return sample;
+      },
+      [&] { return gubernator ? theirs(*gubernator) : Sample{measured, answers}; });
+  return row_of(name, figures, unit, gubernator ? "gubernator" : "gubernator, as measured", goal);
 }
 
 // Calls for one customer, one after the other. How many of them were allowed.
@@ -107,76 +136,86 @@ Row cloud_first(const Size& size, const std::string& store, Checks& checks) {
   const std::vector<std::string> ids = customer_ids(0, size.of(500, 50));
   put_customers(folder.url("served"), ids.size(), no_limit);
   const CloudServer server(folder.url("served"), no_limit);
-  std::vector<double> medians;
-  for (std::size_t run = 0; run < size.runs(); ++run) {
+  std::size_t rounds = 0;
+  const auto ours = [&] {
+    ++rounds;
     Limitr limitr = server.engine();
     std::vector<double> times;
     for (const std::string& id : ids) times.push_back(time_one_call(limitr, id, checks));
-    medians.push_back(median(std::move(times)));
     required(limitr.close());
-  }
-  compare_served(server, ids, static_cast<double>(medians.size()), checks);
-  return row_of("cloud_first", beside(medians, gubernator_us), "us", "gubernator, as measured",
-                {Goal::Of::ratio, Goal::Op::at_most, 1});
+    return Sample{median(std::move(times)), ids.size()};
+  };
+  const auto theirs = [&](Gubernator& gubernator) {
+    return gubernator.time_one_by_one("first", ids, no_limit);
+  };
+  const Row row = against_gubernator("cloud_first", "us", size.runs(), checks, ours, theirs,
+                                     gubernator_us, {Goal::Of::ratio, Goal::Op::at_most, 1});
+  compare_served(server, ids, static_cast<double>(rounds), checks);
+  return row;
 }
 
 Row cloud_contended_1(const Size& size, const std::string& store, Checks& checks) {
   const Folder folder(store);
   const std::vector<std::string> ids = customer_ids(0, 1);
-  const std::size_t calls = size.of(1000, 100);
+  const std::vector<std::string> keys(size.of(1000, 100), ids[0]);
   put_customers(folder.url("served"), ids.size(), no_limit);
   const CloudServer server(folder.url("served"), no_limit);
-  std::vector<double> medians;
-  {
-    std::array<Limitr, 2> engines = {server.engine(), server.engine()};
-    for (std::size_t run = 0; run < size.runs(); ++run) {
-      std::vector<double> times;
-      for (std::size_t i = 0; i < calls; ++i) {
-        times.push_back(time_one_call(engines[i % engines.size()], ids[0], checks));
-      }
-      medians.push_back(median(std::move(times)));
+  std::array<Limitr, 2> engines = {server.engine(), server.engine()};
+  std::size_t calls = 0;
+  const auto ours = [&] {
+    std::vector<double> times;
+    for (const std::string& key : keys) {
+      times.push_back(time_one_call(engines[calls++ % engines.size()], key, checks));
     }
-    for (Limitr& engine : engines) required(engine.close());
-  }
-  compare_served(server, ids, static_cast<double>(medians.size() * calls), checks);
-  return row_of("cloud_contended_1", beside(medians, gubernator_us), "us",
-                "gubernator, as measured", {Goal::Of::ratio, Goal::Op::at_most, 1});
+    return Sample{median(std::move(times)), keys.size()};
+  };
+  const auto theirs = [&](Gubernator& gubernator) {
+    return gubernator.time_one_by_one("contended", keys, no_limit);
+  };
+  const Row row = against_gubernator("cloud_contended_1", "us", size.runs(), checks, ours, theirs,
+                                     gubernator_us, {Goal::Of::ratio, Goal::Op::at_most, 1});
+  for (Limitr& engine : engines) required(engine.close());
+  compare_served(server, ids, static_cast<double>(calls), checks);
+  return row;
 }
 
 Row cloud_contended_64(const Size& size, const std::string& store, Checks& checks) {
   const Folder folder(store);
   const std::vector<std::string> ids = customer_ids(0, size.of(1000, 100));
   SharedCalls work{.customers = ids.size(), .calls = size.of(40'000, 1000), .in_flight = 64};
-  const std::size_t runs = size.runs();
+  const std::size_t rounds = size.runs() + 1;  // One is for warming.
   work.limit =
-      binding_limit(static_cast<double>(work.calls * runs) / static_cast<double>(work.customers));
+      binding_limit(static_cast<double>(work.calls * rounds) / static_cast<double>(work.customers));
   put_customers(folder.url("served"), ids.size(), work.limit);
   const CloudServer server(folder.url("served"), work.limit);
-  std::vector<double> per_second;
+  Sharers sharers(server.url(), work);
+  const std::vector<std::string> keys = random_keys(ids, work.calls);
   std::uint64_t allowed = 0;
-  {
-    Sharers sharers(server.url(), work);
-    for (std::size_t run = 0; run < runs; ++run) {
-      const Sample sample = sharers.call();
-      per_second.push_back(sample.figure);
-      allowed += sample.answers;
-    }
-    checks.is_true("both engines have closed", sharers.finish());
-  }
+  const auto ours = [&] {
+    const Sample sample = sharers.call();
+    allowed += sample.answers;
+    return sample;
+  };
+  const auto theirs = [&](Gubernator& gubernator) {
+    return gubernator.time_in_flight("contended", keys, work.limit - calls_before, 64);
+  };
+  const Row row =
+      against_gubernator("cloud_contended_64", "calls/s", size.runs(), checks, ours, theirs,
+                         gubernator_calls_per_s, {Goal::Of::ratio, Goal::Op::at_least, 5});
+  checks.is_true("both engines have closed", sharers.finish());
   absl::flat_hash_map<std::string, std::size_t> calls;
-  for (const std::string& id : random_keys(ids, work.calls)) ++calls[id];
+  for (const std::string& key : keys) ++calls[key];
   const std::vector<double> meters = served_meters(server, ids);
   double metered = 0;
   for (std::size_t i = 0; i < ids.size(); ++i) {
-    const auto wanted = static_cast<double>(runs * calls[ids[i]]);
+    const auto wanted = static_cast<double>(rounds * calls[ids[i]]);
     checks.same(fmt::format("served meter of {}", ids[i]), meters[i],
                 std::min(work.limit, calls_before + wanted));
     metered += meters[i] - calls_before;
   }
   checks.same("units metered, and calls allowed", metered, static_cast<double>(allowed));
-  checks.is_true("some calls reach the limit", allowed < runs * work.calls);
-  return row_of("cloud_contended_64", beside(per_second, gubernator_calls_per_s), "calls/s",
-                "gubernator, as measured", {Goal::Of::ratio, Goal::Op::at_least, 5});
+  checks.is_true("some calls reach the limit", allowed < rounds * work.calls);
+  return row;
 }
 
 }  // namespace limitr::bench
