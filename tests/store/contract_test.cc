@@ -9,6 +9,8 @@
 #include <gtest/gtest.h>
 
 #include "backends.h"
+#include "base/test_seed.h"
+#include "drawn_groups.h"
 
 // What src/store/store.h promises of every store. spec: state.md, Stores
 namespace limitr::store {
@@ -252,6 +254,35 @@ TEST_P(StoreContract, RemovalTakesAllThatIsKeptOfACustomer) {
   EXPECT_THAT(read_one(*store_, "ann")->requests, IsEmpty());
   EXPECT_EQ(read_one(*store_, "bob")->requests.size(), 1U);
   EXPECT_EQ(store_->status()->requests, 1U);
+}
+
+// The later one says what is there.
+TEST_P(StoreContract, AnIdMayComeTwiceInAGroup) {
+  Group group = a_group(1, {put("ann", "A", {"x"}), put("cid", "C")});
+  group.customers[0].new_requests = {a_request(1)};
+  must_commit(*store_, group);
+  group = a_group(2, {removal("ann"), removal("ann"), put("ann", "A2", {"y"}), removal("bob"),
+                      put("bob", "B", {"x"}), put("cid", "C2"), removal("cid")});
+  group.customers[2].new_requests = {a_request(2)};
+  must_commit(*store_, group);
+  reopen();
+  EXPECT_EQ(record_of(*store_, "ann"), "A2");
+  EXPECT_EQ(record_of(*store_, "y"), "A2");
+  EXPECT_EQ(record_of(*store_, "x"), "B");
+  EXPECT_EQ(record_of(*store_, "cid"), "-");
+  EXPECT_THAT(read_one(*store_, "ann")->requests, ElementsAre(a_request(2)));
+  EXPECT_EQ(scan_all(*store_).size(), 2U);
+  EXPECT_EQ(store_->status()->customers, 2U);
+  EXPECT_EQ(store_->status()->requests, 1U);
+}
+
+TEST_P(StoreContract, WhateverGroupsSayIsThere) {
+  DrawnGroups drawn(printed_seed());
+  for (std::uint64_t rounds = number_from("LIMITR_ROUNDS", 100); rounds > 0; --rounds) {
+    must_commit(*store_, drawn.next());
+    ASSERT_NO_FATAL_FAILURE(expect_kept(*store_, drawn));
+    if (rounds % 10 == 0) reopen();
+  }
 }
 
 TEST_P(StoreContract, ALargeRecordComesBackAsItWas) {

@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+#include <array>
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <string>
 #include <thread>
@@ -10,6 +13,8 @@
 #include <gtest/gtest.h>
 
 #include "backends.h"
+#include "base/test_seed.h"
+#include "drawn_groups.h"
 
 // What src/store/store.h promises of every store that can be shared. spec: state.md, Stores
 namespace limitr::store {
@@ -93,6 +98,38 @@ TEST_P(SharedContract, WhatOneWritesTheOtherReads) {
   const auto all = scan_all(*other_);
   ASSERT_EQ(all.size(), 1U);
   EXPECT_EQ(all[0].version, version);
+}
+
+// Exchanges of several transactions, of one customer each, by both in turn.
+TEST_P(SharedContract, WhateverTransactionsSayIsThere) {
+  DrawnGroups drawn(printed_seed());
+  const std::array<Store*, 2> stores = {store_.get(), other_.get()};
+  std::map<std::string, std::uint64_t> versions;
+  std::vector<Transaction> waiting;
+  std::size_t exchanges = 0;
+  const auto exchange = [&] {
+    const auto exchanged = must_exchange(*stores[exchanges++ % 2], waiting);
+    for (std::size_t i = 0; i < waiting.size(); ++i) {
+      ASSERT_TRUE(exchanged[i].is_written) << waiting[i].parts[0].id;
+      ASSERT_EQ(exchanged[i].versions.size(), 1U);
+      versions[waiting[i].parts[0].id] = exchanged[i].versions[0];
+    }
+    waiting.clear();
+  };
+  for (std::uint64_t rounds = number_from("LIMITR_ROUNDS", 300); rounds > 0; --rounds) {
+    for (const CustomerWrite& write : drawn.next(1).customers) {
+      // The next one of a customer names the version that the last one got.
+      const bool is_waiting = std::ranges::any_of(
+          waiting, [&](const Transaction& one) { return one.parts[0].id == write.id; });
+      if (is_waiting) {
+        ASSERT_NO_FATAL_FAILURE(exchange());
+      }
+      waiting.push_back(a_transaction(++number_, {writes(versions[write.id], write)}));
+    }
+    if (rounds % 4 != 0) continue;
+    ASSERT_NO_FATAL_FAILURE(exchange());
+    ASSERT_NO_FATAL_FAILURE(expect_kept(*stores[exchanges % 2], drawn));
+  }
 }
 
 TEST_P(SharedContract, AWriteGetsAVersionAboveTheLast) {

@@ -21,6 +21,10 @@ namespace {
 void add_write(Command& command, const CustomerWrite& write, bool is_in_cluster,
                std::optional<std::uint64_t> version) {
   const CustomerRow row = customer_row(write, is_in_cluster);
+  if (version && row.alt_ids.empty() && write.first_request == 0 && write.new_requests.empty()) {
+    command.add("-").add(row_head(row, *version), *write.record);
+    return;
+  }
   if (version) {
     command.add("").add(row.alt_ids).add(row_head(row, *version), *write.record);
   } else {

@@ -169,13 +169,15 @@ local function head_of(id)
   local row = redis.pcall('GETRANGE', k, 0, 63)
   if row == '' then return '0', '' end
   if type(row) == 'table' then return damaged_version, '' end
-  local version, size, at = string.match(row, '^(%d+) %d+ (%d+)\n()')
+  local version = string.match(row, '^(%d+) %d+ 0\n')
+  if version then return version, '' end
+  local size, at
+  version, size, at = string.match(row, '^(%d+) %d+ (%d+)\n()')
   if not version then return damaged_version, '' end
-  if size == '0' then return version, '' end
   return version, call('GETRANGE', k, at - 1, at - 2 + size)
 end
 
--- write: its id, and what take_write() filled in; version and alts: of the row that is there.
+-- write: of take_write(); version and alts: of the row that is there.
 local function put(write, version, alts, new_version)
   local id, row = write.id, write.record
   if scans[1] then rarely().keep_for_scans(id, version, false) end
@@ -192,11 +194,15 @@ local function put(write, version, alts, new_version)
   end
 end
 
--- What the write says whose operation was 1, of the arguments that `take` gives. Without a sum,
--- `record` is the whole row.
-local function take_write(write, take)
-  write.sum, write.alts, write.record, write.first = take(), take(), take(), take()
-  write.fresh = nil
+-- What is written of a customer, of the arguments that `take` gives: a sum, alternate IDs, the record,
+-- and requests. Without a sum, `record` is the whole row; with - for one, there is nothing besides.
+local function take_write(write, id, take)
+  write.id, write.sum, write.fresh = id, take(), nil
+  if write.sum == '-' then
+    write.sum, write.alts, write.record, write.first = '', '', take(), '0'
+    return
+  end
+  write.alts, write.record, write.first = take(), take(), take()
   local count = take()
   if count ~= '0' then
     write.fresh = {}
@@ -302,7 +308,7 @@ if o[1] ~= ARGV[2] then return {'fenced', o[3], o[4], o[5]} end
 call('ZCARD', named('ids'))
 local group, is_staged = ARGV[4], ARGV[7] == '1'
 
--- The arguments of the customers, from the beginning.
+-- The arguments of the customers.
 local function reader()
   if not is_staged then
     local at = 7
@@ -319,28 +325,21 @@ local function reader()
   end
 end
 
-local versions, alts, write, take = {}, {}, {}, reader()
-for id in take do
-  if take() == '1' then take_write(write, take) end
-  versions[#versions + 1], alts[#alts + 1] = head_of(id)
-end
-
 if o[2] ~= '0' then rarely().find_scans() end
 if group ~= '0' then
   call('HSET', owner, 'last_group', group, 'until', digits(microseconds() / 1000 + ARGV[3]))
 end
 if ARGV[5] ~= '' then call('SET', named('t:estimates'), ARGV[5]) end
 if ARGV[6] ~= '' then call('SET', named('t:policy'), ARGV[6]) end
-local n = 0
-take = reader()
+local write, take = {}, reader()
 for id in take do
-  n = n + 1
-  if take() == '1' then
-    write.id = id
-    take_write(write, take)
-    put(write, versions[n], alts[n], group)
+  local is_write = take() == '1'
+  if is_write then take_write(write, id, take) end
+  local version, alts = head_of(id)
+  if is_write then
+    put(write, version, alts, group)
   else
-    rarely().remove(id, versions[n], alts[n])
+    rarely().remove(id, version, alts)
   end
 end
 if is_staged then call('DEL', named('stage')) end
@@ -484,7 +483,7 @@ while at < #ARGV do
     parts[i] = part
     part.id, part.version, part.op = take(), take(), take()
     part.is_write = part.op ~= '-' and part.op ~= '0'
-    if part.is_write then take_write(part, take) end
+    if part.is_write then take_write(part, part.id, take) end
   end
   local answer = is_again and written_before(number)
   if not answer then
@@ -673,36 +672,28 @@ local group, alts_end = ARGV[2], 3 + 2 * ARGV[3]
 if o[1] and tonumber(o[1]) >= tonumber(group) then return {'ok', {}} end
 call('ZCARD', named('ids'))
 
-local function reader()
-  local at = alts_end
-  return function() at = at + 1 return ARGV[at] end
-end
-
-local versions, alts, write, take = {}, {}, {}, reader()
-for id in take do
-  if take() == '1' then take_write(write, take) end
-  versions[#versions + 1], alts[#alts + 1] = head_of(id)
-end
-
 if o[2] and o[2] ~= '0' then rarely().find_scans() end
 call('HSET', owner, 'last_group', group)
-local n, dropped = 0, {}
-take = reader()
+local at, write, dropped, last_alts = alts_end, {}, {}, {}
+local function take() at = at + 1 return ARGV[at] end
 for id in take do
-  n = n + 1
-  local new_alts = ''
-  if take() == '1' then
-    write.id = id
-    take_write(write, take)
-    put(write, versions[n], alts[n], group)
-    new_alts = write.alts
+  local is_write = take() == '1'
+  if is_write then take_write(write, id, take) end
+  local version, alts = head_of(id)
+  if is_write then
+    put(write, version, alts, group)
   else
-    rarely().remove(id, versions[n], alts[n])
+    rarely().remove(id, version, alts)
   end
-  if new_alts ~= alts[n] and string.find(alts[n], ';', 1, true) then
-    dropped[#dropped + 1] = {id, alts[n], new_alts}
+  -- Of one that comes again the last has the word.
+  local new_alts = is_write and write.alts or ''
+  if dropped[1] then last_alts[id] = new_alts end
+  if new_alts ~= alts and string.find(alts, ';', 1, true) then
+    dropped[#dropped + 1] = {id, alts}
+    last_alts[id] = new_alts
   end
 end
+for _, customer in ipairs(dropped) do customer[3] = last_alts[customer[1]] end
 for i = 4, alts_end, 2 do call('SET', named('a:' .. ARGV[i]), ARGV[i + 1]) end
 if rare then rare.count() end
 return {'ok', dropped}
