@@ -226,6 +226,10 @@ Result<void> Journal::close() {
   }
   Result<void> flushed = flush();
   std::unique_lock writing(writing_);
+  // What a failover has taken since the lease was last renewed is written again.
+  next_renewal_ = {};
+  keep_lease();
+  if (flushed.ok() && queued_.load(std::memory_order_relaxed) > 0) flushed = write_all();
   Result<void> closed = store_->close();
   is_up_ = is_open_ = false;
   finish_writing(std::move(writing));
@@ -311,7 +315,7 @@ void Journal::keep_lease() {
   if (renew_every_ == Millis(0) || !is_up_ || steady_clock::now() < next_renewal_) return;
   next_renewal_ = steady_clock::now() + renew_every_;
   const Result<void> renewed = store_->renew();
-  if (renewed.ok()) return;
+  if (renewed.ok()) return write_lost_again();
   note_down(renewed.error());
   if (renewed.error().code == ErrorCode::store_fenced) fence();
 }
@@ -360,6 +364,7 @@ Result<void> Journal::write_group(With with) {
   }
   if (written.ok()) {
     settle(flight);
+    write_lost_again();
     return {};
   }
   fail(std::move(flight), written.error());
@@ -554,15 +559,23 @@ Result<void> Journal::reopen() {
     if (is_sync()) refuse(std::move(flight), not_taken(*backoff_.why()));
   }
   if (has_lost) {
-    engine_.log(
-        fmt::format("the store has lost what it had taken (group {} is its last, {} was): "
-                    "what is in memory is written again",
-                    opened->last_group, last_taken_));
-    engine_.mark_all();
+    write_again(fmt::format("the store has lost what it had taken (group {} is its last, {} was)",
+                            opened->last_group, last_taken_));
   }
+  write_lost_again();
   is_up_ = true;
   backoff_.recovered();
   return {};
+}
+
+void Journal::write_again(std::string_view why) {
+  engine_.log(fmt::format("{}: what is in memory is written again", why));
+  engine_.mark_all();
+}
+
+// A part of it may have gone back although its last group is there.
+void Journal::write_lost_again() {
+  if (store_->has_lost()) write_again("a part of the store has lost what it had taken");
 }
 
 // Another owner has written to the store: what this engine has in memory is of the past.

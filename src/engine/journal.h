@@ -13,6 +13,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <string_view>
 #include <thread>
 #include <vector>
 
@@ -169,6 +170,8 @@ private:
   static void let_go(Flight& flight);
   Result<void> commit(const store::Group& group);
   Result<void> reopen();
+  void write_again(std::string_view why);
+  void write_lost_again();
   Error fence();
   void keep_lease();
   // Whether the store has a group that it may or may not have taken; asks until the time is out.

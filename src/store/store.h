@@ -175,6 +175,10 @@ public:
   virtual Homes* homes() { return nullptr; }
   /// Tells the store that its owner, or sharer, is alive. Errors also: store_fenced.
   virtual Result<void> renew() { return {}; }
+  /// For those who own the store: whether commit(), renew() or open() found, since this was last
+  /// asked, that some of what this object has committed is there no more, though the last group may
+  /// be, as after a failover of a part of the store. Threads: as commit().
+  virtual bool has_lost() { return false; }
   /// Puts what is kept beside its main file into that, which can be copied by itself then; for
   /// those who own the store. Errors: store_unavailable, where that cannot be: what was committed
   /// is as safe as before; store_fenced.

@@ -107,6 +107,7 @@ public:
     return exchanged;
   }
   Result<void> renew() override { return under_->renew(); }
+  bool has_lost() override { return under_->has_lost(); }
   Result<std::uint64_t> last_group() override { return under_->last_group(); }
   Result<std::vector<store::StoredCustomer>> read(std::span<const std::string> ids) override {
     ++faults_->reads;

@@ -68,6 +68,7 @@ public:
     return exchanged;
   }
   Result<void> renew() override { return store_->renew(); }
+  bool has_lost() override { return store_->has_lost(); }
   Result<std::uint64_t> last_group() override { return store_->last_group(); }
   Result<std::vector<StoredCustomer>> read(std::span<const std::string> ids) override {
     std::vector<std::string> tagged(ids.begin(), ids.end());
@@ -109,25 +110,60 @@ private:
 
 RedisCluster::RedisCluster() {
   for (std::size_t i = 0; i < size; ++i) {
-    const std::uint16_t port = free_port();
-    std::uint16_t bus = free_port();
-    while (bus == port) bus = free_port();
-    ports_.push_back(port);
-    nodes_.push_back(std::make_unique<RedisServer>(std::vector<std::string>{
-        "--port", std::to_string(port), "--bind", "127.0.0.1", "--cluster-port",
-        std::to_string(bus), "--cluster-enabled", "yes", "--cluster-node-timeout", "2000",
-        "--cluster-require-full-coverage", "no"}));
+    add_node();
     const std::size_t first = slot_count * i / size;
     const std::size_t last = slot_count * (i + 1) / size - 1;
     nodes_[i]->ask({"CLUSTER", "SET-CONFIG-EPOCH", std::to_string(i + 1)});
     EXPECT_EQ(
         nodes_[i]->ask({"CLUSTER", "ADDSLOTSRANGE", std::to_string(first), std::to_string(last)}),
         "OK");
-    EXPECT_EQ(
-        nodes_[0]->ask({"CLUSTER", "MEET", "127.0.0.1", std::to_string(port), std::to_string(bus)}),
-        "OK");
   }
   wait_until_ok();
+}
+
+void RedisCluster::add_node() {
+  const std::string port = std::to_string(ports_.emplace_back(free_port()));
+  std::string bus = port;
+  while (bus == port) bus = std::to_string(free_port());
+  nodes_.push_back(std::make_unique<RedisServer>(std::vector<std::string>{
+      "--port", port, "--bind", "127.0.0.1", "--cluster-port", bus, "--cluster-enabled", "yes",
+      "--cluster-node-timeout", "2000", "--cluster-require-full-coverage", "no",
+      "--cluster-replica-validity-factor", "0"}));
+  EXPECT_EQ(nodes_[0]->ask({"CLUSTER", "MEET", "127.0.0.1", port, bus}), "OK");
+}
+
+std::size_t RedisCluster::add_replica(std::size_t of) {
+  add_node();
+  const std::string master = node(of).ask({"CLUSTER", "MYID"});
+  RedisServer& replica = *nodes_.back();
+  EXPECT_TRUE(comes_true([&] { return replica.ask({"CLUSTER", "REPLICATE", master}) == "OK"; }));
+  wait_until_ok();
+  wait_for_replica(nodes_.size() - 1, of);
+  return nodes_.size() - 1;
+}
+
+void RedisCluster::wait_for_replica(std::size_t replica, std::size_t of) {
+  const auto line_of = [](const RedisServer& node, const std::string& name) {
+    const std::string info = node.ask({"INFO", "replication"});
+    const std::size_t at = info.find(name + ":");
+    return at == std::string::npos ? "none" : info.substr(at, info.find('\r', at) - at);
+  };
+  EXPECT_TRUE(comes_true([&] {
+    return line_of(node(replica), "master_link_status") == "master_link_status:up" &&
+           line_of(node(replica), "master_repl_offset") == line_of(node(of), "master_repl_offset");
+  }));
+}
+
+void RedisCluster::cut_off_replica(std::size_t replica, std::size_t of) {
+  wait_for_replica(replica, of);
+  node(replica).pause();
+  node(of).ask({"CLIENT", "KILL", "TYPE", "replica"});
+}
+
+void RedisCluster::let_take_over(std::size_t replica, std::size_t of) {
+  node(of).kill();
+  node(replica).resume();
+  EXPECT_TRUE(comes_true([&] { return node(replica).ask({"ROLE"}).starts_with("[master"); }));
 }
 
 RedisCluster& RedisCluster::shared() {
@@ -136,12 +172,12 @@ RedisCluster& RedisCluster::shared() {
 }
 
 void RedisCluster::wait_until_ok() const {
-  const auto is_ok = [](const std::unique_ptr<RedisServer>& node) {
+  const auto is_ok = [&](const std::unique_ptr<RedisServer>& node) {
     const std::string info = node->ask({"CLUSTER", "INFO"});
     const std::string nodes = node->ask({"CLUSTER", "NODES"});
     return info.find("cluster_state:ok") != std::string::npos &&
            info.find("cluster_slots_ok:16384") != std::string::npos &&
-           info.find("cluster_known_nodes:3") != std::string::npos &&
+           info.find("cluster_known_nodes:" + std::to_string(nodes_.size())) != std::string::npos &&
            nodes.find("fail") == std::string::npos;
   };
   EXPECT_TRUE(comes_true([&] { return std::ranges::all_of(nodes_, is_ok); }));

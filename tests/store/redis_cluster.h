@@ -38,6 +38,15 @@ public:
   /// The integer that a node answers.
   std::int64_t number(const std::vector<std::string>& command) const;
 
+  /// One more node, which has all that a master has and takes over where that is gone. Gives where
+  /// it is. For a cluster of one's own.
+  std::size_t add_replica(std::size_t of);
+  /// Waits until it has all that the master has taken; then passes on no more to it.
+  void wait_for_replica(std::size_t replica, std::size_t of);
+  void cut_off_replica(std::size_t replica, std::size_t of);
+  /// The master is killed: waits until the replica has taken over.
+  void let_take_over(std::size_t replica, std::size_t of);
+
   /// Moves a slot to another node in three steps, as `redis-cli --cluster reshard` does.
   void begin_move(redis::Slot slot, std::size_t to);
   void move_keys(redis::Slot slot, std::size_t to, std::size_t most);
@@ -46,6 +55,8 @@ public:
   void move(redis::Slot slot, std::size_t to);
 
 private:
+  void add_node();
+
   std::vector<std::unique_ptr<RedisServer>> nodes_;
   std::vector<std::uint16_t> ports_;
 };

@@ -395,6 +395,32 @@ TEST_F(RedisClusterTest, AGroupAfterTheMetaSlotWentBackIsAboveAllThatIsThere) {
   EXPECT_EQ(record_of(*store_, "ann"), "A8");
 }
 
+TEST_F(RedisClusterTest, ASlotThatWentBackIsNoticedByWhoOwns) {
+  open_own(*store_);
+  must_commit(*store_, a_group(1, {put("{x}a", "A1"), put("{x}b", "B1"), put("cyd", "C1")}));
+  const auto take_back = [&] {
+    ask(slot_of("{x}"), {"HSET", key("{x}", "owner"), "last_group", "1"});
+  };
+  // While it goes on.
+  must_commit(*store_, a_group(2, {put("{x}a", "A2")}));
+  take_back();
+  EXPECT_FALSE(store_->has_lost());
+  must_commit(*store_, a_group(3, {put("{x}b", "B3")}));
+  EXPECT_TRUE(store_->has_lost());
+  EXPECT_FALSE(store_->has_lost()) << "it was told";
+  must_commit(*store_, a_group(4, {put("{x}a", "A4"), put("cyd", "C4")}));
+  // While it is opened again.
+  take_back();
+  EXPECT_EQ(open_own(*store_).last_group, 4U);
+  EXPECT_TRUE(store_->has_lost());
+  // Who comes anew has nothing to compare it with.
+  ASSERT_TRUE(store_->close().ok());
+  take_back();
+  store_ = redis_store(options_);
+  open_own(*store_);
+  EXPECT_FALSE(store_->has_lost());
+}
+
 // As by a failover to a replica that had not got which slots are used.
 TEST_F(RedisClusterTest, SlotsThatTheMetaSlotForgotAreFoundAgain) {
   for (const Access access : {Access::own, Access::share}) {

@@ -126,5 +126,40 @@ TEST_F(SharedInCluster, WhereOneMasterIsGoneTheRestGoesOn) {
   EXPECT_EQ(number(limitr_->value(away[0], "own")), 1);
 }
 
+// A replica takes over that had not got all: of what there is once, or of other slots alone.
+// spec: state.md, a store that went back in time
+class OwnedInCluster : public ::testing::TestWithParam<bool> {};
+
+INSTANTIATE_TEST_SUITE_P(OfTheMetaSlot, OwnedInCluster, ::testing::Bool());
+
+TEST_P(OwnedInCluster, WhatAMasterHadNotPassedOnIsWrittenAgain) {
+  store::RedisCluster cluster;
+  const std::size_t meta = cluster.node_of(store::redis::slot_of("limitr"));
+  const std::size_t master = GetParam() ? meta : (meta + 1) % store::RedisCluster::size;
+  const std::size_t replica = cluster.add_replica(master);
+  std::string said;
+  Options options;
+  options.store =
+      "redis:///0?socket=" + cluster.node((master + 1) % store::RedisCluster::size).socket();
+  options.log = [&](std::string_view line) { said += line; };
+  std::vector<std::string> ids;
+  {
+    Limitr limitr = open_engine(policy, options);
+    for (int i = 0; i < 12; ++i) {
+      ids.push_back("customer " + std::to_string(i));
+      ASSERT_TRUE(limitr.create_customer(ids.back(), {}).ok());
+      ASSERT_TRUE(*limitr.allow(ids.back(), "own", 1));
+    }
+    cluster.cut_off_replica(replica, master);
+    for (const std::string& id : ids) ASSERT_TRUE(*limitr.allow(id, "own", 1));
+    cluster.let_take_over(replica, master);
+    EXPECT_TRUE(comes_true([&] { return limitr.ensure_customer("made after it", {}).ok(); }));
+    ASSERT_TRUE(limitr.close().ok());
+  }
+  EXPECT_THAT(said, HasSubstr(" has lost what it had taken"));
+  Limitr limitr = open_engine(policy, options);
+  for (const std::string& id : ids) EXPECT_EQ(number(limitr.value(id, "own")), 2) << id;
+}
+
 }  // namespace
 }  // namespace limitr::system_tests

@@ -46,7 +46,8 @@ std::map<Address, Slot> SlotMap::masters() const {
 bool SlotMap::learn(const Value& slots, const std::string& host) {
   const std::lock_guard lock(mutex_);
   masters_.clear();
-  names_.clear();
+  const std::vector<std::string> names_before = std::exchange(names_, {});
+  const auto of_slot_before = of_slot_;
   of_slot_.fill(0);
   for (std::size_t i = 0; i < slots.size(); ++i) {
     const Value range = slots[i];
@@ -65,8 +66,14 @@ bool SlotMap::learn(const Value& slots, const std::string& host) {
       of_slot_[static_cast<std::size_t>(slot)] = at;
     }
   }
+  if (names_ != names_before || of_slot_ != of_slot_before) ++changes_;
   is_doubted_ = masters_.empty();
   return !is_doubted_;
+}
+
+std::uint64_t SlotMap::changes() const {
+  const std::lock_guard lock(mutex_);
+  return changes_;
 }
 
 bool SlotMap::is_doubted() const {

@@ -42,6 +42,8 @@ public:
   /// Takes what `CLUSTER SLOTS` answers; a node without a host is at `host`. False: it says
   /// nothing.
   bool learn(const Value& slots, const std::string& host);
+  /// How often learn() has found that a slot had another master than before.
+  std::uint64_t changes() const;
   /// It may no longer be so; learn() makes it good.
   void doubt() { set_doubted(true); }
   bool is_doubted() const;
@@ -54,6 +56,7 @@ private:
   std::vector<std::string> names_;                   // of masters_
   std::array<std::uint16_t, slot_count> of_slot_{};  // The place in masters_, from 1; 0: none.
   bool is_doubted_ = true;
+  std::uint64_t changes_ = 0;
 };
 
 /// What is asked of the master of a slot.

@@ -102,6 +102,7 @@ struct Sums {
   std::uint64_t customers = 0;
   std::uint64_t requests = 0;
   std::uint64_t last_group = 0;
+  std::map<Slot, std::uint64_t> last_groups = {};
   Slots there;  // those that have been written to
   bool misses_some = false;
 };
@@ -179,9 +180,17 @@ public:
     if (!writer_) return is_open_ && !writer_failed_ ? Result<void>() : closed();
     renewed_ = steady_clock::now();
     Result<void> renewed = must_be_ok(writer_->run(renewal()), place());
-    if (renewed.ok()) return renewed;
+    if (renewed.ok()) {
+      if (is_owned_) look_for_losses(*writer_);
+      return renewed;
+    }
     give_up();
     return without_outcome(std::move(renewed).error());
+  }
+
+  bool has_lost() override {
+    const std::lock_guard writing(writer_mutex_);
+    return std::exchange(has_lost_, false);
   }
 
   Result<std::uint64_t> last_group() override {
@@ -382,10 +391,12 @@ private:
     const bool has_moved = !known->home.empty() && known->home != home;
     Slots looked_at = used_;
     if (has_moved) looked_at.set();
+    for (const auto& [slot, group] : taken_) looked_at.set(slot);
     const Result<Sums> sums = sums_of(cluster, looked_at, /*skips_unreachable=*/!owns);
     if (!sums.ok()) return sums.error();
     const Slots forgotten = sums->there & ~used_;
     used_ |= sums->there;
+    for (const auto& [slot, group] : sums->last_groups) note_taken(slot, group);
     opened.customers = sums->customers;
     if (access == Access::read) return {};
     if (ends_sharing) {
@@ -448,6 +459,7 @@ private:
       if (fields[0].is_text() || fields[2].is_text()) sums.there.set(calls[i].slot);
       sums.customers += number_in(fields[0]);
       sums.requests += number_in(fields[1]);
+      sums.last_groups[calls[i].slot] = number_in(fields[2]);
       sums.last_group = std::max(sums.last_group, number_in(fields[2]));
     }
     return sums;
@@ -529,16 +541,39 @@ private:
     const Millis longer(static_cast<std::int64_t>(bytes / 1'000));
     const std::vector<Result<Answer>> answers = cluster.run(calls, longer);
     std::vector<Call> drops;
-    for (const Result<Answer>& answer : answers) {
+    for (std::size_t i = 0; i < answers.size(); ++i) {
+      const Result<Answer>& answer = answers[i];
       if (!answer.ok()) return answer.error();
-      if (answer->size() != 2) continue;
+      if (answer->size() != 3) continue;
+      note_taken(calls[i].slot, number_in((*answer)[2]));
+      note_taken(calls[i].slot, group);
       const Value dropped = (*answer)[1];
-      for (std::size_t i = 0; i < dropped.size(); ++i) add_drops(dropped[i], group, drops);
+      for (std::size_t j = 0; j < dropped.size(); ++j) add_drops(dropped[j], group, drops);
     }
     // What stays behind leads nowhere.
     if (!drops.empty()) [[maybe_unused]]
       const auto ignored = cluster.run(drops);
     return {};
+  }
+
+  // Slots that have another master may have lost what the last one had not passed on. Where that
+  // cannot be seen now, it is looked for again.
+  void look_for_losses(Cluster& cluster) {
+    if (!cluster.learn().ok() || map_.changes() == changes_seen_) return;
+    const std::uint64_t changes = map_.changes();
+    Slots slots;
+    for (const auto& [slot, group] : taken_) slots.set(slot);
+    const Result<Sums> sums = sums_of(cluster, slots);
+    if (!sums.ok()) return;
+    for (const auto& [slot, group] : sums->last_groups) note_taken(slot, group);
+    changes_seen_ = changes;
+  }
+
+  // Groups only rise, so a slot that is behind what we know of it has lost some.
+  void note_taken(Slot slot, std::uint64_t group) {
+    std::uint64_t& taken = taken_[slot];
+    if (group < taken) has_lost_ = true;
+    taken = group;
   }
 
   /// dropped: an ID, and its alternate IDs before and after.
@@ -895,7 +930,10 @@ private:
   std::string holder_;  // `holder` as it was when we opened
   std::string sharer_;  // who we are, as it stands in `sharers`
   std::uint64_t epoch_ = 0;
-  Slots used_;  // those that are surely noted as used
+  Slots used_;                           // those that are surely noted as used
+  std::map<Slot, std::uint64_t> taken_;  // the last group of each slot, as far as known
+  bool has_lost_ = false;                // since it was last asked
+  std::uint64_t changes_seen_ = 0;       // of the map, when losses were last looked for
   bool is_owned_ = false;
   bool is_shared_ = false;
   std::uint64_t last_number_ = 0;  // of the transactions that may be there

@@ -528,6 +528,7 @@ public:
     return chosen_.load()->exchange(transactions);
   }
   Result<void> renew() override { return chosen_.load()->renew(); }
+  bool has_lost() override { return chosen_.load()->has_lost(); }
   Result<std::uint64_t> last_group() override { return chosen_.load()->last_group(); }
   Result<std::vector<StoredCustomer>> read(std::span<const std::string> ids) override {
     return chosen_.load()->read(ids);

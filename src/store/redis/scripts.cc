@@ -665,11 +665,11 @@ return {'ok'}
 // ARGV: group, how many alternate IDs of customers in other slots there are, each and its row; then
 // customer after customer as in commit. A part that was applied already, or is older than what was,
 // changes nothing. Answers with the alternate IDs, as they stood in the row, of customers of whom
-// some in other slots may lead to them no longer.
+// some in other slots may lead to them no longer, and with the last group before.
 constexpr std::string_view apply = R"lua(
 local o = call('HMGET', owner, 'last_group', 'scans')
 local group, alts_end = ARGV[2], 3 + 2 * ARGV[3]
-if o[1] and tonumber(o[1]) >= tonumber(group) then return {'ok', {}} end
+if o[1] and tonumber(o[1]) >= tonumber(group) then return {'ok', {}, o[1]} end
 call('ZCARD', named('ids'))
 
 if o[2] and o[2] ~= '0' then rarely().find_scans() end
@@ -696,7 +696,7 @@ end
 for _, customer in ipairs(dropped) do customer[3] = last_alts[customer[1]] end
 for i = 4, alts_end, 2 do call('SET', named('a:' .. ARGV[i]), ARGV[i + 1]) end
 if rare then rare.count() end
-return {'ok', dropped}
+return {'ok', dropped, o[1] or '0'}
 )lua";
 
 // ARGV: group; then each alternate ID and whom it led to.
