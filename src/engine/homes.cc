@@ -614,8 +614,11 @@ void Homes::put_back_unsettled(std::string customer, state::Unreported unreporte
   unsettled_.emplace_back(std::move(customer), std::move(unreported));
 }
 
-void Homes::settle_by(state::Unreported& unreported, std::uint64_t number) {
+void Homes::may_be_settled_by(state::Unreported& unreported, std::uint64_t number) const {
   unreported.settler = {.engine = std::string(engine()), .number = number};
+}
+
+void Homes::settle_by(const state::Unreported& unreported, std::uint64_t number) {
   if (unreported.kept != nullptr) file_->settle_by(*unreported.kept, number);
 }
 

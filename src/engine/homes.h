@@ -153,7 +153,9 @@ public:
   }
   void put_back_unsettled(std::string customer, state::Unreported unreported);
   /// It is going to be settled by that transaction.
-  void settle_by(state::Unreported& unreported, std::uint64_t number);
+  void settle_by(const state::Unreported& unreported, std::uint64_t number);
+  /// It may be settled by that transaction, whose answer was lost.
+  void may_be_settled_by(state::Unreported& unreported, std::uint64_t number) const;
   /// The store has it.
   void settled(const state::Unreported& unreported);
 

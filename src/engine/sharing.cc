@@ -579,6 +579,11 @@ void Sharing::settle_report(Sent& sent, const Exchanged& exchanged) {
   } else if (was_taken(sent.transaction, exchanged)) {
     adopt(sent, exchanged);
   } else {
+    if (!sent.was_resent) {
+      // It is in no record, however many have written since.
+      const std::lock_guard lock(engine_.shard(slot.shard).mutex);
+      homes_->not_taken(slot);
+    }
     if (const auto unreadable = take_over(exchanged.current)) {
       engine_.log(unreadable->to_string());
     }
@@ -958,6 +963,11 @@ Result<std::vector<Exchanged>> Sharing::exchange(std::span<Sent> sent) {
   for (std::size_t i = 0; i < sent.size(); ++i) {
     sent[i].transaction = std::move(transactions[i]);
     sent[i].was_resent = sent[i].was_resent || is_resent;
+    if (!sent[i].was_resent) continue;
+    for (Task* task : sent[i].component.tasks) {
+      if (task->settling == nullptr) continue;
+      homes_->may_be_settled_by(task->settling->unreported, sent[i].transaction.number);
+    }
   }
   if (exchanged.ok() || exchanged.error().code == ErrorCode::outcome_unknown) return exchanged;
   note_down(exchanged.error());

@@ -2,6 +2,8 @@
 #include "state/cloud.h"
 
 #include <algorithm>
+#include <chrono>
+#include <initializer_list>
 #include <utility>
 
 #include "state/customer.h"
@@ -64,21 +66,54 @@ double in_doubts(const Customer& customer, const Of& of, bool is_released) {
 // The largest number that a record has: no transaction's.
 constexpr std::uint64_t no_report = 9'000'000'000'000'000;
 
+bool is_of_period(const Meter& meter, const MeterUse& use) {
+  const Millis apart = use.started - meter.started;
+  return apart == Millis(0) || std::chrono::abs(apart) < use.period;
+}
+
+// Whether the customer has not begun the period yet.
+bool begins(const Meter* meter, const MeterUse& use) {
+  return meter == nullptr || (use.started > meter->started && !is_of_period(*meter, use));
+}
+
+bool is_of_same(const MeterRoom& one, const MeterRoom& other) {
+  return one.entitlement == other.entitlement;
+}
+bool is_of_same(const CapRoom& one, const CapRoom& other) { return one.cap == other.cap; }
+
+// A record has each meter and cap of a room once.
+template <typename Of>
+void add_room(std::vector<Of>& room, Of added) {
+  for (Of& one : room) {
+    if (is_of_same(one, added)) {
+      one.units += added.units;
+      return;
+    }
+  }
+  room.push_back(std::move(added));
+}
+
 // Nobody knows whether this use is in the record: it is neither added nor forgotten, but stays in
-// doubt until its period ends or an operator releases it. No report can settle that.
-void doubt(Customer& customer, const std::string& engine, const Use& use) {
+// doubt until its period ends or an operator releases it. No report can settle that. What begins a
+// period is not there: whoever had added it would have begun that.
+void doubt(Customer& customer, const std::string& engine, std::initializer_list<const Use*> uses) {
   Room room;
-  for (const MeterUse& one : use.meters) {
-    if (one.used.units > 0) {
-      room.meters.push_back(
-          {.entitlement = one.entitlement, .started = one.started, .units = one.used.units});
+  Use missing;
+  for (const Use* use : uses) {
+    for (const MeterUse& one : use->meters) {
+      const Meter* meter = customer.meter(one.entitlement);
+      if (begins(meter, one)) {
+        missing.meters.push_back(one);
+      } else if (one.used.units > 0 && is_of_period(*meter, one)) {
+        add_room(room.meters, {one.entitlement, meter->started, one.used.units});
+      }
+    }
+    for (const CapUse& one : use->caps) {
+      CapRoom of_cap{one.cap, one.started, one.units};
+      if (one.units > 0 && is_present(customer, of_cap)) add_room(room.caps, std::move(of_cap));
     }
   }
-  for (const CapUse& one : use.caps) {
-    if (one.units > 0) {
-      room.caps.push_back({.cap = one.cap, .started = one.started, .units = one.units});
-    }
-  }
+  add_use(customer, missing);
   if (room.empty()) return;
   customer.cloud->doubts.push_back(
       {.engine = engine, .report = no_report, .room = std::move(room)});
@@ -130,18 +165,16 @@ bool settle(Customer& customer, const Unreported& unreported) {
   };
   const auto add_owed = [&] {
     if (!unreported.is_owed) return false;
-    const bool may_be_settled =
-        may_have_written(unreported.settler.engine, unreported.settler.number);
-    if (may_be_settled || may_have_written(unreported.engine, unreported.report)) {
-      doubt(customer, unreported.engine, unreported.sent);
+    if (may_have_written(unreported.settler.engine, unreported.settler.number)) {
+      doubt(customer, unreported.engine, {&unreported.sent, &unreported.since});
+      return true;
+    }
+    if (may_have_written(unreported.engine, unreported.report)) {
+      doubt(customer, unreported.engine, {&unreported.sent});
     } else if (!wrote(unreported.engine, unreported.report)) {
       add_use(customer, unreported.sent);
     }
-    if (may_be_settled) {
-      doubt(customer, unreported.engine, unreported.since);
-    } else {
-      add_use(customer, unreported.since);
-    }
+    add_use(customer, unreported.since);
     return true;
   };
   if (!customer.cloud) return add_owed();
@@ -172,16 +205,11 @@ bool settle(Customer& customer, const Unreported& unreported) {
 void add_use(Customer& customer, const Use& use) {
   for (const MeterUse& one : use.meters) {
     Meter* meter = customer.meter(one.entitlement);
-    if (meter == nullptr) {
-      meter = &customer.add_meter(
-          {.entitlement = one.entitlement, .credit = one.credit, .started = one.started});
-    }
-    const Millis apart = one.started - meter->started;
-    const bool is_same = apart == Millis(0) || std::chrono::abs(apart) < one.period;
-    if (!is_same && apart < Millis(0)) continue;
-    if (!is_same) {
+    if (begins(meter, one)) {
+      if (meter == nullptr) meter = &customer.add_meter({.entitlement = one.entitlement});
       *meter = {.entitlement = one.entitlement, .credit = one.credit, .started = one.started};
     }
+    if (!is_of_period(*meter, one)) continue;
     meter->value += one.used.units;
     if (one.used.overhead != 0) meter->overhead = meter->overhead.value_or(0) + one.used.overhead;
   }

@@ -183,6 +183,40 @@ TEST_F(CloudTest, WhatMayBeSettledAlreadyIsInDoubt) {
   EXPECT_EQ(in_doubt(), 5);
 }
 
+TEST_F(CloudTest, WhatIsInDoubtBelongsToThePeriodThatItIsAddedTo) {
+  const Millis hour(3'600'000);
+  customer_.cloud->home.reset();
+  for (std::size_t i = 0; i < most_writers; ++i) {
+    sign(*customer_.cloud, "other" + std::to_string(i), 1);
+  }
+  const auto settle_use = [&](const MeterUse& one) {
+    Unreported owed{.engine = "e1", .is_owed = true, .settler = {"e2", 3}};
+    owed.since.meters.push_back(one);
+    EXPECT_TRUE(settle(customer_, owed));
+    drop_past_doubts(customer_);
+  };
+  settle_use(use(3, monday - hour, hour));
+  EXPECT_EQ(in_doubt(), 0) << "that period is over";
+  settle_use(use(5, monday + Millis(500), hour));
+  EXPECT_EQ(in_doubt(), 5) << "two engines began the same period by their own clocks";
+  EXPECT_EQ(value(), 40);
+  Unreported twice{.engine = "e1", .report = 8, .is_owed = true, .settler = {"e2", 3}};
+  twice.sent.meters = {use(1), use(2, monday + Millis(1), hour)};
+  twice.since.meters = {use(4)};
+  twice.since.caps = {{"cap", monday, 3}, {"cap", monday - hour, 9}};
+  EXPECT_TRUE(settle(customer_, twice));
+  const Result<Customer> read = read_customer(to_record(customer_, names_), names_);
+  ASSERT_TRUE(read.ok()) << read.error().to_string();
+  EXPECT_EQ(doubted(*read, tokens_, false), 12) << "a record has each meter of a room once";
+  EXPECT_EQ(doubted_of_cap(*read, "cap", false), 3);
+  Unreported owed{.engine = "e1", .report = 8, .is_owed = true, .settler = {"e2", 3}};
+  owed.sent.meters.push_back(use(7, tuesday, hour));
+  owed.since.meters.push_back(use(2, tuesday, hour));
+  EXPECT_TRUE(settle(customer_, owed));
+  EXPECT_EQ(in_doubt(), 0);
+  EXPECT_EQ(value(), 9) << "had anyone added it, its period would have begun";
+}
+
 TEST_F(CloudTest, WhatWasReportedWithoutAHomeIsNotAddedAgain) {
   customer_.cloud->home.reset();
   sign(*customer_.cloud, "e1", 8);

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <atomic>
 #include <condition_variable>
 #include <future>
 #include <mutex>
@@ -10,6 +11,7 @@
 
 #include <limitr/limitr.h>
 #include "fake_server.h"
+#include "store/memory_store.h"
 
 namespace limitr {
 namespace {
@@ -408,6 +410,91 @@ TEST(CloudEngine, WhileAReportIsNotAnsweredAsyncCallsThatHaveRoomAre) {
   ASSERT_EQ(ann.wait_for(std::chrono::seconds(30)), std::future_status::ready);
   EXPECT_TRUE(ann.get()->allowed);
   EXPECT_EQ(bob.get()->reason, Reason::unconnected);
+}
+
+// What others see and write in a server's store.
+class Others {
+public:
+  explicit Others(const FakeServer& server)
+      : store_(store::memory_store("server on " +
+                                   server.address().substr(server.address().rfind(':') + 1))) {
+    EXPECT_TRUE(
+        store_->open(store::Access::share, {.host = "others", .process = 2, .since = {}}).ok());
+  }
+
+  store::StoredCustomer row(const std::string& id) { return store_->read({&id, 1})->at(0); }
+
+  /// More engines have written the row than it names, and none of them keeps the customer.
+  void write(const std::string& id) {
+    const store::StoredCustomer before = row(id);
+    Json record = Json::parse(before.record);
+    Json writers = Json::array();
+    ++number_;
+    for (int i = 0; i < 16; ++i) {
+      writers.push_back(Json::array({fmt::format("other{}", i), number_}));
+    }
+    record["cloud"] = {{"by", writers}};
+    store::Transaction transaction{.number = number_, .parts = {}};
+    transaction.parts.push_back({.id = id, .version = before.version});
+    transaction.parts.back().write.emplace();
+    transaction.parts.back().write->id = id;
+    transaction.parts.back().write->record = record.dump();
+    EXPECT_TRUE(store_->exchange({&transaction, 1})->at(0).is_written);
+  }
+
+private:
+  const std::unique_ptr<store::Store> store_;
+  std::uint64_t number_ = 0;
+};
+
+// Goal: what the server has refused is in no record, however many have written since.
+TEST(CloudEngine, WhatWasUsedWithoutAConnectionCountsThoughItIsRefusedAtFirst) {
+  for (const std::size_t times : {1, 2, 3}) {
+    SCOPED_TRACE(times);
+    FakeServer server;
+    serve(server, 1, policy_of(1000));
+    CloudOptions with = options(server);
+    with.deny_unconnected = false;
+    std::atomic<bool> is_cut_off = false;
+    with.engine.log = [&](std::string_view text) {
+      if (text.starts_with("no connection")) is_cut_off = true;
+    };
+    Result<Limitr> limitr = Limitr::cloud(with);
+    ASSERT_TRUE(limitr.ok()) << limitr.error().to_string();
+    ASSERT_TRUE(limitr->ensure_customer("ann").ok());
+    ASSERT_TRUE(limitr->allow("ann", "chat", 5)->allowed);
+    server.stop_listening();
+    server.cut();
+    const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(20);
+    while (!is_cut_off && std::chrono::steady_clock::now() < deadline) std::this_thread::yield();
+    const Result<Decision> adrift = limitr->allow("ann", "chat", 100);
+    ASSERT_TRUE(adrift.ok()) << adrift.error().to_string();
+    ASSERT_TRUE(adrift->allowed);
+
+    Others others(server);
+    std::atomic<std::size_t> left = times;
+    std::atomic<bool> is_over = false;
+    server.set([&](ServerSettings& settings) {
+      settings.answer = [&](const wire::Request& request) -> std::optional<wire::Reply> {
+        const bool is_exchange = std::holds_alternative<wire::Exchange>(request.body);
+        if (is_exchange && left != 0) {
+          --left;
+          others.write("ann");
+        }
+        wire::Reply reply = server.answer_of(request);
+        if (const auto* results = std::get_if<wire::Exchangeds>(&reply.body)) {
+          if (is_exchange && results->results.at(0).is_written) is_over = true;
+        }
+        return reply;
+      };
+    });
+    server.listen_again();
+    while (!is_over && std::chrono::steady_clock::now() < deadline) std::this_thread::yield();
+    const Json record = Json::parse(others.row("ann").record);
+    EXPECT_EQ(record["meters"]["chat"]["value"], 105) << record.dump();
+    EXPECT_TRUE(record["cloud"]["doubts"].empty()) << record.dump();
+    server.set([](ServerSettings& settings) { settings.answer = {}; });
+  }
 }
 
 }  // namespace
