@@ -844,13 +844,17 @@ private:
     go_on_draining();
   }
 
-  // Whoever does not read what was sent before can do without.
+  // Whoever does not read what was sent before can do without; and what nobody has asked for is not
+  // to end a connection.
   void tell(ProjectChanged all) {
+    const std::size_t most = std::min(most_unsent, options_.listen.max_outbound);
     for (ChangedFor& one : all.changed) {
       const auto connection = connections_.find(one.engine);
-      if (connection == connections_.end() || connection->second.socket->unsent() > most_unsent) {
-        continue;
-      }
+      if (connection == connections_.end()) continue;
+      std::size_t bytes = connection->second.socket->unsent();
+      // What is around a row as text is less than a record.
+      for (const store::StoredCustomer& row : one.rows) bytes += 2 * size_of(row);
+      if (bytes > most) continue;
       hubs_.at(all.project)->changed(one.engine, {std::move(one.rows)});
     }
     act();

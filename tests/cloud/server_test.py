@@ -172,6 +172,21 @@ class Messages(ServerTest):
         self.assertEqual(writer.ask("renew")["type"], "renewed")
         self.assertLess(server.memory() - before, MEMORY_FACTOR * (60 << 20))
 
+    def test_what_nobody_has_asked_for_ends_no_connection(self):
+        server = self.start("--max-outbound", "100000")
+        first, second = self.open(server.engine("e1")), self.open(server.engine("e2"))
+        parts = []
+        for customer in ("ann", "bob"):
+            version = first.write(customer, 0, {"x": "x"})["versions"][0]
+            parts.append({"id": customer, "version": version,
+                          "write": {"record": {"x": "x" * 60_000}, "alts": [], "requests": [],
+                                    "first_request": 0}})
+        transactions = [{"number": i + 1, "parts": [part]} for i, part in enumerate(parts)]
+        for result in second.ask("exchange", transactions=transactions)["results"]:
+            self.assertIn("versions", result)
+        self.assertEqual(first.ask("renew")["type"], "renewed")
+        self.assertEqual(first.ask("renew")["type"], "renewed")
+
     def test_what_waits_for_the_store_is_bounded(self):
         server = self.start("--max-inbound", "1000")
         engine = self.open(server.engine())
