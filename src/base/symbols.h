@@ -21,7 +21,7 @@ enum class Symbol : std::uint32_t { empty = 0 };
 /// Turns names into symbols and back, for one engine. Names are never removed, so customer IDs
 /// do not belong here.
 ///
-/// This is the one place below the engine that holds a lock: its answers do not depend on who
+/// As pools of memory, this holds a lock below the engine: its answers do not depend on who
 /// comes first, except for the numbers themselves, which nothing prints.
 /// Threads: all of it. text() takes no lock.
 class SymbolTable {

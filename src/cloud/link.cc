@@ -65,7 +65,16 @@ constexpr std::size_t write_piece = std::size_t{64} << 10;
 constexpr std::size_t most_kept = std::size_t{1} << 20;
 // Rows that others have changed, and that nobody has asked for yet.
 constexpr std::size_t most_changed = 512;
+constexpr std::size_t most_changed_bytes = std::size_t{4} << 20;
 constexpr std::size_t max_ticket_reply = std::size_t{64} << 10;
+
+std::size_t bytes_of(const store::StoredCustomer& row) {
+  std::size_t bytes = row.id.size() + row.record.size();
+  for (const store::StoredRequest& request : row.requests) {
+    bytes += request.id.size() + request.answer.size();
+  }
+  return bytes;
+}
 
 // Why there is no connection.
 struct Trouble {
@@ -231,7 +240,7 @@ public:
     std::vector<store::StoredCustomer> rows;
     rows.reserve(changed_rows_.size());
     for (auto& [id, row] : changed_rows_) rows.push_back(std::move(row));
-    changed_rows_.clear();
+    drop_changed();
     return rows;
   }
   wire::PolicyVersion policy() const {
@@ -631,10 +640,17 @@ private:
     const std::lock_guard lock(rows_mutex_);
     for (store::StoredCustomer& row : rows) {
       // An engine that takes none can do without.
-      if (changed_rows_.size() >= most_changed) changed_rows_.clear();
+      if (changed_rows_.size() >= most_changed || changed_bytes_ >= most_changed_bytes) {
+        drop_changed();
+      }
+      changed_bytes_ += bytes_of(row);
       std::string id = row.id;
       changed_rows_.insert_or_assign(std::move(id), std::move(row));
     }
+  }
+  void drop_changed() {
+    changed_rows_.clear();
+    changed_bytes_ = 0;
   }
 
   void note_policy(const wire::PolicyVersion& policy) {
@@ -766,8 +782,9 @@ private:
   std::string server_;
   wire::PolicyVersion policy_;
   std::mutex rows_mutex_;
-  // By ID; guarded by rows_mutex_.
+  // By ID; guarded by rows_mutex_, and so is the next one.
   absl::flat_hash_map<std::string, store::StoredCustomer> changed_rows_;
+  std::size_t changed_bytes_ = 0;  // of all that came since there were none
 
   std::mutex inbox_mutex_;
   std::vector<CallPointer> inbox_;  // guarded by inbox_mutex_: handed in, and not looked at

@@ -449,7 +449,7 @@ private:
 
 // Goal: what the server has refused is in no record, however many have written since.
 TEST(CloudEngine, WhatWasUsedWithoutAConnectionCountsThoughItIsRefusedAtFirst) {
-  for (const std::size_t times : {1, 2, 3}) {
+  for (const std::size_t times : {1U, 2U, 3U}) {
     SCOPED_TRACE(times);
     FakeServer server;
     serve(server, 1, policy_of(1000));
@@ -495,6 +495,61 @@ TEST(CloudEngine, WhatWasUsedWithoutAConnectionCountsThoughItIsRefusedAtFirst) {
     EXPECT_TRUE(record["cloud"]["doubts"].empty()) << record.dump();
     server.set([](ServerSettings& settings) { settings.answer = {}; });
   }
+}
+
+// Goal: rows that nobody has asked for do no harm, whatever they say.
+TEST(CloudEngine, RowsThatOthersHaveChangedMayBeAnything) {
+  FakeServer server;
+  serve(server, 1, policy_of(100'000));
+  {
+    Limitr before = opened(server);
+    for (const char* id : {"ann", "bob", "cyd"}) {
+      ASSERT_TRUE(before.ensure_customer(id).ok());
+      ASSERT_TRUE(before.allow(id, "chat", 1)->allowed);
+    }
+    ASSERT_TRUE(before.close().ok());
+  }
+  Others others(server);
+  Limitr limitr = opened(server);
+  int used = 1;
+  const auto use_bob = [&] {
+    for (int i = 0; i < 20; ++i) used += limitr.allow("bob", "chat", 1)->allowed ? 1 : 0;
+  };
+  // Nobody but this engine knows how much, for as long as it is not reported.
+  use_bob();
+  ASSERT_EQ(**limitr.value("ann", "chat"), 1);
+  const std::string of_bob = others.row("bob").record;
+  const std::string of_ann = others.row("ann").record;
+  for (const std::string& record :
+       {of_bob, std::string("{}"), std::string(R"({"id":"ann","meters":3})")}) {
+    wire::ChangedRows changed;
+    const auto add = [&](const char* id, std::uint64_t version, const std::string& text) {
+      store::StoredCustomer row;
+      row.id = id;
+      row.version = version;
+      row.record = text;
+      changed.rows.push_back(std::move(row));
+    };
+    add("ann", 1'000'000, record);
+    add("bob", 1'000'000, of_bob);  // at home here
+    add("dan", 1'000'000, of_ann);  // never seen here
+    add("cyd", 0, {});
+    server.say({.n = {}, .body = std::move(changed)});
+    use_bob();
+    EXPECT_EQ(**limitr.value("ann", "chat"), 1);
+    EXPECT_EQ(**limitr.value("cyd", "chat"), 1);
+    EXPECT_EQ(limitr.allow("dan", "chat", 1)->reason, Reason::unknown_customer);
+    use_bob();
+  }
+  server.say(R"({"type":"changed"})");
+  server.say(R"({"type":"changed","rows":{"id":"ann"}})");
+  server.say(R"({"type":"changed","rows":[{"id":"ann","version":-1,"record":{}}]})");
+  server.say(R"({"type":"transformed","rows":[]})");
+  use_bob();
+  EXPECT_EQ(**limitr.value("bob", "chat"), used);
+  ASSERT_TRUE(limitr.close().ok());
+  EXPECT_EQ(Json::parse(others.row("bob").record)["meters"]["chat"]["value"], used);
+  EXPECT_EQ(others.row("ann").record, of_ann);
 }
 
 }  // namespace

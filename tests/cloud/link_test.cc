@@ -476,6 +476,39 @@ TEST_F(LinkTest, TellsWhatTheServerSaysByItself) {
   link->notices().on_recall(nullptr);
 }
 
+TEST_F(LinkTest, KeepsRowsThatOthersHaveChangedUntilTheyAreTakenAndNotTooMany) {
+  FakeServer server;
+  const std::unique_ptr<Link> link = connected(server);
+  const auto say = [&](std::string id, std::uint64_t version, std::size_t bytes) {
+    wire::ChangedRows changed;
+    changed.rows.emplace_back();
+    changed.rows[0].id = std::move(id);
+    changed.rows[0].version = version;
+    changed.rows[0].record = R"({"x":")" + std::string(bytes, 'x') + R"("})";
+    server.say({.n = {}, .body = std::move(changed)});
+  };
+  const auto take = [&] {
+    // What was said before has come when this is answered.
+    EXPECT_TRUE(link->ask(wire::Renew{}, patience).ok());
+    return link->take_changed();
+  };
+  EXPECT_TRUE(take().empty());
+  say("ann", 1, 10);
+  say("ann", 2, 10);
+  const auto rows = take();
+  ASSERT_EQ(rows.size(), 1U);
+  EXPECT_EQ(rows[0].version, 2U);
+  EXPECT_TRUE(take().empty());
+
+  for (std::uint64_t i = 0; i < 600; ++i) say(std::to_string(i), 1, 10);
+  EXPECT_EQ(take().size(), 600U - 512U) << "all before them were dropped";
+  std::size_t bytes = 0;
+  for (std::uint64_t i = 0; i < 100; ++i) say(std::to_string(i), 1, 200'000);
+  for (const store::StoredCustomer& row : take()) bytes += row.record.size();
+  EXPECT_GT(bytes, 0U);
+  EXPECT_LT(bytes, 10'000'000U);
+}
+
 TEST_F(LinkTest, APolicyThatChangedMeanwhileIsToldAfterReconnecting) {
   FakeServer server;
   server.set(
