@@ -313,6 +313,39 @@ TEST_F(RedisStoreTest, ADamagedCustomerOfASharedStoreIsWrittenOverKnowingly) {
   EXPECT_GT(written->versions[0], first);
 }
 
+// Goal: a head that says nonsense is damage, and neither tears a group nor stops those beside it.
+TEST_F(RedisStoreTest, ADamagedHeadStopsNobody) {
+  for (const char* head : {"5 7 99999999999999999999\nx", "5 7 999999999\nx",
+                           "99999999999999999999 7 0\nx", "99999999999999999999 7 3\nx"}) {
+    SCOPED_TRACE(head);
+    options_.prefix += "+";
+    const std::string row = key("{bob}:c:bob");
+    auto owner = redis_store(options_);
+    open_own(*owner);
+    must_commit(*owner, a_group(1, {put("ann", "1"), put("bob", "1")}));
+    ask({"SET", row, head});
+    must_commit(*owner, a_group(2, {put("ann", "2"), put("bob", "2", {"b"})}));
+    EXPECT_EQ(record_of(*owner, "ann"), "2");
+    EXPECT_EQ(record_of(*owner, "bob"), "2");
+    ASSERT_TRUE(owner->close().ok());
+
+    auto sharer = redis_store(options_);
+    ASSERT_TRUE(sharer->open(Access::share, an_owner()).ok());
+    ask({"SET", row, head});
+    const std::uint64_t ann = read_one(*sharer, "ann")->version;
+    const std::uint64_t bob = read_one(*sharer, "bob")->version;
+    const std::vector<Transaction> both = {writes(1, ann, put("ann", "3")),
+                                           writes(2, bob, put("bob", "3"))};
+    const auto exchanged = sharer->exchange(both);
+    ASSERT_TRUE(exchanged.ok()) << exchanged.error().to_string();
+    EXPECT_TRUE(exchanged->at(0).is_written);
+    EXPECT_TRUE(exchanged->at(1).is_written);
+    EXPECT_EQ(record_of(*sharer, "ann"), "3");
+    EXPECT_EQ(record_of(*sharer, "bob"), "3");
+    ASSERT_TRUE(sharer->close().ok());
+  }
+}
+
 TEST_F(RedisStoreTest, VersionsOfThoseWhoShareFollowTheServersClock) {
   constexpr std::uint64_t ahead = 100'000;
   const auto clock = [&]() -> std::uint64_t {

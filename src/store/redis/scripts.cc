@@ -170,10 +170,11 @@ local function head_of(id)
   if row == '' then return '0', '' end
   if type(row) == 'table' then return damaged_version, '' end
   local version = string.match(row, '^(%d+) %d+ 0\n')
-  if version then return version, '' end
+  if version and #version <= 16 then return version, '' end
   local size, at
   version, size, at = string.match(row, '^(%d+) %d+ (%d+)\n()')
-  if not version then return damaged_version, '' end
+  -- What is too long for a number would end the script, with half of a group written.
+  if not version or #version > 16 or #size > 9 then return damaged_version, '' end
   return version, call('GETRANGE', k, at - 1, at - 2 + size)
 end
 
