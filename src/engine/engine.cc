@@ -538,9 +538,10 @@ void Engine::erase(Slot& slot) {
   if (is_on_demand_) note_leaving(slot);
 }
 
-// An ID is nobody's from the group on that the slot is marked for.
+// An ID is nobody's any more; with a journal, from the group on that the slot is marked for.
 void Engine::note_left(const Slot& slot, std::string_view id) {
   if (journal_ != nullptr) shards_[shard_of(id)].left_in = journal_->group_of(slot);
+  if (sharing_ != nullptr) sharing_->note_left(id);
 }
 
 void Engine::note_leaving(Slot& slot) {
@@ -551,7 +552,10 @@ void Engine::note_leaving(Slot& slot) {
 void Engine::unlist(Slot& slot) {
   if (slot.removed) return;
   for (const std::string& alt : slot.customer.more().alt_ids) {
-    shards_[shard_of(alt)].alts.erase(alt);
+    // Where it is shared, another engine may have given it to somebody who is listed already.
+    TextMap<std::string>& alts = shards_[shard_of(alt)].alts;
+    const auto known = alts.find(alt);
+    if (known != alts.end() && known->second == slot.customer.id) alts.erase(known);
   }
   Shard& shard = shards_[slot.shard];
   shard.customers.erase(&slot);

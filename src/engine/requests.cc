@@ -99,6 +99,22 @@ std::optional<Error> wrong_request(std::string_view id) {
                                       max_request_bytes)};
 }
 
+void forget_requests(Locked& locked, state::CustomerRest& rest,
+                     const std::function<bool(const RememberedRequest&)>& is_over) {
+  std::vector<RememberedRequest>& requests = rest.requests;
+  const auto first_kept = std::find_if_not(requests.begin(), requests.end(), is_over);
+  if (std::any_of(first_kept, requests.end(), is_over)) {
+    std::vector<RememberedRequest> before = requests;
+    std::uint64_t number = rest.next_request();
+    std::erase_if(requests, is_over);
+    for (RememberedRequest& request : requests) request.number = number++;
+    locked.note_pushed_out(before);
+  } else {
+    locked.note_pushed_out({requests.begin(), first_kept});
+    requests.erase(requests.begin(), first_kept);
+  }
+}
+
 void Once::begin(const Engine& engine, std::string_view call) {
   now_ = engine.now();
   fingerprint_ = fnv1a(call);
@@ -142,9 +158,10 @@ void Once::keep(Locked& locked, std::string answer) const {
   state::CustomerRest& rest = locked.family().at(Family::caller).own_rest();
   std::vector<RememberedRequest>& requests = rest.requests;
   const std::uint64_t number = rest.next_request();
-  std::erase_if(requests,
-                [&](const RememberedRequest& known) { return is_forgotten(known, now_, policy); });
-  requests.push_back({.number = number,
+  forget_requests(locked, rest, [&](const RememberedRequest& known) {
+    return is_forgotten(known, now_, policy);
+  });
+  requests.push_back({.number = std::max(number, rest.next_request()),
                       .id = std::string(request_),
                       .fingerprint = fingerprint_,
                       .answer = std::move(answer),

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -21,6 +22,12 @@ class Locked;
 /// What is wrong with a request ID: it is too long or no UTF-8. None: it will do, as does the empty
 /// one, which stands for none.
 std::optional<Error> wrong_request(std::string_view id);
+
+/// Forgets those requests of a locked customer, or of its draft, that `is_over` finds. A store
+/// forgets up to a number: where one goes that an older one outlives, all that stay are numbered
+/// anew, in their order. REQUIRES: as Once::remember().
+void forget_requests(Locked& locked, state::CustomerRest& rest,
+                     const std::function<bool(const state::RememberedRequest&)>& is_over);
 
 /// A call that counts once under its request ID, if it has one: the answer to the first is kept
 /// with the customer, and given to those that come again. Where it has none, nothing is kept or

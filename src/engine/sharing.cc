@@ -57,8 +57,8 @@ bool was_written_last_by(const state::Customer& customer, std::string_view engin
 Error torn() {
   return {.code = ErrorCode::invalid_argument,
           .message =
-              "within one call, a host function cannot remove a customer and make another one "
-              "of its ID: nothing has changed"};
+              "within one call, a customer cannot be made of an ID that another one has given up, "
+              "as a host function asks for: nothing has changed"};
 }
 
 }  // namespace
@@ -701,7 +701,17 @@ std::vector<Sharing::Component> Sharing::components_of(std::span<Task* const> ta
       component.is_dirty = component.is_dirty || known(*slot).is_dirty;
       component.is_torn = component.is_torn || !by_id.try_emplace(slot->customer.id, slot).second;
     }
-    // Whoever has got an ID in this round says all there is to say of it.
+    // Whoever has got an ID in this round, or given up an alternate one, says all there is to say
+    // of it.
+    for (const Slot* slot : component.slots) {
+      const state::Customer* before = known_.at(slot).before.get();
+      if (before == nullptr) continue;
+      for (const std::string& alt : before->more().alt_ids) {
+        const auto [taken, is_free] = by_id.try_emplace(alt, slot);
+        const bool is_new = !is_free && known_.at(taken->second).version == 0;
+        component.is_torn = component.is_torn || (is_new && !taken->second->removed);
+      }
+    }
     std::erase_if(component.nobodies, [&](const std::string& id) { return by_id.contains(id); });
   }
   return components;
@@ -1095,16 +1105,23 @@ std::optional<Error> Sharing::take_over(const std::vector<StoredCustomer>& curre
     lock(locks, *customer);
     present.emplace_back(*std::move(customer), stored.version);
   }
-  const auto listed = [&](const StoredCustomer& stored) -> Slot* {
-    auto& customers = engine_.shard(Engine::shard_of(stored.id)).customers;
-    const auto found = customers.find(std::string_view(stored.id));
-    return found == customers.end() ? nullptr : *found;
-  };
-  for (const StoredCustomer& stored : current) {
-    if (const Slot* slot = listed(stored)) lock(locks, slot->customer);
+  // Whoever memory has under these IDs: also those whose ID, or alternate ID, is somebody else's
+  // now.
+  std::vector<std::string_view> ids;
+  for (const StoredCustomer& stored : current) ids.push_back(stored.id);
+  for (const auto& [customer, version] : present) {
+    ids.insert(ids.end(), customer.more().alt_ids.begin(), customer.more().alt_ids.end());
   }
-  for (const StoredCustomer& stored : current) {
-    if (Slot* slot = listed(stored)) {
+  const auto listed = [&](std::string_view id) -> Slot* {
+    const auto owner = engine_.owner_of(id);
+    if (!owner) return nullptr;
+    locks.add(Engine::shard_of(*owner));
+    Slot& slot = engine_.listed(*owner);
+    lock(locks, slot.customer);
+    return &slot;
+  };
+  for (const std::string_view id : ids) {
+    if (Slot* slot = listed(id)) {
       if (homes_) homes_->lost(*slot);
       known_.erase(slot);
       engine_.unlist(*slot);
@@ -1199,6 +1216,7 @@ void Sharing::clear(Task& task) {
   task.found.clear();
   task.was_cut_off = false;
   task.nobodies.clear();
+  task.left.clear();
   task.held.clear();
 }
 
@@ -1211,6 +1229,12 @@ void Sharing::note_found(Slot& slot) {
 }
 
 void Sharing::note_nobody(std::string_view id) { running_->nobodies.emplace_back(id); }
+
+void Sharing::note_left(std::string_view id) { running_->left.emplace_back(id); }
+
+bool Sharing::has_left(std::string_view id) const {
+  return std::find(running_->left.begin(), running_->left.end(), id) != running_->left.end();
+}
 
 void Sharing::mark(Slot& slot, bool is_new) {
   note_found(slot);

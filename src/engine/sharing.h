@@ -107,6 +107,9 @@ public:
 
   void note_found(Slot& slot);
   void note_nobody(std::string_view id);
+  /// Somebody has given up that ID. Within the same call nobody can be made of it.
+  void note_left(std::string_view id);
+  bool has_left(std::string_view id) const;
   /// Whether this round has found already that nobody has that ID.
   bool is_nobodys(std::string_view id, std::uint32_t departures) const {
     const auto known = nobodies_.find(id);
@@ -153,6 +156,7 @@ private:
     // What this run has looked at, and its events.
     std::vector<Slot*> found = {};  // each retained
     std::vector<std::string> nobodies = {};
+    std::vector<std::string> left = {};
     struct Held {
       Dispatcher::Batch batch;
       std::vector<std::uint32_t> shards;
@@ -180,7 +184,7 @@ private:
     std::vector<Slot*> slots;
     std::vector<std::string> nobodies;
     bool is_dirty = false;
-    bool is_torn = false;    // it has two customers of one ID, one after the other
+    bool is_torn = false;    // one is made of an ID that another has given up
     bool is_report = false;  // of one customer, whom no call has looked at
   };
   // What was sent, or is to be.

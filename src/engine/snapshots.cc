@@ -116,12 +116,21 @@ private:
     if (report_.loaded % records_a_group == 0) await_groups();
   }
 
-  // Where they are shared: a round trip for many.
+  // Where they are shared: a round trip for many, unless one of them is made of an ID that another
+  // gives up.
   void put_chunk() {
+    for (std::span<const Customer> rest = chunk_; !rest.empty() && !failed_;) put_some(rest);
+    chunk_.clear();
+  }
+
+  void put_some(std::span<const Customer>& rest) {
     LoadReport part;
+    std::size_t done = 0;
     Result<void> put = engine_.change([&]() -> Result<void> {
       part = {};
-      for (const Customer& customer : chunk_) {
+      for (done = 0; done < rest.size(); ++done) {
+        const Customer& customer = rest[done];
+        if (engine_.sharing()->has_left(customer.id)) break;
         if (auto one = engine::put_record(engine_, customer); one.ok()) {
           ++part.loaded;
         } else {
@@ -130,11 +139,11 @@ private:
       }
       return {};
     });
-    chunk_.clear();
     if (!put.ok()) {
       failed_ = std::move(put).error();
       return;
     }
+    rest = rest.subspan(done);
     report_.loaded += part.loaded;
     kept_ = report_.loaded;
     std::move(part.refused.begin(), part.refused.end(), std::back_inserter(report_.refused));
@@ -154,11 +163,13 @@ private:
     }
     locked.before_change();
     state::CustomerRest& rest = locked.slot().customer.own_rest();
-    std::vector<state::RememberedRequest>& known = rest.requests;
     request.number = rest.next_request();
-    if (engine_.journal() != nullptr) note_group(engine_.journal()->group_of(locked.slot()));
-    std::erase_if(known, [&](const state::RememberedRequest& r) { return r.id == request.id; });
-    known.push_back(std::move(request));
+    engine::forget_requests(locked, rest, [&](const state::RememberedRequest& known) {
+      return known.id == request.id;
+    });
+    request.number = std::max(request.number, rest.next_request());
+    rest.requests.push_back(std::move(request));
+    note_group(engine_.let_go(locked, {}).group);
     return {};
   }
 

@@ -657,6 +657,58 @@ TEST_F(JournalTest, BatchesAndLoadsKeepToTheBoundOfTheQueue) {
   faults_->gone = false;
 }
 
+// Goal: what is forgotten in memory is forgotten in the store, also where older ones are not.
+TEST_F(JournalTest, ARequestThatIsLoadedAgainIsRememberedOnce) {
+  ASSERT_TRUE(engine().create_customer("ann").ok());
+  ASSERT_TRUE(*engine().allow("ann", "chat", 1, {.request = "older"}));
+  ASSERT_TRUE(*engine().allow("ann", "chat", 2, {.request = "r"}));
+  const std::string first = *engine().export_state();
+  clock_->advance(25 * 3'600'000);
+  // Only the one that is asked for again is forgotten: its time is over.
+  Json moved = Json::parse(first);
+  for (Json& request : moved["requests"]) {
+    if (request["request"] == "older") request["at"] = clock_->now().time_since_epoch().count();
+  }
+  ASSERT_TRUE(engine().load_customers(moved.dump()).ok());
+  ASSERT_TRUE(*engine().allow("ann", "chat", 3, {.request = "r"}));
+  const auto expect_same_after_crash = [&] {
+    const Json before = exported();
+    EXPECT_EQ(before["requests"].size(), 2U);
+    crash();
+    EXPECT_EQ(exported(), before);
+    EXPECT_TRUE(engine().fsck()->empty());
+  };
+  expect_same_after_crash();
+  EXPECT_TRUE(engine().allow("ann", "chat", 3, {.request = "r"})->repeated);
+  ASSERT_TRUE(engine().load_customers(moved.dump()).ok());
+  expect_same_after_crash();
+}
+
+TEST_F(JournalTest, RequestsThatARefusedLoadReplacedAreRememberedAgain) {
+  ASSERT_TRUE(engine().create_customer("ann").ok());
+  for (const char* request : {"r1", "r2", "r3"}) {
+    ASSERT_TRUE(*engine().allow("ann", "chat", 1, {.request = request}));
+  }
+  const Json before = exported();
+  const std::string text =
+      R"({"format":1,"customers":{},"requests":[{"customer":"ann","request":"r2",)"
+      R"("fingerprint":"1","answer":true,"at":1},{"customer":"ann","request":"r4",)"
+      R"("fingerprint":"1","answer":true,"at":1}]})";
+  faults_->refuse = 1;
+  ASSERT_FALSE(engine().load_customers(text).ok());
+  while (!engine().flush().ok()) {
+  }
+  const auto expect_remembered = [&] {
+    for (const char* request : {"r1", "r2", "r3"}) {
+      EXPECT_TRUE(engine().allow("ann", "chat", 1, {.request = request})->repeated) << request;
+    }
+    EXPECT_EQ(exported(), before);
+  };
+  expect_remembered();
+  crash();
+  expect_remembered();
+}
+
 TEST_F(JournalTest, ALoadThatTheStoreRefusesSaysHowFarItCame) {
   constexpr int records_a_group = 4096;
   std::string text = "{";

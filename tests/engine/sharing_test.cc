@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <atomic>
 #include <chrono>
+#include <functional>
 #include <future>
 #include <memory>
 #include <optional>
@@ -120,6 +121,68 @@ TEST_F(Shared, CustomersComeAndGoForAll) {
   EXPECT_TRUE(*one.delete_alt_customer_id("a1"));
   EXPECT_TRUE(*two.set_alt_customer_id("ann", "a1"));
   EXPECT_EQ(one.customer("a1").value()->at("id"), "ann");
+}
+
+// Goal: what one engine has in memory of an ID never keeps its calls from whom that ID leads to
+// now.
+TEST_F(Shared, AnIdBecomesAnotherCustomersForAll) {
+  timeout_ = Millis(200);  // Until calls that are run again and again give up.
+  Limitr one = open();
+  Limitr two = open();
+  ASSERT_TRUE(one.create_customer("ann", {.alts = {"a1"}}).ok());
+  ASSERT_TRUE(*two.delete_customer("ann"));
+  ASSERT_TRUE(two.create_customer("bob", {.alts = {"ann", "b1"}}).ok());
+  EXPECT_TRUE(*one.allow("ann", "chat", 3)) << "bob's alternate ID, once a customer's own";
+  ASSERT_TRUE(two.create_customer("cay").ok());
+  ASSERT_TRUE(*two.delete_alt_customer_id("b1"));
+  ASSERT_TRUE(*two.set_alt_customer_id("cay", "b1"));
+  EXPECT_EQ(value(one, "cay"), 0) << "who has taken what memory knows as bob's";
+  EXPECT_TRUE(*one.allow("b1", "chat", 4));
+  EXPECT_EQ(value(one, "bob"), 3);
+  EXPECT_EQ(value(one, "b1"), 4);
+  EXPECT_EQ(value(two, "cay"), 4);
+}
+
+// Goal: a load may give one customer what another gives up in it.
+TEST_F(Shared, ALoadMovesAlternateIds) {
+  timeout_ = Millis(200);
+  Limitr one = open();
+  ASSERT_TRUE(one.create_customer("ann", {.alts = {"a1", "zoe"}}).ok());
+  const auto load = [&](std::string_view records) {
+    const Result<LoadReport> report = one.load_customers(records);
+    return report.ok() ? report->loaded : 0;
+  };
+  EXPECT_EQ(load(R"([{"id":"ann","alt_ids":["zoe"]},{"id":"bob","alt_ids":["a1"]}])"), 2U);
+  EXPECT_EQ(one.customer("a1").value()->at("id"), "bob");
+  EXPECT_EQ(load(R"([{"id":"ann"},{"id":"zoe"},{"id":"cay","alt_ids":["c1"]}])"), 3U);
+  EXPECT_EQ(one.customer("zoe").value()->at("id"), "zoe") << "a customer of its own";
+  Limitr two = open();
+  EXPECT_EQ(two.customer("a1").value()->at("id"), "bob");
+  EXPECT_EQ(two.customer("zoe").value()->at("id"), "zoe");
+}
+
+TEST_F(Shared, CallsThatRunAsOneMayMoveAnAlternateIdAndNotMakeACustomerOfIt) {
+  timeout_ = Millis(200);
+  Limitr one = open();
+  ASSERT_TRUE(one.create_customer("ann", {.alts = {"a1", "a2"}}).ok());
+  ASSERT_TRUE(one.create_customer("bob").ok());
+  const auto run = [&](const std::function<void()>& calls) {
+    std::promise<Result<void>> ended;
+    one.run_async(calls, [&](Result<void> how) { ended.set_value(std::move(how)); });
+    return ended.get_future().get();
+  };
+  EXPECT_TRUE(run([&] {
+                EXPECT_TRUE(*one.delete_alt_customer_id("a1"));
+                EXPECT_TRUE(*one.set_alt_customer_id("bob", "a1"));
+              }).ok());
+  EXPECT_EQ(one.customer("a1").value()->at("id"), "bob");
+  const Result<void> refused = run([&] {
+    EXPECT_TRUE(*one.delete_alt_customer_id("a2"));
+    EXPECT_TRUE(one.create_customer("a2").ok());
+  });
+  ASSERT_FALSE(refused.ok());
+  EXPECT_EQ(refused.error().code, ErrorCode::invalid_argument);
+  EXPECT_EQ(one.customer("a2").value()->at("id"), "ann") << "nothing has changed";
 }
 
 TEST_F(Shared, ARequestCountsOnceOverAllEngines) {
