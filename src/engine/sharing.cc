@@ -1103,7 +1103,11 @@ std::optional<Error> Sharing::take_over(const std::vector<StoredCustomer>& curre
       continue;
     }
     lock(locks, *customer);
-    present.emplace_back(*std::move(customer), stored.version);
+    // Two IDs of a call may lead to one customer.
+    const bool is_twice = std::any_of(present.begin(), present.end(), [&](const auto& one) {
+      return one.first.id == customer->id;
+    });
+    if (!is_twice) present.emplace_back(*std::move(customer), stored.version);
   }
   // Whoever memory has under these IDs: also those whose ID, or alternate ID, is somebody else's
   // now.

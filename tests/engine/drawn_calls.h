@@ -20,11 +20,14 @@ struct Step {
   std::string name;
   Json with = Json::object();
   std::uint64_t engine = 0;  ///< Which of the engines, where there are several.
-  bool is_refused = false;   ///< The store takes nothing while it runs, once.
+  /// What the store does while it runs.
+  enum class Fault : std::uint8_t { none, refuses, loses_answer, loses_question, cannot_read };
+  Fault fault = Fault::none;
 
   std::string text() const {
+    constexpr std::array faults = {"", " refused", " answer lost", " question lost", " unreadable"};
     return name + " " + with.dump() + (engine % 2 == 1 ? " other engine" : "") +
-           (is_refused ? " refused" : "");
+           faults.at(static_cast<std::size_t>(fault));
   }
 };
 
@@ -33,7 +36,7 @@ struct DrawnKinds {
   bool teaches = true;   ///< What rests on statistics over all customers.
   bool swaps = true;     ///< Policies.
   bool crashes = false;  ///< Engines that end without closing.
-  bool refuses = false;  ///< Steps that the store refuses.
+  bool fails = false;    ///< Steps that the store fails in.
 };
 
 /// Calls on few names, each of which may be an ID, or an alternate one, or nobody's.
@@ -50,7 +53,7 @@ public:
       Step step = below(12) == 0 && !asked_.empty() ? asked_[below(asked_.size())] : next();
       if (step.with.contains("request") && asked_.size() < 20) asked_.push_back(step);
       step.engine = below(2);
-      step.is_refused = kinds_.refuses && below(8) == 0;
+      if (kinds_.fails && below(8) == 0) step.fault = static_cast<Step::Fault>(1 + below(4));
       all.push_back(std::move(step));
     }
     return all;
@@ -247,6 +250,12 @@ private:
           {{"entitlements", {{"chat", {{"limit", {{"credit", "tok"}, {"value", below(30)}}}}}}}}}}};
   }
 
+  // Now and then it goes back.
+  Step time() {
+    const auto ms = static_cast<std::int64_t>(below(hour_ms * (once_in(4) ? 900 : 9)));
+    return {"@time", {{"ms", once_in(6) ? -ms / 4 : ms}}};
+  }
+
   Step next() {
     const std::size_t kind = below(100);
     if (kind < 28) return decision();
@@ -262,7 +271,7 @@ private:
     if (kind < 82) return {"@save"};
     if (kind < 85) return put();
     if (kind < 86) return swap();
-    if (kind < 91) return {"@time", {{"ms", below(hour_ms * (once_in(4) ? 900 : 9))}}};
+    if (kind < 91) return time();
     if (kind < 93) return {"@handle", deciding()};
     if (kind < 96) return {"@flush"};
     if (kind < 98) return {"@compare"};

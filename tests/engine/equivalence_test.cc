@@ -210,8 +210,7 @@ private:
 class World {
 public:
   // Without a store, all is in memory.
-  World(std::shared_ptr<ManualClock> clock, const Setting& setting, bool has_store)
-      : clock_(std::move(clock)), setting_(setting) {
+  World(const Setting& setting, bool has_store) : setting_(setting) {
     if (has_store) place_ = setting.backend.make();
     open(policy_of(0), Format::yaml);
   }
@@ -225,7 +224,17 @@ public:
     all["told"] = made(first(), "fsck", Json::object());
     return ids_.told(all);
   }
-  bool refused_last() const { return refused_last_; }
+  bool has_failed() const { return has_failed_; }
+  // state(), as of somebody who has seen no ID before.
+  std::string state_anew() {
+    ids_ = {};
+    return state();
+  }
+  // What was saved after another world was as this is now is forgotten.
+  void forget_saves_after(const World& other) {
+    saves_.resize(std::min(saves_.size(), other.saves_.size()));
+  }
+  std::int64_t now() const { return clock_->now().time_since_epoch().count(); }
 
 private:
   Limitr& first() { return engines_.front(); }
@@ -240,7 +249,7 @@ private:
   Json called(const Step& step);
   Json decided(Limitr& engine, const Step& step);
 
-  const std::shared_ptr<ManualClock> clock_;
+  const std::shared_ptr<ManualClock> clock_ = std::make_shared<ManualClock>(DrawnCalls::start_ms);
   const Setting& setting_;
   std::unique_ptr<store::Place> place_;  // null: there is no store
   std::shared_ptr<Faults> faults_ = std::make_shared<Faults>();
@@ -250,7 +259,7 @@ private:
   std::vector<Json> saves_;
   Json events_ = Json::array();
   MadeUpIds ids_;
-  bool refused_last_ = false;
+  bool has_failed_ = false;
 };
 
 void World::open(const std::string& policy, Format format) {
@@ -397,7 +406,12 @@ Json World::called(const Step& step) {
 }
 
 Json World::done(const Step& step) {
-  if (step.name == "@save") {
+  if (step.name == "@time") {
+    clock_->advance(step.with["ms"].get<std::int64_t>());
+  } else if (step.name == "@forget") {
+    holds_.clear();
+    caps_.clear();
+  } else if (step.name == "@save") {
     saves_.push_back(exported());
   } else if (step.name == "@flush") {
     if (auto flushed = engine_of(step).flush(); !flushed.ok()) return flushed.error().to_string();
@@ -415,55 +429,105 @@ Json World::done(const Step& step) {
 
 std::string World::play(const Step& step) {
   events_ = Json::array();
-  const bool is_refused = place_ != nullptr && step.is_refused && step.name.front() != '@' &&
-                          !step.with.contains("save") && step.name != "allow_many";
-  if (is_refused) faults_->refuse = 1;
+  const bool fails = place_ != nullptr && step.fault != Step::Fault::none &&
+                     step.name.front() != '@' && !step.with.contains("save") &&
+                     step.name != "allow_many";
+  if (fails) {
+    faults_->refuse = step.fault == Step::Fault::refuses;
+    faults_->lose_answer = step.fault == Step::Fault::loses_answer;
+    faults_->lose_question = step.fault == Step::Fault::loses_question;
+    faults_->cannot_read = step.fault == Step::Fault::cannot_read;
+  }
   const Json answer = done(step);
-  refused_last_ = false;
-  if (is_refused) {
-    faults_->refuse = 0;
+  has_failed_ = false;
+  if (fails) {
+    faults_->refuse = faults_->lose_answer = faults_->lose_question = 0;
+    faults_->cannot_read = false;
     for (Limitr& engine : engines_) {
       while (!engine.flush().ok()) {
       }
     }
-    refused_last_ = answer.is_object() && answer.value("error", "") == "store_unavailable";
+    has_failed_ = answer.is_object() && answer.value("error", "") == "store_unavailable";
   }
   return ids_.told({answer, events_});
 }
 
-// Plays the steps; the first thing that is not the same.
-std::optional<std::string> difference(const Setting& setting, const std::vector<Step>& steps) {
-  const auto clock = std::make_shared<ManualClock>(DrawnCalls::start_ms);
-  World kept(clock, setting, /*has_store=*/true);
-  World in_memory(clock, setting, /*has_store=*/false);
-  std::string played;
-  const auto differ = [&](const std::string& expected, const std::string& found) {
-    const Json patch = Json::diff(Json::parse(expected), Json::parse(found));
-    return setting.text() + "\n" + played + "in memory: " + expected +
-           "\nwith the store it is, as a patch of that: " + patch.dump();
-  };
-  const auto compare = [&]() -> std::optional<std::string> {
-    const std::string expected = in_memory.state();
-    const std::string found = kept.state();
-    if (found != expected) return differ(expected, found);
+// The same calls on an engine that has a store and on one that has none.
+class Both {
+public:
+  explicit Both(const Setting& setting) : setting_(setting) {}
+
+  // The first thing that is not the same.
+  std::optional<std::string> play(const std::vector<Step>& steps) {
+    for (const Step& step : steps) {
+      if (auto different = play(step)) return different;
+    }
+    for (const char* last : {"@compare", "@reopen"}) {
+      if (auto different = play({last})) return different;
+    }
     return std::nullopt;
-  };
-  for (const Step& step : steps) {
-    played += "  " + step.text() + "\n";
-    if (step.name == "@time") clock->advance(step.with["ms"].get<std::int64_t>());
-    const std::string found = kept.play(step);
-    if (kept.refused_last()) continue;
-    const std::string expected = in_memory.play(step);
+  }
+
+private:
+  std::optional<std::string> play(const Step& step) {
+    played_ += "  " + step.text() + "\n";
+    const std::string found = kept_.play(step);
+    if (step.name == "@crash") return go_back();
+    if (kept_.has_failed()) return std::nullopt;
+    const std::string expected = in_memory_->play(step);
+    counted_.push_back(step);
     if (found != expected) return differ(expected, found);
-    if (step.name.starts_with("@compare") || step.name == "@reopen" || step.name == "@crash") {
-      if (auto different = compare()) return different;
+    const bool is_reopened = step.name == "@reopen";
+    if (is_reopened || step.name == "@flush" || setting_.durability == Durability::sync) {
+      safe_ = counted_.size();
+    }
+    if (step.name != "@compare" && !is_reopened) return std::nullopt;
+    const std::string all = in_memory_->state();
+    const std::string all_found = kept_.state();
+    return all_found == all ? std::nullopt : std::optional(differ(all, all_found));
+  }
+
+  // After a crash it is what it was after some call, and nothing that is safe is lost.
+  std::optional<std::string> go_back() {
+    const std::string found = kept_.state_anew();
+    std::string expected;
+    for (std::size_t count = counted_.size();; --count) {
+      auto before = std::make_unique<World>(setting_, /*has_store=*/false);
+      for (std::size_t i = 0; i < count; ++i) before->play(counted_[i]);
+      expected = before->state_anew();
+      if (found == expected) {
+        in_memory_ = std::move(before);
+        counted_.resize(count);
+        kept_.forget_saves_after(*in_memory_);
+        kept_.play({"@forget"});
+        for (const Step& step :
+             {Step{"@forget"}, Step{"@time", {{"ms", kept_.now() - in_memory_->now()}}}}) {
+          in_memory_->play(step);
+          counted_.push_back(step);
+        }
+        safe_ = counted_.size();
+        return std::nullopt;
+      }
+      if (count == safe_) return differ(expected, found);
     }
   }
-  played += "  in the end\n";
-  if (auto different = compare()) return different;
-  played += "  @reopen\n";
-  kept.play({"@reopen"});
-  return compare();
+
+  std::string differ(const std::string& expected, const std::string& found) const {
+    const Json patch = Json::diff(Json::parse(expected), Json::parse(found));
+    return setting_.text() + "\n" + played_ + "in memory: " + expected +
+           "\nwith the store it is, as a patch of that: " + patch.dump();
+  }
+
+  const Setting& setting_;
+  World kept_{setting_, /*has_store=*/true};
+  std::unique_ptr<World> in_memory_ = std::make_unique<World>(setting_, /*has_store=*/false);
+  std::vector<Step> counted_;  // What has happened in memory.
+  std::size_t safe_ = 0;       // So much of it is in the store for certain.
+  std::string played_;
+};
+
+std::optional<std::string> difference(const Setting& setting, const std::vector<Step>& steps) {
+  return Both(setting).play(steps);
 }
 
 // What can be left out of steps that end in a difference is.
@@ -501,9 +565,11 @@ Setting drawn_setting(const store::Backend& backend, std::mt19937_64& drawn) {
   setting.max_loaded = once_in(3) ? 0 : 1;
   setting.has_handler = once_in(2);
   const bool is_sync = setting.durability == Durability::sync;
-  setting.kinds.crashes = is_sync && once_in(3);
-  setting.kinds.refuses = is_sync && once_in(3);
-  setting.kinds.teaches = !setting.two_engines && !setting.kinds.crashes && !setting.kinds.refuses;
+  setting.kinds.crashes = once_in(3);
+  // What is restored may be older than the policy.
+  setting.kinds.swaps = is_sync || !setting.kinds.crashes;
+  setting.kinds.fails = once_in(3);
+  setting.kinds.teaches = !setting.two_engines && !setting.kinds.crashes && !setting.kinds.fails;
   return setting;
 }
 

@@ -17,6 +17,7 @@
 #include <limitr/limitr.h>
 
 #include "base/test_seed.h"
+#include "engine/engine.h"
 #include "faulty_store.h"
 #include "manual_clock.h"
 #include "open/open_store.h"
@@ -55,6 +56,7 @@ protected:
     options.shared = true;
     options.store_timeout = timeout_;
     options.max_unwritten = max_unwritten_;
+    options.max_loaded = max_loaded_;
     options.host = host_;
     options.log = [this](std::string_view message) {
       const std::lock_guard lock(log_mutex_);
@@ -78,6 +80,7 @@ protected:
   std::shared_ptr<ManualClock> clock_ = std::make_shared<ManualClock>(1'767'225'600'000);
   Millis timeout_{5000};
   std::size_t max_unwritten_ = 100'000;
+  std::size_t max_loaded_ = 0;
   HostFunctions host_;
   std::mutex log_mutex_;
   std::string log_;
@@ -141,6 +144,23 @@ TEST_F(Shared, AnIdBecomesAnotherCustomersForAll) {
   EXPECT_EQ(value(one, "bob"), 3);
   EXPECT_EQ(value(one, "b1"), 4);
   EXPECT_EQ(value(two, "cay"), 4);
+}
+
+// Goal: a customer that a call was too late for is in memory once, by however many IDs it is given.
+TEST_F(Shared, ACustomerThatTwoIdsLeadToIsTakenOverOnce) {
+  timeout_ = Millis(200);
+  max_loaded_ = 1;
+  std::string near_ann = "cay";  // Both are in one shard, and have to make room for others there.
+  for (int i = 0; engine::Engine::shard_of(near_ann) != engine::Engine::shard_of("ann"); ++i) {
+    near_ann = "cay" + std::to_string(i);
+  }
+  Limitr one = open();
+  Limitr two = open();
+  ASSERT_TRUE(one.create_customer("ann", {.alts = {"a1"}}).ok());
+  ASSERT_TRUE(one.create_customer(near_ann, {.alts = {"c1"}}).ok());
+  ASSERT_EQ(value(two, "ann"), 0);
+  ASSERT_TRUE(*one.set_alt_customer_id("ann", "a2"));
+  EXPECT_TRUE(two.create_customer("a1", {.alts = {"c1", "a2"}}).ok()) << "it is there";
 }
 
 // Goal: a load may give one customer what another gives up in it.
