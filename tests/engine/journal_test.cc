@@ -663,7 +663,7 @@ TEST_F(JournalTest, ARequestThatIsLoadedAgainIsRememberedOnce) {
   ASSERT_TRUE(*engine().allow("ann", "chat", 1, {.request = "older"}));
   ASSERT_TRUE(*engine().allow("ann", "chat", 2, {.request = "r"}));
   const std::string first = *engine().export_state();
-  clock_->advance(25 * 3'600'000);
+  clock_->advance(std::int64_t{25} * 3'600'000);
   // Only the one that is asked for again is forgotten: its time is over.
   Json moved = Json::parse(first);
   for (Json& request : moved["requests"]) {
