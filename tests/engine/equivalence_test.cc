@@ -236,8 +236,7 @@ void World::reopen(bool crashes) {
   open(policy, Format::json);
 }
 
-// Statistics over all customers are each
-// engine's own, and written now and then.
+// Statistics over all customers are each engine's own, and written now and then.
 Json World::exported() {
   const Result<std::string> text = first().export_state();
   if (!text.ok()) throw std::runtime_error("export: " + text.error().to_string());
@@ -391,6 +390,9 @@ public:
     return std::nullopt;
   }
 
+  // The steps so far, as text.
+  std::string played() const { return setting_.text() + "\n" + played_; }
+
 private:
   std::optional<std::string> play(const Step& step) {
     played_ += "  " + step.text() + "\n";
@@ -437,7 +439,7 @@ private:
 
   std::string differ(const std::string& expected, const std::string& found) const {
     const Json patch = Json::diff(Json::parse(expected), Json::parse(found));
-    return setting_.text() + "\n" + played_ + "in memory: " + expected +
+    return played() + "in memory: " + expected +
            "\nwith the store it is, as a patch of that: " + patch.dump();
   }
 
@@ -450,7 +452,12 @@ private:
 };
 
 std::optional<std::string> difference(const Setting& setting, const std::vector<Step>& steps) {
-  return Both(setting).play(steps);
+  Both both(setting);
+  try {
+    return both.play(steps);
+  } catch (const std::exception& failure) {
+    return both.played() + failure.what();
+  }
 }
 
 // What can be left out of steps that end in a difference is.
