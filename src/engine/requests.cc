@@ -158,9 +158,12 @@ void Once::keep(Locked& locked, std::string answer) const {
   state::CustomerRest& rest = locked.family().at(Family::caller).own_rest();
   std::vector<RememberedRequest>& requests = rest.requests;
   const std::uint64_t number = rest.next_request();
-  forget_requests(locked, rest, [&](const RememberedRequest& known) {
+  const auto is_over = [&](const RememberedRequest& known) {
     return is_forgotten(known, now_, policy);
-  });
+  };
+  if (std::any_of(requests.begin(), requests.end(), is_over)) {
+    forget_requests(locked, rest, is_over);
+  }
   requests.push_back({.number = std::max(number, rest.next_request()),
                       .id = std::string(request_),
                       .fingerprint = fingerprint_,
