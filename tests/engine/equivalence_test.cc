@@ -505,7 +505,9 @@ Setting drawn_setting(const store::Backend& backend, std::mt19937_64& drawn) {
 
 TEST_P(Equivalence, DrawnCallsAreAnsweredAsInMemory) {
   const std::uint64_t seed = printed_seed();
-  const std::uint64_t rounds = number_from("LIMITR_ROUNDS", GetParam().name == "postgres" ? 5 : 10);
+  const std::string& name = GetParam().name;
+  const bool is_slow = name == "postgres" || name == "redis_cluster";
+  const std::uint64_t rounds = number_from("LIMITR_ROUNDS", is_slow ? 4 : 10);
   for (std::uint64_t round = 0; round < rounds; ++round) {
     std::mt19937_64 drawn(seed + round);
     const Setting setting = drawn_setting(GetParam(), drawn);
