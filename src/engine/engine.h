@@ -228,7 +228,7 @@ public:
     do {
       if (!find(who)) return false;
     } while (!follow_refs());
-    return failure() == nullptr;
+    return failure() == nullptr && !is_given_up();
   }
   bool find_family(std::string_view id) { return find_family(Who{id}); }
   /// Locks the shards of a draft that is in none yet, and everyone its refs reach; false where
@@ -302,6 +302,9 @@ private:
   bool list(std::string_view id);
   void touch();
   bool is_unknown(const Slot& slot);
+  /// Whether a try to answer at home has ended. Whoever was found is not to be touched then:
+  /// nothing of it is marked to be written.
+  bool is_given_up() const { return at_home_ != nullptr && !at_home_->holds(); }
   bool follow_refs();
   bool is_nobodys(std::string_view id) const;
   void note_nobody(std::string_view id);

@@ -317,6 +317,12 @@ std::vector<Sharing::Task*> Sharing::run_round(std::vector<Task*> tasks) {
   std::vector<Component> elsewhere;
   std::vector<Sent> sent;
   for (Component& component : components_of(round)) {
+    const bool is_elsewhere = this->is_elsewhere(component);
+    if (is_elsewhere && !changes(component)) {
+      // What looking has brought up to date went into the answers; the home does that itself.
+      undo(component);
+      component.is_dirty = false;
+    }
     if (was_cut_off(component)) {
       undo(component);
       run_again(component, left);
@@ -324,7 +330,7 @@ std::vector<Sharing::Task*> Sharing::run_round(std::vector<Task*> tasks) {
       fail(component, torn());
     } else if (component.is_torn) {
       run_each_alone(component, left);
-    } else if (needs_recall(component)) {
+    } else if (is_elsewhere && changes(component)) {
       elsewhere.push_back(std::move(component));
     } else if (!needs_exchange(component)) {
       answer(component.tasks);
@@ -733,13 +739,16 @@ bool Sharing::needs_exchange(const Component& component) const {
   return known_.at(component.slots.front()).read_in != round_;
 }
 
-// Whether a call that may change something rests on customers that other engines decide on.
-bool Sharing::needs_recall(const Component& component) const {
-  if (!homes_) return false;
-  const auto changes = [](const Task* task) { return task->changes; };
-  if (std::none_of(component.tasks.begin(), component.tasks.end(), changes)) return false;
-  return std::any_of(component.slots.begin(), component.slots.end(),
-                     [this](const Slot* slot) { return homes_->is_elsewhere(*slot); });
+// Whether there is a call that may change something.
+bool Sharing::changes(const Component& component) {
+  return std::any_of(component.tasks.begin(), component.tasks.end(),
+                     [](const Task* task) { return task->changes; });
+}
+
+// Whether calls rest on customers that other engines decide on.
+bool Sharing::is_elsewhere(const Component& component) const {
+  return homes_ && std::any_of(component.slots.begin(), component.slots.end(),
+                               [this](const Slot* slot) { return homes_->is_elsewhere(*slot); });
 }
 
 // Has others give back what the calls need; the calls run again when they have, or are lost.

@@ -218,7 +218,8 @@ private:
   bool has_broken_off(const Error& error) const;
   bool was_cut_off(const Component& component) const;
   bool needs_exchange(const Component& component) const;
-  bool needs_recall(const Component& component) const;
+  static bool changes(const Component& component);
+  bool is_elsewhere(const Component& component) const;
   void recall(std::vector<Component> components, std::vector<Task*>& left);
   store::Transaction transaction_of(const Component& component);
   void add_reports(std::vector<Sent>& sent);
