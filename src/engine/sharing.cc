@@ -550,7 +550,7 @@ void Sharing::settle(Sent& sent, const Exchanged& exchanged, std::vector<Task*>&
     answer(component.tasks);
     return;
   }
-  if (was_taken(sent.transaction, exchanged)) {
+  if (was_taken(sent, exchanged)) {
     adopt(sent, exchanged);
     answer(component.tasks);
     return;
@@ -582,7 +582,7 @@ void Sharing::settle_report(Sent& sent, const Exchanged& exchanged) {
     homes_->not_taken(slot);
   } else if (exchanged.is_written) {
     keep(sent.component, exchanged);
-  } else if (was_taken(sent.transaction, exchanged)) {
+  } else if (was_taken(sent, exchanged)) {
     adopt(sent, exchanged);
   } else {
     if (!sent.was_resent) {
@@ -598,14 +598,16 @@ void Sharing::settle_report(Sent& sent, const Exchanged& exchanged) {
 }
 
 // Whether the store took a transaction before, and its answer was lost: the rows say so.
-bool Sharing::was_taken(const Transaction& transaction, const Exchanged& exchanged) const {
+bool Sharing::was_taken(const Sent& sent, const Exchanged& exchanged) const {
   if (!homes_) return false;
+  const Transaction& transaction = sent.transaction;
   return std::any_of(
       exchanged.current.begin(), exchanged.current.end(), [&](const StoredCustomer& row) {
         const auto part = std::find_if(transaction.parts.begin(), transaction.parts.end(),
                                        [&](const Part& one) { return one.id == row.id; });
         if (part == transaction.parts.end() || !part->write) return false;
-        if (!part->write->record) return row.version == 0;
+        // One that is gone names nobody: others may have removed it.
+        if (!part->write->record) return row.version == 0 && sent.was_resent;
         if (row.version == 0 || row.damage) return false;
         const Result<state::Customer> customer = customer_of(row, engine_.names());
         return customer.ok() && is_written_by(*customer, homes_->engine(), transaction.number);

@@ -211,7 +211,7 @@ private:
   Result<void> exchange_all(std::vector<Sent> sent, std::vector<Task*>& left);
   void settle(Sent& sent, const store::Exchanged& exchanged, std::vector<Task*>& left);
   void settle_report(Sent& sent, const store::Exchanged& exchanged);
-  bool was_taken(const store::Transaction& transaction, const store::Exchanged& exchanged) const;
+  bool was_taken(const Sent& sent, const store::Exchanged& exchanged) const;
   bool tells(const store::Exchanged& exchanged) const;
   void adopt(Sent& sent, const store::Exchanged& exchanged);
   std::vector<Component> components_of(std::span<Task* const> tasks);

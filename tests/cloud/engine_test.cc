@@ -607,5 +607,15 @@ TEST_F(TwoEngines, AReadLeavesInMemoryWhatIsStored) {
   EXPECT_EQ(record(*other_), record(*one_));
 }
 
+TEST_F(TwoEngines, ACustomerIsDeletedOnce) {
+  ASSERT_TRUE(one_->create_customer("ann").ok());
+  ASSERT_TRUE(other_->set_customer_plan("ann", "pro").ok());
+  int told = 0;
+  one_->add_handler("test", [&](const Event& event) { told += event.type == "customer-removed"; });
+  EXPECT_TRUE(*other_->delete_customer("ann"));
+  EXPECT_FALSE(*one_->delete_customer("ann"));
+  EXPECT_EQ(told, 0);
+}
+
 }  // namespace
 }  // namespace limitr
