@@ -1106,16 +1106,22 @@ std::optional<Error> Sharing::take_over(const std::vector<StoredCustomer>& curre
     lock(locks, *customer);
     present.emplace_back(*std::move(customer), stored.version);
   }
-  const auto listed = [&](const StoredCustomer& stored) -> Slot* {
-    auto& customers = engine_.shard(Engine::shard_of(stored.id)).customers;
-    const auto found = customers.find(std::string_view(stored.id));
+  std::vector<std::string> ids;
+  for (const StoredCustomer& stored : current) ids.push_back(stored.id);
+  // Whoever had as an ID what leads to one of them by now is gone.
+  for (const auto& [customer, version] : present) {
+    ids.insert(ids.end(), customer.more().alt_ids.begin(), customer.more().alt_ids.end());
+  }
+  const auto listed = [&](const std::string& id) -> Slot* {
+    auto& customers = engine_.shard(Engine::shard_of(id)).customers;
+    const auto found = customers.find(std::string_view(id));
     return found == customers.end() ? nullptr : *found;
   };
-  for (const StoredCustomer& stored : current) {
-    if (const Slot* slot = listed(stored)) lock(locks, slot->customer);
+  for (const std::string& id : ids) {
+    if (const Slot* slot = listed(id)) lock(locks, slot->customer);
   }
-  for (const StoredCustomer& stored : current) {
-    if (Slot* slot = listed(stored)) {
+  for (const std::string& id : ids) {
+    if (Slot* slot = listed(id)) {
       if (homes_) homes_->lost(*slot);
       known_.erase(slot);
       engine_.unlist(*slot);

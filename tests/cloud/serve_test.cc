@@ -184,6 +184,23 @@ TEST_F(ServeTest, NoUseIsLostOrCountedTwiceWhenTheServerDies) {
   EXPECT_LE(value, allowed + unknown);
 }
 
+// Goal: what an engine knew of a deleted customer does not keep it from whoever has the ID since.
+TEST_F(ServeTest, AnIdThatIsAnothersAlternateIdByNowLeadsToThatOne) {
+  Limitr one = engine();
+  Limitr other = engine();
+  ASSERT_TRUE(one.create_customer("ann", {.alts = {"x"}}).ok());
+  ASSERT_TRUE(one.create_customer("bob").ok());
+  ASSERT_TRUE(*other.delete_customer("ann"));
+  ASSERT_TRUE(*other.set_alt_customer_id("bob", "ann"));
+  const Result<Decision> nobodys = one.allow("x", "chat", 1);
+  ASSERT_TRUE(nobodys.ok()) << nobodys.error().to_string();
+  EXPECT_EQ(nobodys->reason, Reason::unknown_customer);
+  const Result<Decision> bobs = one.allow("ann", "chat", 1);
+  ASSERT_TRUE(bobs.ok()) << bobs.error().to_string();
+  EXPECT_TRUE(bobs->allowed);
+  EXPECT_EQ(**other.value("bob", "chat"), 1);
+}
+
 TEST_F(ServeTest, FollowsThePolicyOfTheServer) {
   Limitr limitr = engine();
   ASSERT_TRUE(limitr.ensure_customer("ann").ok());
