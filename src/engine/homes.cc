@@ -240,6 +240,8 @@ void Homes::count(Locked& locked, const core::Outcome& outcome, bool is_used) {
     Tally& tally = present(*one, meter->started);
     count_move(tally, meter->value_delta, is_used);
     if (is_used) {
+      // Also by a call that adds nothing: it is in the history of the meter.
+      stay.is_touched = true;
       one->overhead_used += meter->overhead_delta;
       if (one->kept != nullptr) one->kept->add(meter->value_delta, meter->overhead_delta);
       make_due(slot, runs_short(tally));
@@ -467,6 +469,7 @@ void Homes::not_taken(Slot& slot) {
     one.overhead_used += std::exchange(one.overhead_sent, 0);
   }
   for (Stay::OfCap& one : stay.caps) take_back(one.tally);
+  stay.is_touched = true;
   make_due(slot, false);
 }
 

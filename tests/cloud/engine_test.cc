@@ -607,6 +607,16 @@ TEST_F(TwoEngines, AReadLeavesInMemoryWhatIsStored) {
   EXPECT_EQ(record(*other_), record(*one_));
 }
 
+TEST_F(TwoEngines, ACallThatAddsNothingIsReported) {
+  ASSERT_TRUE(one_->ensure_customer("ann").ok());
+  for (int i = 0; i < 2; ++i) ASSERT_TRUE(one_->allow("ann", "chat", 5)->allowed);
+  ASSERT_TRUE(one_->flush().ok());
+  clock_->advance(1);
+  ASSERT_TRUE(one_->allow("ann", "chat", 0)->allowed);
+  ASSERT_TRUE(one_->flush().ok());
+  EXPECT_EQ(record(*other_), record(*one_)) << "it is in the meter's history";
+}
+
 TEST_F(TwoEngines, ACustomerIsDeletedOnce) {
   ASSERT_TRUE(one_->create_customer("ann").ok());
   ASSERT_TRUE(other_->set_customer_plan("ann", "pro").ok());
