@@ -390,12 +390,14 @@ public:
 
   /// A call that changes nothing.
   template <typename Body>
-  auto read(const Body& body, std::string_view about = {}) {
+  auto read(const Body& body, std::string_view about = {}) -> decltype(body()) {
     if (sharing_ == nullptr) return body();
     if (decides_at_home()) {
       AtHome at_home(*this);
       auto answer = body();
       if (at_home.holds() || gives_up_outside(at_home)) return answer;
+    } else if (gives_up()) {
+      return cannot_wait();
     }
     const AtHome::Pause confirmed;
     return sharing_->run(body, /*changes=*/false, about);
@@ -490,7 +492,9 @@ public:
   /// Whether calls may be answered without asking the store at all now.
   bool decides_at_home() {
     Homes* homes = sharing_->homes();
-    return homes != nullptr && !sharing_->is_leading() && homes->port().is_leased();
+    if (homes == nullptr || sharing_->is_leading() || !homes->port().is_leased()) return false;
+    const AtHome* outer = AtHome::of(*this);
+    return outer == nullptr || outer->holds();
   }
   /// Whether a call by this customer can touch others, so that its refs must be followed.
   bool reaches_others(const policy::Policy& policy, const Customer& customer,

@@ -627,5 +627,29 @@ TEST_F(TwoEngines, ACustomerIsDeletedOnce) {
   EXPECT_EQ(told, 0);
 }
 
+// Goal: what was not answered was not counted.
+TEST_F(TwoEngines, OfCallsThatCannotAllBeMadeAtHomeNoneIs) {
+  ASSERT_TRUE(one_->ensure_customer("ann").ok());
+  for (int i = 0; i < 50; ++i) ASSERT_TRUE(one_->allow("ann", "chat", 10)->allowed);
+  ASSERT_TRUE(one_->flush().ok());
+  server_.stop_listening();
+  server_.cut();
+  const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(20);
+  while (one_->remaining("bob", "chat").ok() && std::chrono::steady_clock::now() < deadline) {
+    std::this_thread::yield();
+  }
+  std::promise<Result<void>> made;
+  bool is_allowed = true;
+  one_->run_async(
+      [&] {
+        (void)one_->allow("bob", "chat", 1);
+        const Result<Decision> decision = one_->allow("ann", "chat", 1);
+        is_allowed = decision.ok() && decision->allowed;
+      },
+      [&](const Result<void>& safe) { made.set_value(safe); });
+  (void)made.get_future().get();
+  EXPECT_EQ(**one_->value("ann", "chat"), is_allowed ? 501 : 500);
+}
+
 }  // namespace
 }  // namespace limitr
