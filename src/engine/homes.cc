@@ -201,6 +201,8 @@ const Slot& Homes::slot_of(const Locked& locked, Family::Index who) const {
 
 bool Homes::covers(const Locked& locked, const core::Outcome& outcome) const {
   if (outcome.lesson) return false;
+  // Without room, what gives units back is confirmed too.
+  if (share_ <= 0 && !outcome.changes.empty()) return false;
   if (const auto& meter = outcome.changes.meter) {
     if (meter->began_period) return false;
     Stay& stay = *slot_of(locked, meter->customer).customer.cloud->stay;

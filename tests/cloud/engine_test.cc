@@ -566,10 +566,10 @@ protected:
     other_.emplace(open());
   }
 
-  Limitr open() {
+  Limitr open(double room = 1) {
     CloudOptions with = options(server_);
     with.engine.clock = clock_;
-    with.room = 1;
+    with.room = room;
     Result<Limitr> limitr = Limitr::cloud(with);
     if (!limitr.ok()) std::abort();
     return *std::move(limitr);
@@ -625,6 +625,15 @@ TEST_F(TwoEngines, ACustomerIsDeletedOnce) {
   EXPECT_TRUE(*other_->delete_customer("ann"));
   EXPECT_FALSE(*one_->delete_customer("ann"));
   EXPECT_EQ(told, 0);
+}
+
+TEST_F(TwoEngines, WithoutRoomEveryCallIsConfirmed) {
+  Limitr roomless = open(0);
+  ASSERT_TRUE(roomless.ensure_customer("ann").ok());
+  for (const double units : {5.0, -2.0, 0.0}) {
+    ASSERT_TRUE(roomless.allow("ann", "chat", units)->allowed);
+    EXPECT_EQ(record(*other_), record(roomless));
+  }
 }
 
 // Goal: what was not answered was not counted.
