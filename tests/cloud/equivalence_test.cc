@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <array>
 #include <chrono>
+#include <future>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -107,11 +108,20 @@ Json policy_of(Draw& draw, int marker) {
   Json free = plan(1);
   free["default"] = true;
   free["entitlements"]["marker"] = limit("coin", marker);
+  Json token = {{"price", {{"amount", 0.5}}}, {"overhead_cost", 0.1}};
+  if (draw.chance(30)) token["overhead_fn"] = "cost";
   return {{"policy",
-           {{"credits",
-             {{"token", {{"price", {{"amount", 0.5}}}, {"overhead_cost", 0.1}}},
-              {"coin", {{"price", {{"amount", 2}}}}}}},
+           {{"credits", {{"token", token}, {"coin", {{"price", {{"amount", 2}}}}}}},
             {"plans", {{"free", free}, {"pro", plan(draw.between(2, 40))}}}}}};
+}
+
+// Those of the model and of every engine.
+HostFunctions host_functions() {
+  HostFunctions host;
+  host.overhead["cost"] = [](double units, const Json& event_data) {
+    return units * (event_data.is_null() ? 0.25 : 0.5);
+  };
+  return host;
 }
 
 struct Operation {
@@ -141,11 +151,16 @@ Json comparable(const Json& value) {
   return object;
 }
 
+std::string quoted(const std::string& id) { return '"' + id + '"'; }
+
 void replace_all(std::string& text, const std::string& from, const std::string& by) {
   for (auto at = text.find(from); at != std::string::npos; at = text.find(from, at + by.size())) {
     text.replace(at, from.size(), by);
   }
 }
+
+// How a call is made; the last two for a plain allow() only.
+enum class Way : std::uint8_t { named, within_run, async, by_handle };
 
 // An engine, and what it told.
 class Side {
@@ -166,17 +181,20 @@ public:
   Limitr& operator*() { return limitr_; }
   Limitr* operator->() { return &limitr_; }
 
-  std::string call(const Operation& operation, int way = 0) {
-    if (operation.name != "allow" || way == 0) {
-      const std::string arguments = operation.arguments.dump();
-      const call::Answer answer =
-          call::make_call(limitr_, operation.name, arguments, clock_->now());
-      return answer.error ? failed(*answer.error) : call::json_text(answer);
+  std::string call(const Operation& operation, Way way) {
+    if (way == Way::named) return by_name(operation);
+    if (way == Way::within_run) {
+      std::string answer;
+      std::promise<Result<void>> made;
+      limitr_.run_async([&] { answer = by_name(operation); },
+                        [&](const Result<void>& safe) { made.set_value(safe); });
+      const Result<void> safe = made.get_future().get();
+      return safe.ok() ? answer : failed(safe.error());
     }
     const auto id = operation.arguments.at("id").get<std::string>();
     const auto entitlement = operation.arguments.at("entitlement").get<std::string>();
     const double value = operation.arguments.at("value").get<double>();
-    if (way == 1) {
+    if (way == Way::async) {
       return text_of(
           limitr_.allow_async({.customer = id, .entitlement = entitlement, .value = value}).get());
     }
@@ -191,6 +209,11 @@ public:
   }
 
 private:
+  std::string by_name(const Operation& operation) {
+    const std::string arguments = operation.arguments.dump();
+    const call::Answer answer = call::make_call(limitr_, operation.name, arguments, clock_->now());
+    return answer.error ? failed(*answer.error) : call::json_text(answer);
+  }
   static std::string failed(const Error& error) { return Json(error.to_string()).dump(); }
   static std::string text_of(const Result<Decision>& decision) {
     return decision.ok() ? to_json(*decision) : failed(decision.error());
@@ -238,7 +261,7 @@ private:
   void push_policy();
   void add_engine();
   void close_engine();
-  bool compare(Side& engine, const Operation& operation, int way = 0);
+  bool compare(Side& engine, const Operation& operation, Way way = Way::named);
   bool read_after(Side& engine, const Operation& operation);
   bool read_all();
   bool step();
@@ -278,6 +301,7 @@ private:
   Operation refer();
   Operation put_on_plan();
   Operation put_record();
+  Operation observe();
   Operation drawn();
 
   const ServeProcess& server_;
@@ -361,6 +385,7 @@ Operation Round::release() {
   return call;
 }
 
+Operation Round::observe() { return once(metered("observe", {{"value", draw_.between(0, 4)}})); }
 Operation Round::topup() { return once(about("apply_customer_topup", {{"topup", "pack"}})); }
 Operation Round::follow_topups() { return once(about("ensure_included_topups")); }
 Operation Round::subscribe() { return once(about("ensure_plan_subscription")); }
@@ -457,6 +482,7 @@ Operation Round::put_record() {
     record = **known;
     record["label"] = fmt::format("put {}", draw_.between(1, 9));
   }
+  if (draw_.chance(30)) return {"load_customers", {{"records", {record}}}};
   return {draw_.chance(50) ? "set_customer" : "ensure_set_customer", {{"record", record}}};
 }
 
@@ -473,7 +499,7 @@ Operation Round::drawn() {
       Kind{3, &Round::create},        Kind{2, &Round::remove},
       Kind{3, &Round::name_else},     Kind{2, &Round::unname},
       Kind{3, &Round::refer},         Kind{3, &Round::put_on_plan},
-      Kind{1, &Round::put_record},
+      Kind{1, &Round::put_record},    Kind{1, &Round::observe},
   };
   static constexpr int all = [] {
     int sum = 0;
@@ -498,6 +524,7 @@ void Round::push_policy() {
   } else {
     Options options;
     options.clock = clock_;
+    options.host = host_functions();
     options.log = [](std::string_view) {};
     Result<Limitr> limitr = Limitr::open(policy, options);
     ASSERT_TRUE(limitr.ok()) << limitr.error().to_string();
@@ -515,6 +542,8 @@ void Round::push_policy() {
 void Round::add_engine() {
   CloudOptions options = server_.options();
   options.engine.clock = clock_;
+  options.engine.host = host_functions();
+  options.deny_unconnected = draw_.chance(80);
   constexpr std::array rooms = {0.0, 0.01, 0.3, 1.0};
   options.room = has_room_ ? draw_.one_of(rooms) : 0.0;
   if (has_files_) options.local_file = server_.folder().file(fmt::format("local{}", opened_++));
@@ -542,7 +571,7 @@ void Round::close_engine() {
 
 // What an engine of the server says, with the model's IDs of holds.
 std::string Round::shown(std::string text) const {
-  for (const auto& [here, there] : holds_) replace_all(text, here, there);
+  for (const auto& [here, there] : holds_) replace_all(text, quoted(here), quoted(there));
   const Json json = Json::parse(text, nullptr, /*allow_exceptions=*/false);
   return json.is_discarded() ? text : comparable(json).dump();
 }
@@ -560,10 +589,10 @@ void Round::differs(const std::string& what, const std::string& expected,
                 << fmt::format("{}", fmt::join(history_, "\n"));
 }
 
-bool Round::compare(Side& engine, const Operation& operation, int way) {
+bool Round::compare(Side& engine, const Operation& operation, Way way) {
   Operation here = operation;
   std::string arguments = operation.arguments.dump();
-  for (const auto& [there, own] : model_holds_) replace_all(arguments, there, own);
+  for (const auto& [there, own] : model_holds_) replace_all(arguments, quoted(there), quoted(own));
   here.arguments = Json::parse(arguments);
   const std::string expected_text = model_->call(operation, way);
   const std::string found_text = engine.call(here, way);
@@ -639,8 +668,10 @@ bool Round::step() {
   Side& engine = *engines_[next_];
   note(fmt::format("engine {}", next_));
   const Operation operation = drawn();
-  int way = 0;
-  if (operation.arguments.size() == 3 && draw_.chance(20)) way = draw_.between(1, 2);
+  Way way = draw_.chance(10) ? Way::within_run : Way::named;
+  if (operation.name == "allow" && operation.arguments.size() == 3 && draw_.chance(20)) {
+    way = draw_.chance(50) ? Way::async : Way::by_handle;
+  }
   if (operation.name == "ensure_customer") {
     const auto who = operation.arguments.at("id").get<std::string>();
     const Read<Json> known = (*model_)->customer(who);
@@ -650,7 +681,7 @@ bool Round::step() {
   if (!compare(engine, operation, way)) return false;
   const bool decides = operation.arguments.contains("entitlement") &&
                        operation.name.find("override") == std::string::npos;
-  if (decides && way != 2 && draw_.chance(30)) return read_after(engine, operation);
+  if (decides && way != Way::by_handle && draw_.chance(30)) return read_after(engine, operation);
   if (has_room_ || draw_.chance(80)) return true;
   return compare(*draw_.one_of(engines_), {"customer", {{"id", whom()}}});
 }
