@@ -68,7 +68,7 @@ constexpr std::array entitlements = {"chat", "seat", "soft",  "daily",       "go
                                      "wide", "seen", "extra", "subscription"};
 
 // Limits that few calls reach. `marker` says which policy it is.
-Json policy_of(Draw& draw, int marker) {
+Json policy_of(Draw& draw, int marker, bool has_gifts) {
   const auto limit = [](const char* credit, int value, const Json& more = Json::object()) {
     Json given = {{"credit", credit}, {"value", value}};
     given.update(more);
@@ -98,7 +98,7 @@ Json policy_of(Draw& draw, int marker) {
                          {"gift",
                           {{"credit", "coin"},
                            {"value", 2},
-                           {"included", true},
+                           {"included", has_gifts},
                            {"resets", true},
                            {"reset_inc", "5hours"},
                            {"reset_mode", draw.chance(50) ? "add" : "hard"},
@@ -263,7 +263,9 @@ private:
   void close_engine();
   bool compare(Side& engine, const Operation& operation, Way way = Way::named);
   bool read_after(Side& engine, const Operation& operation);
+  bool look(Side& engine);
   bool read_all();
+  std::size_t asked(const Operation& operation);
   bool step();
   void check_rows();
   std::string shown(std::string text) const;
@@ -314,10 +316,11 @@ private:
   std::shared_ptr<ManualClock> clock_ = std::make_shared<ManualClock>(start_ms);
   std::unique_ptr<Side> model_;
   std::vector<std::unique_ptr<Side>> engines_;
-  std::size_t next_ = 0;
+  int loyalty_ = 0;  // how many of a hundred calls of a customer one engine gets
   int opened_ = 0;
   bool has_room_ = true;
   bool has_files_ = false;
+  bool time_passes_ = true;
   std::map<std::string, std::string> holds_;        // the model's by those of the engines
   std::map<std::string, std::string> model_holds_;  // the other way round
   std::vector<std::string> history_;
@@ -516,7 +519,7 @@ Operation Round::drawn() {
 
 // Versions of all engines' policies, one after the other, so that `marker` names one.
 void Round::push_policy() {
-  const Json policy = policy_of(draw_, ++marker_);
+  const Json policy = policy_of(draw_, ++marker_, time_passes_);
   const auto pushed = control_.push(server::default_project, policy.dump(), Format::json, "test");
   ASSERT_TRUE(pushed.ok()) << pushed.error().to_string();
   if (model_) {
@@ -566,7 +569,6 @@ void Round::close_engine() {
   const auto closed = (**engines_[which]).close();
   EXPECT_TRUE(closed.ok()) << closed.error().to_string();
   engines_.erase(engines_.begin() + static_cast<std::ptrdiff_t>(which));
-  next_ = 0;
 }
 
 // What an engine of the server says, with the model's IDs of holds.
@@ -633,6 +635,30 @@ bool Round::read_after(Side& engine, const Operation& operation) {
   }
 }
 
+// What an engine sees of a customer that others decide on is left for sure. Reads may bring grants
+// and caps up to date, or leave that to the home: so only where there is nothing of the kind.
+bool Round::look(Side& engine) {
+  const std::string who = whom();
+  const std::string what = entitlement();
+  const double asked = draw_.between(1, 6);
+  const Read<double> left = (*model_)->remaining(who, what);
+  const Read<double> seen = engine->remaining(who, what);
+  const Result<Decision> check = engine->check(who, what, asked);
+  EXPECT_TRUE(left.ok() && seen.ok() && check.ok());
+  note(fmt::format("  remaining of {} {}: {}", who, what, left->value_or(-1)));
+  bool is_good = left->has_value() == seen->has_value();
+  if (*left) {
+    is_good = is_good && **seen <= **left + 1e-9;
+    const Result<Decision> wanted = (*model_)->check(who, what, asked);
+    const bool may_not = wanted->reason == Reason::limit || wanted->reason == Reason::cap;
+    is_good = is_good && !(check->allowed && may_not);
+  }
+  if (is_good) return true;
+  differs("what is seen of " + who + " " + what, fmt::format("{}", left->value_or(-1)),
+          fmt::format("{}", seen->value_or(-1)) + to_json(*check));
+  return false;
+}
+
 // When all have reported, what one sees is all there is.
 bool Round::read_all() {
   note("all report");
@@ -646,8 +672,18 @@ bool Round::read_all() {
   return true;
 }
 
+// Which engine gets the call.
+std::size_t Round::asked(const Operation& operation) {
+  const auto any =
+      static_cast<std::size_t>(draw_.between(0, static_cast<int>(engines_.size()) - 1));
+  const auto who = operation.arguments.find("id");
+  if (who == operation.arguments.end() || !draw_.chance(loyalty_)) return any;
+  const auto name = std::find(ids_.begin(), ids_.end(), who->get<std::string>());
+  return static_cast<std::size_t>(name - ids_.begin()) % engines_.size();
+}
+
 bool Round::step() {
-  if (draw_.chance(4)) {
+  if (time_passes_ && draw_.chance(4)) {
     constexpr std::array times = {std::int64_t{1}, std::int64_t{1000}, 20 * hour_ms / 60,
                                   hour_ms,         5 * hour_ms,        60 * hour_ms};
     const std::int64_t time = draw_.one_of(times);
@@ -659,15 +695,14 @@ bool Round::step() {
     add_engine();
   }
   if (draw_.chance(3) && !read_all()) return false;
-  if (draw_.between(1, 1000) <= 2) {
+  if (time_passes_ && draw_.between(1, 1000) <= 2) {
     note("a new policy");
     push_policy();
   }
-  if (draw_.chance(35))
-    next_ = static_cast<std::size_t>(draw_.between(0, static_cast<int>(engines_.size()) - 1));
-  Side& engine = *engines_[next_];
-  note(fmt::format("engine {}", next_));
   const Operation operation = drawn();
+  const std::size_t index = asked(operation);
+  Side& engine = *engines_[index];
+  note(fmt::format("engine {}", index));
   Way way = draw_.chance(10) ? Way::within_run : Way::named;
   if (operation.name == "allow" && operation.arguments.size() == 3 && draw_.chance(20)) {
     way = draw_.chance(50) ? Way::async : Way::by_handle;
@@ -682,6 +717,7 @@ bool Round::step() {
   const bool decides = operation.arguments.contains("entitlement") &&
                        operation.name.find("override") == std::string::npos;
   if (decides && way != Way::by_handle && draw_.chance(30)) return read_after(engine, operation);
+  if (!time_passes_ && draw_.chance(20)) return look(*draw_.one_of(engines_));
   if (has_room_ || draw_.chance(80)) return true;
   return compare(*draw_.one_of(engines_), {"customer", {{"id", whom()}}});
 }
@@ -727,6 +763,8 @@ void Round::check_rows() {
 void Round::play() {
   has_room_ = draw_.chance(75);
   has_files_ = draw_.chance(25);
+  time_passes_ = draw_.chance(60);
+  loyalty_ = draw_.one_of(std::array{0, 80, 97});
   ASSERT_NO_FATAL_FAILURE(push_policy());
   for (int i = draw_.between(2, 3); i > 0; --i) ASSERT_NO_FATAL_FAILURE(add_engine());
   for (const std::string& one : ids_) {
