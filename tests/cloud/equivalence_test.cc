@@ -38,6 +38,9 @@
 //   Where it says so of one that is gone, the engine is made to look, and asked again.
 // - IDs of holds and grants are random: those of holds are translated, grants are known by their
 //   order.
+// - What reads and checks bring up to date (grants that reset, caps that expire) stays with their
+//   answer where another engine is the home. So others look only in rounds where no time passes:
+//   they may see less than is left, as units may be set aside, and never more.
 // - Estimates over all customers are an engine's own: each reservation says its value.
 namespace limitr {
 namespace {
@@ -276,8 +279,8 @@ private:
   std::string whom() { return draw_.chance(85) ? id() : draw_.one_of(alts_); }
   std::string entitlement() { return draw_.chance(3) ? "flag" : draw_.one_of(entitlements); }
   double units() { return draw_.chance(10) ? 0.25 * draw_.between(-8, 20) : draw_.between(-2, 4); }
-  Operation about(std::string name, Json more = Json::object());
-  Operation metered(std::string name, Json more = Json::object());
+  Operation about(std::string name, const Json& more = Json::object());
+  Operation metered(std::string name, const Json& more = Json::object());
   Operation once(Operation operation);
 
   Operation allow();
@@ -331,11 +334,11 @@ Json merged(Json object, const Json& more) {
   return object;
 }
 
-Operation Round::about(std::string name, Json more) {
+Operation Round::about(std::string name, const Json& more) {
   return {std::move(name), merged({{"id", whom()}}, more)};
 }
 
-Operation Round::metered(std::string name, Json more) {
+Operation Round::metered(std::string name, const Json& more) {
   return about(std::move(name), merged({{"entitlement", entitlement()}}, more));
 }
 
