@@ -787,7 +787,7 @@ void Round::play() {
 
 TEST_F(Equivalence, EnginesInTurnAnswerAsOneInMemory) {
   const std::uint64_t seed = printed_seed();
-  const std::uint64_t rounds = number_from("LIMITR_ROUNDS", 20);
+  const std::uint64_t rounds = number_from("LIMITR_ROUNDS", 12);
   for (std::uint64_t i = 0; i < rounds && !HasFailure(); ++i) {
     Round(server_, *control_, seed + i, marker_).play();
   }
