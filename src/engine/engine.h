@@ -228,7 +228,7 @@ public:
     do {
       if (!find(who)) return false;
     } while (!follow_refs());
-    return failure() == nullptr;
+    return failure() == nullptr && !is_given_up();
   }
   bool find_family(std::string_view id) { return find_family(Who{id}); }
   /// Locks the shards of a draft that is in none yet, and everyone its refs reach; false where
@@ -302,6 +302,9 @@ private:
   bool list(std::string_view id);
   void touch();
   bool is_unknown(const Slot& slot);
+  /// Whether a try to answer at home has ended. Whoever was found is not to be touched then:
+  /// nothing of it is marked to be written.
+  bool is_given_up() const { return at_home_ != nullptr && !at_home_->holds(); }
   bool follow_refs();
   bool is_nobodys(std::string_view id) const;
   void note_nobody(std::string_view id);
@@ -387,12 +390,14 @@ public:
 
   /// A call that changes nothing.
   template <typename Body>
-  auto read(const Body& body, std::string_view about = {}) {
+  auto read(const Body& body, std::string_view about = {}) -> decltype(body()) {
     if (sharing_ == nullptr) return body();
     if (decides_at_home()) {
       AtHome at_home(*this);
       auto answer = body();
       if (at_home.holds() || gives_up_outside(at_home)) return answer;
+    } else if (gives_up()) {
+      return cannot_wait();
     }
     const AtHome::Pause confirmed;
     return sharing_->run(body, /*changes=*/false, about);
@@ -487,7 +492,9 @@ public:
   /// Whether calls may be answered without asking the store at all now.
   bool decides_at_home() {
     Homes* homes = sharing_->homes();
-    return homes != nullptr && !sharing_->is_leading() && homes->port().is_leased();
+    if (homes == nullptr || sharing_->is_leading() || !homes->port().is_leased()) return false;
+    const AtHome* outer = AtHome::of(*this);
+    return outer == nullptr || outer->holds();
   }
   /// Whether a call by this customer can touch others, so that its refs must be followed.
   bool reaches_others(const policy::Policy& policy, const Customer& customer,

@@ -201,6 +201,8 @@ const Slot& Homes::slot_of(const Locked& locked, Family::Index who) const {
 
 bool Homes::covers(const Locked& locked, const core::Outcome& outcome) const {
   if (outcome.lesson) return false;
+  // Without room, what gives units back is confirmed too.
+  if (share_ <= 0 && !outcome.changes.empty()) return false;
   if (const auto& meter = outcome.changes.meter) {
     if (meter->began_period) return false;
     Stay& stay = *slot_of(locked, meter->customer).customer.cloud->stay;
@@ -240,6 +242,8 @@ void Homes::count(Locked& locked, const core::Outcome& outcome, bool is_used) {
     Tally& tally = present(*one, meter->started);
     count_move(tally, meter->value_delta, is_used);
     if (is_used) {
+      // Also by a call that adds nothing: it is in the history of the meter.
+      stay.is_touched = true;
       one->overhead_used += meter->overhead_delta;
       if (one->kept != nullptr) one->kept->add(meter->value_delta, meter->overhead_delta);
       make_due(slot, runs_short(tally));
@@ -467,6 +471,7 @@ void Homes::not_taken(Slot& slot) {
     one.overhead_used += std::exchange(one.overhead_sent, 0);
   }
   for (Stay::OfCap& one : stay.caps) take_back(one.tally);
+  stay.is_touched = true;
   make_due(slot, false);
 }
 

@@ -229,6 +229,7 @@ bool Locked::list(std::string_view id) {
   }
   if (engine_.sharing() != nullptr && is_unknown(*slot_)) return false;
   note_found(*slot_);
+  if (is_given_up()) return false;
   policy_ = &engine_.shard(slot().shard).policy;
   family_.emplace(slot().customer);
   return true;
@@ -242,6 +243,7 @@ bool Locked::find(Slot* slot) {
   slot_ = slot;
   if (engine_.sharing() != nullptr && is_unknown(*slot_)) return false;
   note_found(*slot_);
+  if (is_given_up()) return false;
   policy_ = &engine_.shard(slot->shard).policy;
   family_.emplace(slot->customer);
   return true;

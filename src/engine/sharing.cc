@@ -317,6 +317,12 @@ std::vector<Sharing::Task*> Sharing::run_round(std::vector<Task*> tasks) {
   std::vector<Component> elsewhere;
   std::vector<Sent> sent;
   for (Component& component : components_of(round)) {
+    const bool others_decide = is_elsewhere(component);
+    if (others_decide && !changes(component)) {
+      // What looking has brought up to date went into the answers; the home does that itself.
+      undo(component);
+      component.is_dirty = false;
+    }
     if (was_cut_off(component)) {
       undo(component);
       run_again(component, left);
@@ -324,7 +330,7 @@ std::vector<Sharing::Task*> Sharing::run_round(std::vector<Task*> tasks) {
       fail(component, torn());
     } else if (component.is_torn) {
       run_each_alone(component, left);
-    } else if (needs_recall(component)) {
+    } else if (others_decide && changes(component)) {
       elsewhere.push_back(std::move(component));
     } else if (!needs_exchange(component)) {
       answer(component.tasks);
@@ -544,7 +550,7 @@ void Sharing::settle(Sent& sent, const Exchanged& exchanged, std::vector<Task*>&
     answer(component.tasks);
     return;
   }
-  if (was_taken(sent.transaction, exchanged)) {
+  if (was_taken(sent, exchanged)) {
     adopt(sent, exchanged);
     answer(component.tasks);
     return;
@@ -576,7 +582,7 @@ void Sharing::settle_report(Sent& sent, const Exchanged& exchanged) {
     homes_->not_taken(slot);
   } else if (exchanged.is_written) {
     keep(sent.component, exchanged);
-  } else if (was_taken(sent.transaction, exchanged)) {
+  } else if (was_taken(sent, exchanged)) {
     adopt(sent, exchanged);
   } else {
     if (!sent.was_resent) {
@@ -592,14 +598,16 @@ void Sharing::settle_report(Sent& sent, const Exchanged& exchanged) {
 }
 
 // Whether the store took a transaction before, and its answer was lost: the rows say so.
-bool Sharing::was_taken(const Transaction& transaction, const Exchanged& exchanged) const {
+bool Sharing::was_taken(const Sent& sent, const Exchanged& exchanged) const {
   if (!homes_) return false;
+  const Transaction& transaction = sent.transaction;
   return std::any_of(
       exchanged.current.begin(), exchanged.current.end(), [&](const StoredCustomer& row) {
         const auto part = std::find_if(transaction.parts.begin(), transaction.parts.end(),
                                        [&](const Part& one) { return one.id == row.id; });
         if (part == transaction.parts.end() || !part->write) return false;
-        if (!part->write->record) return row.version == 0;
+        // One that is gone names nobody: others may have removed it.
+        if (!part->write->record) return row.version == 0 && sent.was_resent;
         if (row.version == 0 || row.damage) return false;
         const Result<state::Customer> customer = customer_of(row, engine_.names());
         return customer.ok() && is_written_by(*customer, homes_->engine(), transaction.number);
@@ -743,13 +751,16 @@ bool Sharing::needs_exchange(const Component& component) const {
   return known_.at(component.slots.front()).read_in != round_;
 }
 
-// Whether a call that may change something rests on customers that other engines decide on.
-bool Sharing::needs_recall(const Component& component) const {
-  if (!homes_) return false;
-  const auto changes = [](const Task* task) { return task->changes; };
-  if (std::none_of(component.tasks.begin(), component.tasks.end(), changes)) return false;
-  return std::any_of(component.slots.begin(), component.slots.end(),
-                     [this](const Slot* slot) { return homes_->is_elsewhere(*slot); });
+// Whether there is a call that may change something.
+bool Sharing::changes(const Component& component) {
+  return std::any_of(component.tasks.begin(), component.tasks.end(),
+                     [](const Task* task) { return task->changes; });
+}
+
+// Whether calls rest on customers that other engines decide on.
+bool Sharing::is_elsewhere(const Component& component) const {
+  return homes_ && std::any_of(component.slots.begin(), component.slots.end(),
+                               [this](const Slot* slot) { return homes_->is_elsewhere(*slot); });
 }
 
 // Has others give back what the calls need; the calls run again when they have, or are lost.
@@ -1120,10 +1131,17 @@ std::optional<Error> Sharing::take_over(const std::vector<StoredCustomer>& curre
     const auto owner = engine_.owner_of(id);
     if (!owner) return nullptr;
     locks.add(Engine::shard_of(*owner));
-    Slot& slot = engine_.listed(*owner);
-    lock(locks, slot.customer);
-    return &slot;
+    const auto& customers = engine_.shard(Engine::shard_of(*owner)).customers;
+    const auto found = customers.find(std::string_view(*owner));
+    return found == customers.end() ? nullptr : *found;
   };
+  // To take one lock more may let go of the others meanwhile: until none is missing.
+  for (std::size_t held = 0; held != locks.held().size();) {
+    held = locks.held().size();
+    for (const std::string_view id : ids) {
+      if (const Slot* slot = listed(id)) lock(locks, slot->customer);
+    }
+  }
   for (const std::string_view id : ids) {
     if (Slot* slot = listed(id)) {
       if (homes_) homes_->lost(*slot);

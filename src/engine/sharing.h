@@ -215,14 +215,15 @@ private:
   Result<void> exchange_all(std::vector<Sent> sent, std::vector<Task*>& left);
   void settle(Sent& sent, const store::Exchanged& exchanged, std::vector<Task*>& left);
   void settle_report(Sent& sent, const store::Exchanged& exchanged);
-  bool was_taken(const store::Transaction& transaction, const store::Exchanged& exchanged) const;
+  bool was_taken(const Sent& sent, const store::Exchanged& exchanged) const;
   bool tells(const store::Exchanged& exchanged) const;
   void adopt(Sent& sent, const store::Exchanged& exchanged);
   std::vector<Component> components_of(std::span<Task* const> tasks);
   bool has_broken_off(const Error& error) const;
   bool was_cut_off(const Component& component) const;
   bool needs_exchange(const Component& component) const;
-  bool needs_recall(const Component& component) const;
+  static bool changes(const Component& component);
+  bool is_elsewhere(const Component& component) const;
   void recall(std::vector<Component> components, std::vector<Task*>& left);
   store::Transaction transaction_of(const Component& component);
   void add_reports(std::vector<Sent>& sent);

@@ -10,6 +10,7 @@
 #include <gtest/gtest.h>
 
 #include <limitr/limitr.h>
+#include "engine/manual_clock.h"
 #include "fake_server.h"
 #include "store/memory_store.h"
 
@@ -550,6 +551,113 @@ TEST(CloudEngine, RowsThatOthersHaveChangedMayBeAnything) {
   ASSERT_TRUE(limitr.close().ok());
   EXPECT_EQ(Json::parse(others.row("bob").record)["meters"]["chat"]["value"], used);
   EXPECT_EQ(others.row("ann").record, of_ann);
+}
+
+// Two engines of one server and one clock. The customer's grants follow a topup that resets.
+class TwoEngines : public ::testing::Test {
+protected:
+  TwoEngines() {
+    serve(server_, 1,
+          R"({"policy":{"credits":{"token":{},"coin":{}},"plans":{"pro":{"default":true,)"
+          R"("entitlements":{"chat":{"limit":{"credit":"token","value":1000}}},)"
+          R"("topups":{"gift":{"credit":"coin","value":2,"included":true,"resets":true,)"
+          R"("reset_inc":"1hr","reset_mode":"add"}}}}}})");
+    one_.emplace(open());
+    other_.emplace(open());
+  }
+
+  Limitr open(double room = 1) {
+    CloudOptions with = options(server_);
+    with.engine.clock = clock_;
+    with.room = room;
+    Result<Limitr> limitr = Limitr::cloud(with);
+    if (!limitr.ok()) std::abort();
+    return *std::move(limitr);
+  }
+  void an_hour_passes() { clock_->advance(3'700'000); }
+  static std::string record(Limitr& limitr) { return (*limitr.customer("ann"))->dump(); }
+
+  FakeServer server_;
+  std::shared_ptr<ManualClock> clock_ = std::make_shared<ManualClock>(1'767'225'600'000);
+  std::optional<Limitr> one_;
+  std::optional<Limitr> other_;
+};
+
+// Goal: a read that brings grants up to date writes nothing that another engine decides on.
+TEST_F(TwoEngines, WhoReadsLeavesACustomerToItsHome) {
+  ASSERT_TRUE(one_->ensure_customer("ann").ok());
+  for (int i = 0; i < 50; ++i) ASSERT_TRUE(one_->allow("ann", "chat", 10)->allowed);
+  ASSERT_TRUE(one_->flush().ok());
+  ASSERT_TRUE(one_->allow("ann", "chat", 3)->allowed);
+  an_hour_passes();
+  EXPECT_EQ(**other_->credit_remaining("ann", "coin"), 4);
+  EXPECT_TRUE(other_->check("ann", "chat", 1).ok());
+  EXPECT_EQ(server_.count("recall"), 0U);
+  EXPECT_FALSE(other_->allow("ann", "chat", 498)->allowed);
+  EXPECT_TRUE(other_->allow("ann", "chat", 497)->allowed);
+  EXPECT_EQ(**one_->value("ann", "chat"), 1000);
+}
+
+TEST_F(TwoEngines, AReadLeavesInMemoryWhatIsStored) {
+  ASSERT_TRUE(one_->ensure_customer("ann").ok());
+  ASSERT_FALSE(*other_->ensure_customer("ann"));
+  ASSERT_EQ(**other_->credit_remaining("ann", "coin"), 2);
+  an_hour_passes();
+  EXPECT_EQ(**other_->credit_remaining("ann", "coin"), 4);
+  EXPECT_EQ(record(*other_), record(*one_));
+}
+
+TEST_F(TwoEngines, ACallThatAddsNothingIsReported) {
+  ASSERT_TRUE(one_->ensure_customer("ann").ok());
+  for (int i = 0; i < 2; ++i) ASSERT_TRUE(one_->allow("ann", "chat", 5)->allowed);
+  ASSERT_TRUE(one_->flush().ok());
+  clock_->advance(1);
+  ASSERT_TRUE(one_->allow("ann", "chat", 0)->allowed);
+  ASSERT_TRUE(one_->flush().ok());
+  EXPECT_EQ(record(*other_), record(*one_)) << "it is in the meter's history";
+}
+
+TEST_F(TwoEngines, ACustomerIsDeletedOnce) {
+  ASSERT_TRUE(one_->create_customer("ann").ok());
+  ASSERT_TRUE(other_->set_customer_plan("ann", "pro").ok());
+  int told = 0;
+  one_->add_handler("test", [&](const Event& event) { told += event.type == "customer-removed"; });
+  EXPECT_TRUE(*other_->delete_customer("ann"));
+  EXPECT_FALSE(*one_->delete_customer("ann"));
+  EXPECT_EQ(told, 0);
+}
+
+TEST_F(TwoEngines, WithoutRoomEveryCallIsConfirmed) {
+  Limitr roomless = open(0);
+  ASSERT_TRUE(roomless.ensure_customer("ann").ok());
+  for (const double units : {5.0, -2.0, 0.0}) {
+    ASSERT_TRUE(roomless.allow("ann", "chat", units)->allowed);
+    EXPECT_EQ(record(*other_), record(roomless));
+  }
+}
+
+// Goal: what was not answered was not counted.
+TEST_F(TwoEngines, OfCallsThatCannotAllBeMadeAtHomeNoneIs) {
+  ASSERT_TRUE(one_->ensure_customer("ann").ok());
+  for (int i = 0; i < 50; ++i) ASSERT_TRUE(one_->allow("ann", "chat", 10)->allowed);
+  ASSERT_TRUE(one_->flush().ok());
+  server_.stop_listening();
+  server_.cut();
+  const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(20);
+  while (one_->remaining("bob", "chat").ok() && std::chrono::steady_clock::now() < deadline) {
+    std::this_thread::yield();
+  }
+  std::promise<Result<void>> made;
+  bool is_allowed = true;
+  one_->run_async(
+      [&] {
+        (void)one_->allow("bob", "chat", 1);
+        const Result<Decision> decision = one_->allow("ann", "chat", 1);
+        is_allowed = decision.ok() && decision->allowed;
+      },
+      [&](const Result<void>& safe) { made.set_value(safe); });
+  (void)made.get_future().get();
+  EXPECT_EQ(**one_->value("ann", "chat"), is_allowed ? 501 : 500);
 }
 
 }  // namespace

@@ -1,13 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-#include <fcntl.h>
 #include <signal.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include <atomic>
 #include <chrono>
-#include <cstdio>
-#include <cstdlib>
 #include <fstream>
 #include <string>
 #include <thread>
@@ -17,7 +12,7 @@
 #include <gtest/gtest.h>
 
 #include <limitr/limitr.h>
-#include "base/test_folder.h"
+#include "serve_process.h"
 
 // Engines of Limitr::cloud() and a `limitr serve`, a process of its own.
 namespace limitr {
@@ -38,63 +33,10 @@ protected:
     write_policy(1000);
     start();
   }
-  void TearDown() override { kill_server(SIGTERM); }
 
-  void write_policy(int limit) { std::ofstream(folder_.file("policy.yaml")) << policy_of(limit); }
-
-  // On the same port from the second time on, with what the first one has stored.
-  void start() {
-    int ends[2];
-    ASSERT_EQ(pipe2(ends, O_CLOEXEC), 0);
-    const std::string policy = folder_.file("policy.yaml");
-    const std::string store = "sqlite:" + folder_.file("limitr.db");
-    const std::string log = folder_.file("log");
-    const std::string listen = fmt::format("127.0.0.1:{}", port_);
-    process_ = fork();
-    if (process_ == 0) {
-      dup2(ends[1], STDOUT_FILENO);
-      dup2(open(log.c_str(), O_WRONLY | O_CREAT | O_APPEND, 0600), STDERR_FILENO);
-      execl(LIMITR_PROGRAM, "limitr", "serve", "--listen", listen.c_str(), "--policy",
-            policy.c_str(), "--store", store.c_str(), "--lease", "3s", nullptr);
-      _exit(127);
-    }
-    ::close(ends[1]);
-    std::FILE* said = fdopen(ends[0], "r");
-    char line[512];
-    while (std::fgets(line, sizeof line, said) != nullptr) {
-      const std::string text(line);
-      if (const auto at = text.find("shown this once: "); at != std::string::npos) {
-        token_ = text.substr(at + 17);
-        token_.erase(token_.find_last_not_of(" \n") + 1);
-      }
-      if (text.find("Serving at ") != std::string::npos) {
-        port_ = std::stoi(text.substr(text.rfind(':') + 1));
-        break;
-      }
-    }
-    ASSERT_NE(port_, 0) << "the server did not start";
-    output_ = said;
-  }
-  void kill_server(int signal) {
-    if (process_ == 0) return;
-    kill(process_, signal);
-    waitpid(process_, nullptr, 0);
-    std::fclose(output_);
-    process_ = 0;
-  }
-
-  Limitr engine() {
-    CloudOptions options;
-    options.token = token_;
-    options.address = fmt::format("http://127.0.0.1:{}", port_);
-    options.engine.log = [](std::string_view) {};
-    Result<Limitr> limitr = Limitr::cloud(options);
-    if (!limitr.ok()) {
-      ADD_FAILURE() << limitr.error().to_string();
-      std::abort();
-    }
-    return *std::move(limitr);
-  }
+  void write_policy(int limit) { std::ofstream(server_.policy_file()) << policy_of(limit); }
+  void start() { server_.start({"--policy", server_.policy_file(), "--lease", "3s"}); }
+  Limitr engine() { return testing::opened(server_.options()); }
 
   template <typename Condition>
   static bool comes(const Condition& condition) {
@@ -106,11 +48,7 @@ protected:
     return false;
   }
 
-  const TestFolder folder_;
-  std::string token_;
-  int port_ = 0;
-  pid_t process_ = 0;
-  std::FILE* output_ = nullptr;
+  testing::ServeProcess server_;
 };
 
 TEST_F(ServeTest, ALimitHoldsExactlyOverEnginesAndThreads) {
@@ -170,7 +108,7 @@ TEST_F(ServeTest, NoUseIsLostOrCountedTwiceWhenTheServerDies) {
   for (int death = 0; death < 3; ++death) {
     const int before = allowed;
     EXPECT_TRUE(comes([&] { return allowed >= before + 10; }));
-    kill_server(SIGKILL);
+    server_.stop(SIGKILL);
     start();
   }
   const int before = allowed;
@@ -182,6 +120,23 @@ TEST_F(ServeTest, NoUseIsLostOrCountedTwiceWhenTheServerDies) {
   const double value = **other.value("ann", "chat");
   EXPECT_GE(value, allowed);
   EXPECT_LE(value, allowed + unknown);
+}
+
+// Goal: what an engine knew of a deleted customer does not keep it from whoever has the ID since.
+TEST_F(ServeTest, AnIdThatIsAnothersAlternateIdByNowLeadsToThatOne) {
+  Limitr one = engine();
+  Limitr other = engine();
+  ASSERT_TRUE(one.create_customer("ann", {.alts = {"x"}}).ok());
+  ASSERT_TRUE(one.create_customer("bob").ok());
+  ASSERT_TRUE(*other.delete_customer("ann"));
+  ASSERT_TRUE(*other.set_alt_customer_id("bob", "ann"));
+  const Result<Decision> nobodys = one.allow("x", "chat", 1);
+  ASSERT_TRUE(nobodys.ok()) << nobodys.error().to_string();
+  EXPECT_EQ(nobodys->reason, Reason::unknown_customer);
+  const Result<Decision> bobs = one.allow("ann", "chat", 1);
+  ASSERT_TRUE(bobs.ok()) << bobs.error().to_string();
+  EXPECT_TRUE(bobs->allowed);
+  EXPECT_EQ(**other.value("bob", "chat"), 1);
 }
 
 TEST_F(ServeTest, FollowsThePolicyOfTheServer) {
