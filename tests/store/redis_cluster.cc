@@ -163,7 +163,15 @@ void RedisCluster::cut_off_replica(std::size_t replica, std::size_t of) {
 void RedisCluster::let_take_over(std::size_t replica, std::size_t of) {
   node(of).kill();
   node(replica).resume();
-  EXPECT_TRUE(comes_true([&] { return node(replica).ask({"ROLE"}).starts_with("[master"); }));
+  const std::string id = node(replica).ask({"CLUSTER", "MYID"});
+  const auto knows = [&](const std::unique_ptr<RedisServer>& other) {
+    if (other == nodes_[of]) return true;
+    const std::string all = other->ask({"CLUSTER", "NODES"});
+    const std::size_t at = all.find(id);
+    return at != std::string::npos &&
+           all.substr(at, all.find('\n', at) - at).find("master") != std::string::npos;
+  };
+  EXPECT_TRUE(comes_true([&] { return std::ranges::all_of(nodes_, knows); }));
 }
 
 RedisCluster& RedisCluster::shared() {

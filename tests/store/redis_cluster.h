@@ -44,7 +44,7 @@ public:
   /// Waits until it has all that the master has taken; then passes on no more to it.
   void wait_for_replica(std::size_t replica, std::size_t of);
   void cut_off_replica(std::size_t replica, std::size_t of);
-  /// The master is killed: waits until the replica has taken over.
+  /// The master is killed: waits until the replica has taken over, and all nodes know.
   void let_take_over(std::size_t replica, std::size_t of);
 
   /// Moves a slot to another node in three steps, as `redis-cli --cluster reshard` does.
