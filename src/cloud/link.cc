@@ -68,14 +68,6 @@ constexpr std::size_t most_changed = 512;
 constexpr std::size_t most_changed_bytes = std::size_t{4} << 20;
 constexpr std::size_t max_ticket_reply = std::size_t{64} << 10;
 
-std::size_t bytes_of(const store::StoredCustomer& row) {
-  std::size_t bytes = row.id.size() + row.record.size();
-  for (const store::StoredRequest& request : row.requests) {
-    bytes += request.id.size() + request.answer.size();
-  }
-  return bytes;
-}
-
 // Why there is no connection.
 struct Trouble {
   Error error;
@@ -643,7 +635,7 @@ private:
       if (changed_rows_.size() >= most_changed || changed_bytes_ >= most_changed_bytes) {
         drop_changed();
       }
-      changed_bytes_ += bytes_of(row);
+      changed_bytes_ += wire::size_of(row);
       std::string id = row.id;
       changed_rows_.insert_or_assign(std::move(id), std::move(row));
     }

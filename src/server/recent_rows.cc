@@ -5,6 +5,8 @@
 #include <span>
 #include <utility>
 
+#include "wire/messages.h"
+
 namespace limitr::server {
 namespace {
 
@@ -14,21 +16,13 @@ constexpr std::size_t most_changed_bytes = 256U << 10U;
 
 }  // namespace
 
-std::size_t size_of(const store::StoredCustomer& customer) {
-  std::size_t size = customer.id.size() + customer.record.size();
-  for (const store::StoredRequest& request : customer.requests) {
-    size += request.id.size() + request.answer.size();
-  }
-  return size;
-}
-
 RecentRows::Entry* RecentRows::entry(std::string_view id) {
   if (const auto found = young_.find(id); found != young_.end()) return &found->second;
   const auto found = old_.find(id);
   if (found == old_.end()) return nullptr;
   Entry moved = std::move(found->second);
   old_.erase(found);
-  young_bytes_ += size_of(*moved.row);
+  young_bytes_ += wire::size_of(*moved.row);
   return &young_.insert_or_assign(std::string(id), std::move(moved)).first->second;
 }
 
@@ -39,11 +33,11 @@ RecentRows::Row RecentRows::find(std::string_view id) {
 
 void RecentRows::put(Row row) {
   if (Entry* found = entry(row->id)) {
-    young_bytes_ -= size_of(*found->row);
-    young_bytes_ += size_of(*row);
+    young_bytes_ -= wire::size_of(*found->row);
+    young_bytes_ += wire::size_of(*row);
     found->row = std::move(row);
   } else {
-    young_bytes_ += size_of(*row);
+    young_bytes_ += wire::size_of(*row);
     std::string id = row->id;
     young_.try_emplace(std::move(id), Entry{.row = std::move(row)});
   }
@@ -54,7 +48,7 @@ void RecentRows::put(Row row) {
 
 void RecentRows::erase(std::string_view id) {
   if (const Entry* found = entry(id)) {
-    young_bytes_ -= size_of(*found->row);
+    young_bytes_ -= wire::size_of(*found->row);
     young_.erase(id);
   }
 }
@@ -94,7 +88,7 @@ std::vector<ChangedFor> RecentRows::take_changed() {
     for (const std::string& id : ids) {
       Entry* const one = entry(id);
       if (one == nullptr || one->writers.front().engine == engine) continue;
-      bytes += size_of(*one->row);
+      bytes += wire::size_of(*one->row);
       if (changed.rows.size() >= most_changed || bytes > most_changed_bytes) break;
       changed.rows.push_back(*one->row);
       const auto writer = std::ranges::find(one->writers, engine, &Writer::engine);

@@ -71,7 +71,4 @@ private:
   std::map<SessionId, std::set<std::string, std::less<>>> changed_for_;
 };
 
-/// About how much of memory it takes.
-std::size_t size_of(const store::StoredCustomer& customer);
-
 }  // namespace limitr::server

@@ -9,6 +9,8 @@
 #include <absl/container/flat_hash_set.h>
 #include <fmt/format.h>
 
+#include "wire/messages.h"
+
 namespace limitr::server {
 namespace {
 
@@ -249,7 +251,7 @@ Result<RowPage> Rows::scan(const std::string& after, std::size_t limit) {
   RowPage page;
   std::size_t bytes = 0;
   const auto scanned = store_->scan_after(after, [&](StoredCustomer customer) {
-    bytes += size_of(customer);
+    bytes += wire::size_of(customer);
     page.has_more = page.rows.size() >= limit || (bytes > max_page_bytes && !page.rows.empty());
     if (!page.has_more) page.rows.push_back(std::move(customer));
     return !page.has_more;

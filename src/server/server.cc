@@ -37,6 +37,7 @@
 
 #ifdef LIMITR_POSTGRES
 #include "server/postgres_peers.h"
+#include "wire/messages.h"
 #endif
 
 // Three threads, and what each has to itself:
@@ -853,7 +854,7 @@ private:
       if (connection == connections_.end()) continue;
       std::size_t bytes = connection->second.socket->unsent();
       // What is around a row as text is less than a record.
-      for (const store::StoredCustomer& row : one.rows) bytes += 2 * size_of(row);
+      for (const store::StoredCustomer& row : one.rows) bytes += 2 * wire::size_of(row);
       if (bytes > most) continue;
       hubs_.at(all.project)->changed(one.engine, {std::move(one.rows)});
     }

@@ -113,6 +113,14 @@ struct Done {
 struct RecallCustomers {
   std::vector<std::string> ids;
 };
+/// About how much of memory a row takes.
+inline std::size_t size_of(const store::StoredCustomer& row) {
+  std::size_t size = row.id.size() + row.record.size();
+  for (const store::StoredRequest& request : row.requests) {
+    size += request.id.size() + request.answer.size();
+  }
+  return size;
+}
 /// Told to an engine: rows that it has written and others since, as they are now.
 struct ChangedRows {
   std::vector<store::StoredCustomer> rows = {};
