@@ -41,8 +41,9 @@ public:
   /// One more node, which has all that a master has and takes over where that is gone. Gives where
   /// it is. For a cluster of one's own.
   std::size_t add_replica(std::size_t of);
-  /// Waits until it has all that the master has taken; then passes on no more to it.
+  /// Waits until it has all that the master has taken.
   void wait_for_replica(std::size_t replica, std::size_t of);
+  /// The same, and passes on no more to it.
   void cut_off_replica(std::size_t replica, std::size_t of);
   /// The master is killed: waits until the replica has taken over, and all nodes know.
   void let_take_over(std::size_t replica, std::size_t of);

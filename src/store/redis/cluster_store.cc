@@ -392,8 +392,10 @@ private:
     Slots looked_at = used_;
     if (has_moved) looked_at.set();
     for (const auto& [slot, group] : taken_) looked_at.set(slot);
+    const std::uint64_t changes = map_.changes();
     const Result<Sums> sums = sums_of(cluster, looked_at, /*skips_unreachable=*/!owns);
     if (!sums.ok()) return sums.error();
+    if (owns) changes_seen_ = changes;
     const Slots forgotten = sums->there & ~used_;
     used_ |= sums->there;
     for (const auto& [slot, group] : sums->last_groups) note_taken(slot, group);
