@@ -51,13 +51,19 @@ TEST_F(RedisFailures, AnAnswerThatIsLostIsUnknownAndTheLastGroupTells) {
   const auto store = store_behind_proxy();
   open_own(*store);
   must_commit(*store, a_group(1, {put("ann", "A1")}));
-  proxy_.lose_answer();
-  const auto lost = store->commit(a_group(2, {put("ann", "A2")}));
-  ASSERT_EQ(failure(lost), ErrorCode::outcome_unknown);
-  EXPECT_TRUE(proxy_.has_lost());
-  EXPECT_EQ(failure(store->commit(a_group(3, {put("ann", "A3")}))), ErrorCode::store_unavailable);
-  EXPECT_EQ(open_own(*store).last_group, 2U);
-  EXPECT_EQ(record_of(*store, "ann"), "A2");
+  must_commit(*store, a_group(2, {put("ann", "A2")}));
+  std::uint64_t last = 2;
+  // As a transaction, for ann is known; then by a script.
+  for (const std::string id : {"ann", "bob"}) {
+    proxy_.lose_answer();
+    const auto lost = store->commit(a_group(++last, {put(id, "lost")}));
+    ASSERT_EQ(failure(lost), ErrorCode::outcome_unknown);
+    EXPECT_TRUE(proxy_.has_lost());
+    EXPECT_EQ(failure(store->commit(a_group(last + 1, {put(id, "late")}))),
+              ErrorCode::store_unavailable);
+    EXPECT_EQ(open_own(*store).last_group, last);
+    EXPECT_EQ(record_of(*store, id), "lost");
+  }
 }
 
 TEST_F(RedisFailures, WhatNeverReachedTheServerWasNotWritten) {
@@ -120,16 +126,21 @@ TEST_F(RedisFailures, AServerThatStandsStillIsNotWaitedForForEver) {
   const auto store = store_behind_proxy(Millis(200));
   open_own(*store);
   must_commit(*store, a_group(1, {put("ann", "A1")}));
-  server_.pause();
-  const auto unknown = store->commit(a_group(2, {put("ann", "A2")}));
-  EXPECT_EQ(failure(unknown), ErrorCode::outcome_unknown);
-  EXPECT_THAT(unknown.error().message, HasSubstr("no answer within 200 ms"));
-  const std::string ids[] = {"ann"};
-  EXPECT_EQ(failure(store->read(ids)), ErrorCode::store_unavailable);
-  EXPECT_EQ(failure(store->open(Access::own, an_owner())), ErrorCode::store_unavailable);
-  server_.resume();
-  ASSERT_TRUE(comes_true([&] { return store->open(Access::own, an_owner()).ok(); }));
-  EXPECT_EQ(*store->last_group(), 2U);
+  must_commit(*store, a_group(2, {put("ann", "A2")}));
+  std::uint64_t last = 2;
+  // As a transaction, for ann is known; then by a script.
+  for (const std::string id : {"ann", "bob"}) {
+    server_.pause();
+    const auto unknown = store->commit(a_group(++last, {put(id, "late")}));
+    EXPECT_EQ(failure(unknown), ErrorCode::outcome_unknown);
+    EXPECT_THAT(unknown.error().message, HasSubstr("no answer within 200 ms"));
+    const std::string ids[] = {"ann"};
+    EXPECT_EQ(failure(store->read(ids)), ErrorCode::store_unavailable);
+    EXPECT_EQ(failure(store->open(Access::own, an_owner())), ErrorCode::store_unavailable);
+    server_.resume();
+    ASSERT_TRUE(comes_true([&] { return store->open(Access::own, an_owner()).ok(); }));
+    EXPECT_EQ(*store->last_group(), last);
+  }
 }
 
 TEST_F(RedisFailures, ReadersComeBackByThemselves) {

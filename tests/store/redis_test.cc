@@ -3,11 +3,13 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <cstdlib>
 #include <fstream>
 #include <memory>
 #include <optional>
 #include <sstream>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -41,6 +43,14 @@ protected:
     return RedisServer::shared().ask(command);
   }
   std::string key(const std::string& name) const { return options_.prefix + ":" + name; }
+
+  /// How many groups the server has taken without a script.
+  static int plain_groups() {
+    constexpr std::string_view name = "cmdstat_mset:calls=";
+    const std::string stats = RedisServer::shared().ask({"INFO", "commandstats"});
+    const std::size_t at = stats.find(name);
+    return at == std::string::npos ? 0 : std::atoi(stats.c_str() + at + name.size());
+  }
 
   Error open_error(Store& store, Access access) {
     const auto opened = store.open(access, an_owner());
@@ -178,6 +188,108 @@ TEST_F(RedisStoreTest, AGroupTooLargeForOneScriptIsStillOneGroup) {
   EXPECT_EQ(record_of(*store_, "customer 4321"), "record 4321");
   EXPECT_EQ(record_of(*store_, "customer 100999"), "record 100999");
   EXPECT_EQ(ask({"TYPE", key("stage")}), "none");
+}
+
+TEST_F(RedisStoreTest, WhoIsThereIsWrittenWithoutAScript) {
+  open_own(*store_);
+  must_commit(*store_, a_group(1, {put("ann", "A1", {"x"}), put("bob", "B1")}));
+  const int before = plain_groups();
+  must_commit(*store_, a_group(2, {put("bob", "B2"), put("ann", "A2", {"x"}), put("bob", "B3")}));
+  must_commit(*store_, a_group(3, {put("ann", "A3", {"x"})}));
+  EXPECT_EQ(plain_groups(), before + 2);
+  EXPECT_EQ(read_one(*store_, "x")->record, "A3");
+  EXPECT_EQ(read_one(*store_, "x")->version, 3U);
+  EXPECT_EQ(read_one(*store_, "bob")->record, "B3");
+  EXPECT_EQ(read_one(*store_, "bob")->version, 2U);
+  EXPECT_EQ(store_->last_group().value(), 3U);
+  EXPECT_EQ(store_->status()->customers, 2U);
+  ASSERT_TRUE(store_->renew().ok());
+  must_commit(*store_, a_group(4, {put("ann", "A4", {"x"})}));
+  EXPECT_EQ(plain_groups(), before + 3) << "also after the lease was renewed";
+}
+
+// What only a script knows how to do, with customers who are known.
+TEST_F(RedisStoreTest, WhatIsMoreThanARecordIsWrittenByAScript) {
+  open_own(*store_);
+  must_commit(*store_, a_group(1, {put("ann", "A1", {"x"}), put("bob", "B1"), put("cyd", "C1")}));
+  const int before = plain_groups();
+  must_commit(*store_, a_group(2, {put("ann", "A2", {"y"})}));
+  EXPECT_EQ(record_of(*store_, "x"), "-");
+  EXPECT_EQ(record_of(*store_, "y"), "A2");
+  must_commit(*store_, a_group(3, {put("bob", "B3"), put("dan", "D3")}));
+  Group group = a_group(4, {put("bob", "B4")});
+  group.customers[0].new_requests = {a_request(1)};
+  must_commit(*store_, group);
+  EXPECT_THAT(read_one(*store_, "bob")->requests, ElementsAre(a_request(1)));
+  group = a_group(5, {put("bob", "B5")});
+  group.customers[0].first_request = 2;
+  must_commit(*store_, group);
+  EXPECT_THAT(read_one(*store_, "bob")->requests, IsEmpty());
+  must_commit(*store_, a_group(6, {removal("cyd")}));
+  must_commit(*store_, a_group(7, {put("cyd", "C7")}));
+  group = a_group(8, {put("cyd", "C8")});
+  group.estimates = "E";
+  must_commit(*store_, group);
+  EXPECT_EQ(store_->status()->customers, 4U);
+  EXPECT_EQ(scan_all(*store_).size(), 4U);
+  EXPECT_EQ(plain_groups(), before);
+}
+
+TEST_F(RedisStoreTest, BracesInAnIdLeadToOneKey) {
+  open_own(*store_);
+  const std::vector<std::string> ids = {"a}b", "{t}c", "{}d", "e{", "}{"};
+  for (const std::uint64_t number : {1U, 2U, 3U}) {
+    Group group = a_group(number, {});
+    for (const std::string& id : ids) group.customers.push_back(put(id, std::to_string(number)));
+    must_commit(*store_, group);
+  }
+  for (const std::string& id : ids) EXPECT_EQ(record_of(*store_, id), "3") << id;
+  EXPECT_EQ(RedisServer::shared().texts({"KEYS", key("*:c:*")}).size(), ids.size());
+}
+
+TEST_F(RedisStoreTest, APlainGroupOfWhoWasTakenOverIsNotWritten) {
+  for (const bool is_watching : {true, false}) {
+    open_own(*store_);
+    const std::uint64_t last = store_->last_group().value();
+    must_commit(*store_, a_group(last + 1, {put("ann", "A1")}));
+    const int before = plain_groups();
+    if (is_watching) must_commit(*store_, a_group(last + 2, {put("ann", "A1")}));
+    ask({"HSET", key("owner"), "holder", "another"});
+    EXPECT_EQ(failure(store_->commit(a_group(last + 3, {put("ann", "late")}))),
+              ErrorCode::store_fenced);
+    EXPECT_EQ(plain_groups(), before + (is_watching ? 1 : 0));
+    EXPECT_EQ(record_of(*store_, "ann"), "A1");
+    ask({"HSET", key("owner"), "until", "0"});
+  }
+}
+
+TEST_F(RedisStoreTest, AScanSeesOneMomentOfWhoIsWrittenPlainly) {
+  open_own(*store_);
+  const auto all = [](std::uint64_t number) {
+    Group group = a_group(number, {});
+    for (int i = 100; i < 700; ++i) {
+      group.customers.push_back(put(std::to_string(i), std::to_string(number)));
+    }
+    return group;
+  };
+  must_commit(*store_, all(1));
+  must_commit(*store_, all(2));
+  const int before = plain_groups();
+  int seen = 0;
+  ASSERT_TRUE(store_
+                  ->scan([&](const StoredCustomer& customer) {
+                    if (seen % 200 == 0) {
+                      must_commit(*store_, all(3 + static_cast<std::uint64_t>(seen) / 200));
+                    }
+                    EXPECT_EQ(customer.record, "2");
+                    ++seen;
+                    return true;
+                  })
+                  .ok());
+  EXPECT_EQ(seen, 600);
+  EXPECT_EQ(plain_groups(), before);
+  must_commit(*store_, all(6));
+  EXPECT_EQ(plain_groups(), before + 1);
 }
 
 // Over several pages, of which each was changed before it was read.
@@ -608,6 +720,21 @@ TEST_F(RedisSettings, ARightThatIsMissingShowsBeforeAnythingIsWritten) {
   EXPECT_EQ(server_.ask({"TYPE", "limitr:owner"}), "none");
 }
 
+TEST_F(RedisSettings, WithoutTheRightsToTransactionsScriptsDoAll) {
+  for (const std::string right : {"-multi", "-exec", "-watch", "-mset"}) {
+    server_.ask({"FLUSHALL"});
+    server_.ask({"ACL", "SETUSER", "app", "on", ">secret", "~*", "+@all", right});
+    user_ = "app";
+    password_ = "secret";
+    ASSERT_TRUE(open(false).ok());
+    for (const std::uint64_t number : {1U, 2U, 3U}) {
+      must_commit(*store_, a_group(number, {put("ann", std::to_string(number))}));
+    }
+    EXPECT_EQ(record_of(*store_, "ann"), "3") << right;
+    EXPECT_EQ(store_->last_group().value(), 3U) << right;
+  }
+}
+
 TEST_F(RedisSettings, AWrongPasswordIsSaidAndNotShown) {
   server_.ask({"CONFIG", "SET", "requirepass", "right"});
   for (const char* password : {"", "wrong"}) {
@@ -648,6 +775,12 @@ TEST_F(RedisSettings, AServerWithoutMemoryTakesNothing) {
   server_.ask({"CONFIG", "SET", "maxmemory", "0"});
   EXPECT_EQ(open_own(*store_).last_group, 1U);
   must_commit(*store_, a_group(2, {put("ann", "A2")}));
+  must_commit(*store_, a_group(3, {put("ann", "A3")}));
+  server_.ask({"CONFIG", "SET", "maxmemory", "1"});
+  const auto also_refused = store_->commit(a_group(4, {put("ann", "A4")}));
+  ASSERT_EQ(failure(also_refused), ErrorCode::store_unavailable);
+  EXPECT_THAT(also_refused.error().message, HasSubstr("OOM"));
+  EXPECT_EQ(record_of(*store_, "ann"), "A3");
 }
 
 }  // namespace

@@ -30,6 +30,7 @@ public:
   bool is_text() const {
     return reply_->type == REDIS_REPLY_STRING || reply_->type == REDIS_REPLY_STATUS;
   }
+  bool is_nothing() const { return reply_->type == REDIS_REPLY_NIL; }
   bool is_list() const { return reply_->type == REDIS_REPLY_ARRAY; }
   /// Of a text, status or error; of anything else empty.
   std::string_view text() const {

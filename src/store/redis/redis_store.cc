@@ -15,6 +15,7 @@
 #include "store/redis/calls.h"
 #include "store/redis/cluster_store.h"
 #include "store/redis/connection.h"
+#include "store/redis/plain_groups.h"
 #include "store/redis/rows.h"
 #include "store/redis/scripts.h"
 #include "store/redis/session.h"
@@ -45,7 +46,8 @@ constexpr Millis scan_lease{60'000};  // how long visiting one page may take
 
 class RedisStore final : public Store {
 public:
-  explicit RedisStore(RedisOptions options) : options_(std::move(options)) {}
+  explicit RedisStore(RedisOptions options)
+      : options_(std::move(options)), plain_groups_(options_.prefix) {}
   ~RedisStore() override { shut(/*for_good=*/true); }
 
   Result<Opened> open(Access access, const Owner& owner) override {
@@ -99,6 +101,7 @@ public:
     Command call = writer_->call(Script::renew);
     call.add(holder_).add(name_).add(options_.lease.count()).add(is_shared_ ? sharer_ : "");
     renewed_ = steady_clock::now();
+    plain_groups_.note_owner_changed();
     Result<void> renewed = redis::must_be_ok(writer_->run(Script::renew, std::move(call)), place());
     if (renewed.ok()) return renewed;
     Error error = redis::without_outcome(std::move(renewed).error());
@@ -176,6 +179,7 @@ private:
 
   Result<Opened> open_session(Access access, const Owner& owner) {
     writer_failed_ = false;
+    plain_groups_.forget();
     Result<std::unique_ptr<Session>> session = Session::open(options_);
     if (!session.ok()) return std::move(session).error();
     if ((*session)->is_cluster()) {
@@ -223,17 +227,23 @@ private:
 
   /// REQUIRES: the writer's mutex is held, and there is a writer.
   Result<void> write_group(const Group& group) {
+    // What takes a server 20 us, and one that is busy with other things some 100.
+    const Millis longer(static_cast<std::int64_t>(group.customers.size() / 10));
+    const std::size_t bytes = bytes_of(group);
+    // The script renews the lease, which a plain group does not.
+    const bool is_due = steady_clock::now() - renewed_ > options_.lease / 4;
+    if (!is_due && bytes <= bytes_at_once && plain_groups_.can_write(group)) {
+      const Result<bool> written =
+          plain_groups_.write(writer_->connection(), holder_, group, longer);
+      if (!written.ok()) return written.error();
+      if (*written) return {};
+    }
     Command call = writer_->call(Script::commit);
     call.add(holder_).add(options_.lease.count());
     call.add(is_shared_ ? 0 : group.number);
     call.add(group.estimates ? redis::text_row("estimates", *group.estimates) : "");
     call.add(group.policy ? redis::text_row("policy", *group.policy) : "");
-    std::size_t bytes = 0;
-    for (const CustomerWrite& write : group.customers) {
-      bytes += write.id.size() + (write.record ? write.record->size() : 0);
-      for (const StoredRequest& request : write.new_requests) bytes += request.answer.size();
-    }
-    const bool is_staged = bytes + group.customers.size() * 64 > bytes_at_once;
+    const bool is_staged = bytes > bytes_at_once;
     call.add(is_staged ? "1" : "0");
     if (is_staged) {
       // Nothing of the group counts before the last script has run.
@@ -246,9 +256,20 @@ private:
       }
     }
     renewed_ = steady_clock::now();
-    // What takes a server 20 us, and one that is busy with other things some 100.
-    const Millis longer(static_cast<std::int64_t>(group.customers.size() / 10));
-    return redis::must_be_ok(writer_->run(Script::commit, std::move(call), longer), place());
+    plain_groups_.note_owner_changed();
+    Result<void> written =
+        redis::must_be_ok(writer_->run(Script::commit, std::move(call), longer), place());
+    if (written.ok()) plain_groups_.note_written(group);
+    return written;
+  }
+
+  static std::size_t bytes_of(const Group& group) {
+    std::size_t bytes = group.customers.size() * 64;
+    for (const CustomerWrite& write : group.customers) {
+      bytes += write.id.size() + (write.record ? write.record->size() : 0);
+      for (const StoredRequest& request : write.new_requests) bytes += request.answer.size();
+    }
+    return bytes;
   }
 
   Result<void> stage(const Group& group) {
@@ -491,6 +512,7 @@ private:
 
   std::mutex writer_mutex_;
   std::unique_ptr<Session> writer_;
+  redis::PlainGroups plain_groups_;  // guarded by writer_mutex_
   std::string holder_;  // `holder` as it was when we opened
   std::string sharer_;  // who we are, as it stands in `sharers`
   bool is_owned_ = false;
