@@ -12,12 +12,17 @@ constexpr std::size_t none = std::string_view::npos;
 // On one line: with more, the depth is what is wrong.
 constexpr std::size_t most_dashes = 16;
 
-constexpr auto is_special = [] {
-  std::array<bool, 256> special = {};
+// What a character of a line may be. Those of `special` may make the line mean something else, or,
+// as some beyond ASCII do, which begin with these two bytes, end it.
+enum class Kind : unsigned char { plain, newline, colon, special };
+constexpr auto kinds = [] {
+  std::array<Kind, 256> kinds_of = {};
   for (const char c : std::string_view("\"'|>[]{}#&*!%?@`\t\r\\\xC2\xE2")) {
-    special[static_cast<unsigned char>(c)] = true;
+    kinds_of[static_cast<unsigned char>(c)] = Kind::special;
   }
-  return special;
+  kinds_of['\n'] = Kind::newline;
+  kinds_of[':'] = Kind::colon;
+  return kinds_of;
 }();
 
 // Counts what is certain to be a value: in brackets, what a comma ends; in lines, what a dash or a
@@ -35,55 +40,77 @@ public:
   }
 
 private:
+  // The rest of a line.
+  struct Rest {
+    std::size_t end;           // of the line
+    std::size_t colon = none;  // the first that makes what is before it a key
+    // Nothing in it means anything but itself: what is before the colon, or all; and what is behind.
+    bool is_plain = true;
+    bool is_plain_behind = true;
+  };
+
   // False where nothing is certain from here on.
   bool read_line() {
-    const std::size_t begin = at_;
-    const std::size_t end = std::min(text_.find('\n', begin), text_.size());
-    const std::string_view line = text_.substr(begin, end - begin);
-    const std::size_t first = line.find_first_not_of(' ');
-    if (first == none || line == "---") return pass(end);
-    if (line.starts_with("---") || line.starts_with("...")) return false;
-    const bool begins = first <= column_ || is_open_;
+    const std::size_t line = at_;
+    const std::size_t first = skip_spaces(line);
+    if (first == text_.size() || text_[first] == '\n') return pass(first);
+    if (first == line && is_marker(line)) {
+      return text_[line] == '-' && ends_line(line + 3) && pass(line + 3);
+    }
+    std::size_t column = first - line;
+    const bool begins = column <= column_ || is_open_;
     std::size_t content = first;
     std::size_t found = 0;
-    while (line.substr(content).starts_with("- ") || line.substr(content) == "-") {
+    while (content < text_.size() && text_[content] == '-' && ends_word(content + 1)) {
       ++found;
-      content = std::min(line.find_first_not_of(' ', content + 1), line.size());
+      content = skip_spaces(content + 1);
     }
     if (found > most_dashes) return false;
-    std::string_view value = line.substr(content);
-    if (value.starts_with('[') || value.starts_with('{')) {
-      if (!begins) return false;
-      values_ += found;
-      column_ = first;
-      is_open_ = false;
-      return read_brackets(begin + content);
-    }
-    std::size_t innermost = found > 0 ? first : none;
-    const std::size_t colon = colon_in(value);
-    if (colon != none) {
+    if (is_bracket(content)) return begins && read_brackets_of(found, column, content);
+    const Rest rest = look(content);
+    std::size_t value = content;
+    if (rest.colon != none) {
       ++found;
-      innermost = content;
-      const std::size_t behind = value.find_first_not_of(' ', colon + 1);
-      const std::string_view key = value.substr(0, colon);
-      value = behind == none ? std::string_view() : value.substr(behind);
-      if (!is_plain(key)) return false;
-      if (begins && (value.starts_with('[') || value.starts_with('{'))) {
-        values_ += found;
-        column_ = innermost;
-        is_open_ = false;
-        return read_brackets(static_cast<std::size_t>(value.data() - text_.data()));
+      column = content - line;
+      if (!rest.is_plain) return false;
+      value = skip_spaces(rest.colon + 1);
+      if (begins && is_bracket(value)) return read_brackets_of(found, column, value);
+    }
+    const bool is_plain = rest.colon == none ? rest.is_plain : rest.is_plain_behind;
+    if (!is_plain && !is_quoted(text_.substr(value, rest.end - value))) return false;
+    if (begins && found == 0) return false;  // A text of its own, or a key over several lines.
+    if (begins) begin(found, column, value == rest.end);
+    return pass(rest.end);
+  }
+
+  // What is quoted is no key here.
+  Rest look(std::size_t at) const {
+    const bool is_quoted = at < text_.size() && (text_[at] == '"' || text_[at] == '\'');
+    Rest rest{.end = at};
+    for (; rest.end < text_.size(); ++rest.end) {
+      const Kind kind = kinds[static_cast<unsigned char>(text_[rest.end])];
+      if (kind == Kind::plain) continue;
+      if (kind == Kind::newline) break;
+      bool& is_plain = rest.colon == none ? rest.is_plain : rest.is_plain_behind;
+      if (kind == Kind::special) {
+        is_plain = false;
+      } else if (rest.colon == none && !is_quoted && ends_word(rest.end + 1)) {
+        rest.colon = rest.end;
+      } else if (ends_word(rest.end + 1) && !ends_line(rest.end + 1)) {
+        is_plain = false;
       }
     }
-    if (!is_plain(value) && !is_quoted(value)) return false;
-    if (begins && found > 0) {
-      values_ += found;
-      column_ = innermost;
-      is_open_ = value.empty();
-    } else if (begins) {
-      return false;  // A text of its own, or a key over several lines.
-    }
-    return pass(end);
+    return rest;
+  }
+
+  void begin(std::size_t found, std::size_t column, bool is_open) {
+    values_ += found;
+    column_ = column;
+    is_open_ = is_open;
+  }
+  bool read_brackets_of(std::size_t found, std::size_t column, std::size_t at) {
+    begin(found, column, false);
+    return read_brackets(at);
   }
 
   bool pass(std::size_t end) {
@@ -91,20 +118,20 @@ private:
     return true;
   }
 
-  static std::size_t colon_in(std::string_view value) {
-    if (value.starts_with('"') || value.starts_with('\'')) return none;
-    const std::size_t colon = value.find(": ");
-    if (colon != none) return colon;
-    return value.ends_with(':') ? value.size() - 1 : none;
+  std::size_t skip_spaces(std::size_t at) const {
+    while (at < text_.size() && text_[at] == ' ') ++at;
+    return at;
   }
-  // Nothing in it means anything but itself; nor does it end a line as some characters beyond ASCII
-  // do, which begin with these two bytes.
-  static bool is_plain(std::string_view value) {
-    for (std::size_t i = 0; i < value.size(); ++i) {
-      if (is_special[static_cast<unsigned char>(value[i])]) return false;
-      if (value[i] == ' ' && i > 0 && value[i - 1] == ':') return false;
-    }
-    return true;
+  // Whether a document begins or ends there.
+  bool is_marker(std::size_t at) const {
+    const char c = text_[at];
+    return (c == '-' || c == '.') && text_.size() - at >= 3 && text_[at + 1] == c &&
+           text_[at + 2] == c;
+  }
+  bool ends_line(std::size_t at) const { return at >= text_.size() || text_[at] == '\n'; }
+  bool ends_word(std::size_t at) const { return ends_line(at) || text_[at] == ' '; }
+  bool is_bracket(std::size_t at) const {
+    return at < text_.size() && (text_[at] == '[' || text_[at] == '{');
   }
   // One text in quotes, all of it on this line.
   static bool is_quoted(std::string_view value) {
