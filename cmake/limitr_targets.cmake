@@ -20,6 +20,12 @@ if(LIMITR_SANITIZE)
   endif()
 endif()
 
+# Programs of one thread have nothing that the sanitizer of threads could find.
+set(LIMITR_ONE_THREAD_TESTS ON)
+if(LIMITR_SANITIZE MATCHES thread)
+  set(LIMITR_ONE_THREAD_TESTS OFF)
+endif()
+
 # limitr_uses_boost(target): for code that takes most of its length from Boost.Asio and Beast. What
 # a sanitizer adds to that takes minutes to optimise, and as many seconds where it is left as it is.
 function(limitr_uses_boost target)
