@@ -44,7 +44,8 @@ private:
   struct Rest {
     std::size_t end;           // of the line
     std::size_t colon = none;  // the first that makes what is before it a key
-    // Nothing in it means anything but itself: what is before the colon, or all; and what is behind.
+    // Nothing in it means anything but itself: what is before the colon, or all; and what is
+    // behind.
     bool is_plain = true;
     bool is_plain_behind = true;
   };

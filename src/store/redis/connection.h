@@ -63,6 +63,10 @@ private:
 /// Commands as they go over the wire.
 class Command {
 public:
+  Command& reserve(std::size_t bytes) {
+    arguments_.reserve(bytes);
+    return *this;
+  }
   Command& add(std::string_view argument);
   /// One argument, in two pieces.
   Command& add(std::string_view head, std::string_view tail);

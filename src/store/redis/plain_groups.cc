@@ -16,13 +16,7 @@ namespace {
 constexpr std::size_t most_known = 65'536;
 
 // A brace in an ID makes the tag of its key another one, which only the scripts know.
-bool has_plain_key(std::string_view id) {
-  return id.find_first_of("{}") == std::string_view::npos;
-}
-
-bool changes_only_record(const CustomerWrite& write) {
-  return write.record && write.new_requests.empty() && write.first_request == 0;
-}
+bool has_plain_key(std::string_view id) { return id.find_first_of("{}") == std::string_view::npos; }
 
 // What HMGET of holder and scans says.
 bool is_held(const Value& value, std::string_view holder) {
@@ -34,9 +28,10 @@ bool is_held(const Value& value, std::string_view holder) {
 bool PlainGroups::can_write(const Group& group) const {
   if (is_refused_ || group.customers.empty() || group.estimates || group.policy) return false;
   return std::ranges::all_of(group.customers, [this](const CustomerWrite& write) {
-    if (!changes_only_record(write)) return false;
+    if (!write.record || !write.new_requests.empty()) return false;
     const auto known = known_.find(write.id);
-    return known != known_.end() && known->second == write.alt_ids;
+    return known != known_.end() && known->second.alt_ids == write.alt_ids &&
+           known->second.first_request == write.first_request;
   });
 }
 
@@ -59,21 +54,24 @@ Result<void> PlainGroups::watch(Connection& connection, std::string_view holder)
   return {};
 }
 
-Result<bool> PlainGroups::write(Connection& connection, std::string_view holder,
-                                const Group& group, Millis longer) {
+Result<bool> PlainGroups::write(Connection& connection, std::string_view holder, const Group& group,
+                                Millis longer) {
   if (!is_watching_) {
     if (auto watched = watch(connection, holder); !watched.ok()) return watched.error();
     if (!is_watching_) return false;
   }
+  std::size_t bytes = 0;
+  for (const CustomerWrite& write : group.customers) {
+    bytes += 2 * write.id.size() + write.record->size() + 128;
+  }
   std::vector<Command> commands;
   commands.emplace_back().add("MULTI");
   commands.emplace_back().add("HSET").add(owner_key()).add("last_group").add(group.number);
-  Command rows = Command().add("MSET");
+  Command& rows = commands.emplace_back().reserve(bytes).add("MSET");
   for (const CustomerWrite& write : group.customers) {
     rows.add(fmt::format("{}:{{{}}}:c:{}", prefix_, write.id, write.id));
     rows.add(row_head(customer_row(write), group.number), *write.record);
   }
-  commands.push_back(std::move(rows));
   commands.emplace_back().add("EXEC");
   add_watch(commands);
   const Result<std::vector<Reply>> replies = connection.run(commands, longer);
@@ -99,7 +97,7 @@ void PlainGroups::note_written(const Group& group) {
   if (known_.size() + group.customers.size() > most_known) known_.clear();
   for (const CustomerWrite& write : group.customers) {
     if (write.record && has_plain_key(write.id)) {
-      known_.insert_or_assign(write.id, write.alt_ids);
+      known_.insert_or_assign(write.id, Known{write.alt_ids, write.first_request});
     } else {
       known_.erase(write.id);
     }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <cstddef>
+#include <cstdint>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -21,7 +21,8 @@ namespace limitr::store::redis {
 ///
 /// INVARIANTS
 /// 1. A customer is known only where this session has written it, with the alternate IDs that are
-///    known, and has not removed it since. Others than the owner write nothing.
+///    known and no request before the first that is known, and has not removed it since. Others
+///    than the owner write nothing.
 /// 2. The key `owner` is watched from before it was last seen that the holder is who writes and no
 ///    scan is on. Whoever takes over or begins a scan changes the key, and then nothing of the
 ///    transaction happens.
@@ -48,12 +49,17 @@ public:
   void forget();
 
 private:
+  struct Known {
+    std::vector<std::string> alt_ids;
+    std::uint64_t first_request;
+  };
+
   std::string owner_key() const { return prefix_ + ":owner"; }
   Result<void> watch(Connection& connection, std::string_view holder);
   void add_watch(std::vector<Command>& commands) const;
 
   const std::string prefix_;
-  std::unordered_map<std::string, std::vector<std::string>> known_;  // their alternate IDs
+  std::unordered_map<std::string, Known> known_;
   bool is_watching_ = false;  // INVARIANT 2 holds, as far as heard
   bool is_refused_ = false;
 };

@@ -513,8 +513,8 @@ private:
   std::mutex writer_mutex_;
   std::unique_ptr<Session> writer_;
   redis::PlainGroups plain_groups_;  // guarded by writer_mutex_
-  std::string holder_;  // `holder` as it was when we opened
-  std::string sharer_;  // who we are, as it stands in `sharers`
+  std::string holder_;               // `holder` as it was when we opened
+  std::string sharer_;               // who we are, as it stands in `sharers`
   bool is_owned_ = false;
   bool is_shared_ = false;
   std::uint64_t last_number_ = 0;  // of the transactions that may be there
