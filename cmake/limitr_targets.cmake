@@ -20,6 +20,13 @@ if(LIMITR_SANITIZE)
   endif()
 endif()
 
+# What a sanitizer makes of a library is many times as long; so that not each of the tests has a copy
+# of it, they share one.
+set(LIMITR_LIBRARY_KIND STATIC)
+if(LIMITR_SANITIZE AND NOT LIMITR_FUZZ)
+  set(LIMITR_LIBRARY_KIND SHARED)
+endif()
+
 # Programs of one thread have nothing that the sanitizer of threads could find.
 set(LIMITR_ONE_THREAD_TESTS ON)
 if(LIMITR_SANITIZE MATCHES thread)
@@ -58,13 +65,13 @@ if(PROJECT_IS_TOP_LEVEL AND LIMITR_MOLD)
   add_link_options(-fuse-ld=mold)
 endif()
 
-# limitr_library(name sources... DEPENDS targets... TESTS test_sources...): the static library
+# limitr_library(name sources... DEPENDS targets... TESTS test_sources...): the library
 # limitr_<name> of src/<name>, and beside it the tests that stand next to its code.
 function(limitr_library name)
   cmake_parse_arguments(ARG "" "" "DEPENDS;TESTS" ${ARGN})
   set(target limitr_${name})
-  add_library(${target} STATIC ${ARG_UNPARSED_ARGUMENTS})
-  set_target_properties(${target} PROPERTIES EXPORT_NAME ${name}
+  add_library(${target} ${LIMITR_LIBRARY_KIND} ${ARG_UNPARSED_ARGUMENTS})
+  set_target_properties(${target} PROPERTIES EXPORT_NAME ${name} DEFINE_SYMBOL ""
     UNITY_BUILD ${LIMITR_UNITY} UNITY_BUILD_BATCH_SIZE 0)
   target_include_directories(${target} PUBLIC
     $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}/include>
