@@ -40,7 +40,8 @@ void PlainGroups::add_watch(std::vector<Command>& commands) const {
   commands.emplace_back().add("HMGET").add(owner_key()).add("holder").add("scans");
 }
 
-// Transactions of nothing come first: a server that has none would write without one.
+// A transaction of nothing comes first: where the user may not begin any, what is sent within one
+// is done at once.
 Result<void> PlainGroups::watch(Connection& connection, std::string_view holder) {
   std::vector<Command> commands;
   commands.emplace_back().add("MULTI");
