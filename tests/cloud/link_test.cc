@@ -390,10 +390,14 @@ TEST_F(LinkTest, AMessageThatIsTooLargeIsNotSent) {
 
 TEST_F(LinkTest, LargeMessagesPass) {
   FakeServer server;
-  server.set([](ServerSettings& settings) { settings.welcome.max_message = 100U << 20; });
+  server.set([](ServerSettings& settings) {
+    settings.welcome.max_message = 100U << 20;
+    // A renewal waits behind it, longer than a short lease where a sanitizer makes all slow.
+    settings.welcome.lease = Millis(300'000);
+  });
   const std::unique_ptr<Link> link = connected(server);
   const std::string large(20U << 20, 'a');
-  const auto estimates = link->ask_for<wire::Estimates>(wire::Estimates{large}, patience);
+  const auto estimates = link->ask_for<wire::Estimates>(wire::Estimates{large}, 3 * patience);
   ASSERT_TRUE(estimates.ok()) << estimates.error().to_string();
   EXPECT_EQ(estimates->text, large);
 }
