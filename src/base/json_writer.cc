@@ -56,7 +56,9 @@ JsonWriter& JsonWriter::close(char bracket) {
 }
 
 JsonWriter& JsonWriter::key(std::string_view name) {
-  quoted(name, ":");
+  comma();
+  quoted(name);
+  out_.push_back(':');
   needs_comma_ = false;
   return *this;
 }
@@ -67,19 +69,17 @@ JsonWriter& JsonWriter::raw(std::string_view json) {
   return *this;
 }
 
-template <typename T>
-JsonWriter& JsonWriter::digits(T number) {
-  std::array<char, 40> piece;  // The comma, and what to_chars() writes at most.
-  piece[0] = ',';
-  const auto end = std::to_chars(piece.data() + 1, piece.data() + piece.size(), number).ptr;
-  const char* const begin = needs_comma_ ? piece.data() : piece.data() + 1;
-  out_.append(begin, static_cast<std::size_t>(end - begin));
-  needs_comma_ = true;
-  return *this;
+JsonWriter& JsonWriter::integer(std::int64_t number) {
+  std::array<char, 24> digits;
+  const auto end = std::to_chars(digits.data(), digits.data() + digits.size(), number).ptr;
+  return raw({digits.data(), static_cast<std::size_t>(end - digits.data())});
 }
 
-JsonWriter& JsonWriter::integer(std::int64_t number) { return digits(number); }
-JsonWriter& JsonWriter::whole(std::uint64_t number) { return digits(number); }
+JsonWriter& JsonWriter::whole(std::uint64_t number) {
+  std::array<char, 24> digits;
+  const auto end = std::to_chars(digits.data(), digits.data() + digits.size(), number).ptr;
+  return raw({digits.data(), static_cast<std::size_t>(end - digits.data())});
+}
 
 JsonWriter& JsonWriter::value(double number) {
   if (!std::isfinite(number)) return null();
@@ -87,37 +87,19 @@ JsonWriter& JsonWriter::value(double number) {
   if (number == 0 && std::signbit(number)) return raw("-0.0");
   const bool whole = std::fabs(number) < 1e15 && number == std::trunc(number);
   if (whole) return integer(static_cast<std::int64_t>(number));
-  return digits(number);
+  std::array<char, 32> digits;
+  const auto end = std::to_chars(digits.data(), digits.data() + digits.size(), number).ptr;
+  return raw({digits.data(), static_cast<std::size_t>(end - digits.data())});
 }
 
 JsonWriter& JsonWriter::value(std::string_view text) {
+  comma();
   quoted(text);
   return *this;
 }
 
-// A text in quotes, and what stands behind it. Most are short and plain, and go in as one piece.
-void JsonWriter::quoted(std::string_view text, std::string_view behind) {
-  constexpr std::size_t longest = 60;
-  std::array<char, longest + 4> piece;
-  const bool is_plain = text.size() <= longest && std::ranges::all_of(text, [](char c) {
-                          return plain[static_cast<unsigned char>(c)];
-                        });
-  char* end = piece.data();
-  if (needs_comma_) *end++ = ',';
-  *end++ = '"';
-  if (is_plain) end = std::ranges::copy(text, end).out;
-  if (!is_plain) {
-    out_.append(piece.data(), end);
-    escaped(text);
-    end = piece.data();
-  }
-  *end++ = '"';
-  end = std::ranges::copy(behind, end).out;
-  out_.append(piece.data(), end);
-  needs_comma_ = true;
-}
-
-void JsonWriter::escaped(std::string_view text) {
+void JsonWriter::quoted(std::string_view text) {
+  out_.push_back('"');
   while (!text.empty()) {
     std::size_t run = 0;
     while (run < text.size() && plain[static_cast<unsigned char>(text[run])]) ++run;
@@ -146,6 +128,7 @@ void JsonWriter::escaped(std::string_view text) {
     }
     text.remove_prefix(1);
   }
+  out_.push_back('"');
 }
 
 JsonWriter& JsonWriter::value(const Json& json) {

@@ -65,14 +65,11 @@ private:
   JsonWriter& close(char bracket);
   JsonWriter& integer(std::int64_t number);
   JsonWriter& whole(std::uint64_t number);
-  template <typename T>
-  JsonWriter& digits(T number);
   void comma() {
     if (needs_comma_) out_.push_back(',');
     needs_comma_ = true;
   }
-  void quoted(std::string_view text, std::string_view behind = {});
-  void escaped(std::string_view text);
+  void quoted(std::string_view text);
 
   std::string& out_;
   bool needs_comma_ = false;

@@ -49,6 +49,12 @@ std::string_view advice(std::string_view refusal) {
 
 }  // namespace
 
+void Command::clear() {
+  count_ = 0;
+  if (arguments_.capacity() > most_kept) arguments_ = {};
+  arguments_.clear();
+}
+
 Command& Command::add(std::string_view argument) { return add(argument, {}); }
 
 Command& Command::add(std::string_view head, std::string_view tail) {
@@ -265,11 +271,14 @@ void Connection::run_all(std::span<Batch> batches, Millis longer) {
 
 Result<std::vector<Reply>> Connection::run(std::span<const Command> commands, Millis longer) {
   Batch batch(*this);
+  batch.out_ = std::exchange(out_, {});
   std::size_t bytes = 0;
   for (const Command& command : commands) bytes += command.bytes() + 24;
   batch.reserve(bytes);
   for (const Command& command : commands) batch.add(command);
   run_all(std::span(&batch, 1), longer);
+  if (batch.out_.capacity() <= most_kept) out_ = std::move(batch.out_);
+  out_.clear();
   if (batch.failure) return *std::move(batch.failure);
   return std::move(batch.replies);
 }

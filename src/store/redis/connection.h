@@ -60,13 +60,15 @@ private:
   std::unique_ptr<redisReply, Free> reply_;
 };
 
+/// How many bytes of memory are kept for what is sent next: asking the system for as much with each
+/// group costs more than writing it.
+inline constexpr std::size_t most_kept = 1'000'000;
+
 /// Commands as they go over the wire.
 class Command {
 public:
-  Command& reserve(std::size_t bytes) {
-    arguments_.reserve(bytes);
-    return *this;
-  }
+  /// As new, but for its memory, where that is not more than `most_kept`.
+  void clear();
   Command& add(std::string_view argument);
   /// One argument, in two pieces.
   Command& add(std::string_view head, std::string_view tail);
@@ -146,6 +148,7 @@ private:
   Millis timeout_;
   std::string place_;
   std::string in_ = std::string(65'536, '\0');  // What was received last.
+  std::string out_;  // Empty: its memory is used again by what is sent next.
 };
 
 /// "redis://db1:6379/0", without user and password.

@@ -61,21 +61,20 @@ Result<bool> PlainGroups::write(Connection& connection, std::string_view holder,
     if (auto watched = watch(connection, holder); !watched.ok()) return watched.error();
     if (!is_watching_) return false;
   }
-  std::size_t bytes = 0;
-  for (const CustomerWrite& write : group.customers) {
-    bytes += 2 * write.id.size() + write.record->size() + 128;
-  }
   std::vector<Command> commands;
   commands.emplace_back().add("MULTI");
   commands.emplace_back().add("HSET").add(owner_key()).add("last_group").add(group.number);
-  Command& rows = commands.emplace_back().reserve(bytes).add("MSET");
+  rows_.add("MSET");
   for (const CustomerWrite& write : group.customers) {
-    rows.add(fmt::format("{}:{{{}}}:c:{}", prefix_, write.id, write.id));
-    rows.add(row_head(customer_row(write), group.number), *write.record);
+    rows_.add(fmt::format("{}:{{{}}}:c:{}", prefix_, write.id, write.id));
+    rows_.add(row_head(customer_row(write), group.number), *write.record);
   }
+  commands.push_back(std::move(rows_));
   commands.emplace_back().add("EXEC");
   add_watch(commands);
   const Result<std::vector<Reply>> replies = connection.run(commands, longer);
+  rows_ = std::move(commands[2]);
+  rows_.clear();
   if (!replies.ok()) return replies.error();
   is_watching_ = is_held(replies->back().value(), holder);
   const Value begun = (*replies)[0].value();

@@ -60,6 +60,7 @@ private:
 
   const std::string prefix_;
   std::unordered_map<std::string, Known> known_;
+  Command rows_;              // empty between two groups
   bool is_watching_ = false;  // INVARIANT 2 holds, as far as heard
   bool is_refused_ = false;
 };
