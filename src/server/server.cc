@@ -34,10 +34,10 @@
 #include "server/log.h"
 #include "server/metrics.h"
 #include "server/tickets.h"
+#include "wire/messages.h"
 
 #ifdef LIMITR_POSTGRES
 #include "server/postgres_peers.h"
-#include "wire/messages.h"
 #endif
 
 // Three threads, and what each has to itself:

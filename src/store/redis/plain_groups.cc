@@ -79,14 +79,15 @@ Result<bool> PlainGroups::write(Connection& connection, std::string_view holder,
   is_watching_ = is_held(replies->back().value(), holder);
   const Value begun = (*replies)[0].value();
   const Value done = (*replies)[3].value();
-  // What is refused when it is sent is not tried when all of it is to be done.
-  if (!begun.is_error() && says(done, "EXECABORT")) {
-    is_refused_ = true;
-    return false;
+  if (!begun.is_error()) {
+    // What is refused when it is sent is not tried when all of it is to be done.
+    if (says(done, "EXECABORT")) {
+      is_refused_ = true;
+      return false;
+    }
+    if (done.is_nothing()) return false;
+    if (done.size() == 2 && !done[0].is_error() && !done[1].is_error()) return true;
   }
-  if (!begun.is_error() && done.is_nothing()) return false;
-  const bool is_done = done.size() == 2 && !done[0].is_error() && !done[1].is_error();
-  if (!begun.is_error() && is_done) return true;
   return Error{.code = ErrorCode::outcome_unknown,
                .message = fmt::format("`{}` answers a transaction with what is no answer{}{}",
                                       connection.place(), done.is_error() ? ": " : "",
@@ -96,7 +97,7 @@ Result<bool> PlainGroups::write(Connection& connection, std::string_view holder,
 void PlainGroups::note_written(const Group& group) {
   if (known_.size() + group.customers.size() > most_known) known_.clear();
   for (const CustomerWrite& write : group.customers) {
-    if (write.record && has_plain_key(write.id)) {
+    if (write.record && has_plain_key(write.id) && known_.size() < most_known) {
       known_.insert_or_assign(write.id, Known{write.alt_ids, write.first_request});
     } else {
       known_.erase(write.id);
