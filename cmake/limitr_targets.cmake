@@ -9,7 +9,7 @@ target_compile_options(limitr_warnings INTERFACE -Wall -Wextra -Wconversion -Wsh
   $<$<CXX_COMPILER_ID:GNU>:-Wno-restrict>
   # std::stable_sort of gcc 12 calls what it has deprecated itself, and clang says so at our calls.
   # gcc, which does not, looks for deprecated calls of ours.
-  $<$<CXX_COMPILER_ID:Clang>:-Wno-deprecated-declarations>)
+  $<$<CXX_COMPILER_ID:Clang>:-Wno-deprecated-declarations -Wreserved-identifier>)
 
 if(LIMITR_SANITIZE)
   add_compile_options(-fsanitize=${LIMITR_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all)
@@ -27,11 +27,27 @@ if(LIMITR_SANITIZE AND NOT LIMITR_FUZZ)
   set(LIMITR_LIBRARY_KIND SHARED)
 endif()
 
-# Programs of one thread have nothing that the sanitizer of threads could find.
+# Where there is one thread, there is nothing that the sanitizer of threads could find.
 set(LIMITR_ONE_THREAD_TESTS ON)
 if(LIMITR_SANITIZE MATCHES thread)
   set(LIMITR_ONE_THREAD_TESTS OFF)
 endif()
+
+# limitr_build_tests_quickly(): for a folder of tests. What they take to compile matters more than
+# what they take to run, most of all where a sanitizer is added to what gtest makes of each line.
+macro(limitr_build_tests_quickly)
+  if(LIMITR_SANITIZE AND NOT LIMITR_FUZZ)
+    add_compile_options(-O0)
+  else()
+    add_compile_options($<$<CONFIG:Release>:-O1>)
+  endif()
+endmacro()
+
+# limitr_starts_early(tests...): for those that run for half a minute and mostly wait, so that none of
+# them is left to run alone at the end.
+function(limitr_starts_early)
+  set_tests_properties(${ARGN} PROPERTIES COST 100)
+endfunction()
 
 # limitr_uses_boost(target): for code that takes most of its length from Boost.Asio and Beast. What
 # a sanitizer adds to that takes minutes to optimise, and as many seconds where it is left as it is.
@@ -65,10 +81,11 @@ if(PROJECT_IS_TOP_LEVEL AND LIMITR_MOLD)
   add_link_options(-fuse-ld=mold)
 endif()
 
-# limitr_library(name sources... DEPENDS targets... TESTS test_sources...): the library
-# limitr_<name> of src/<name>, and beside it the tests that stand next to its code.
+# limitr_library(name sources... DEPENDS targets... TESTS test_sources... ONE_THREAD_TESTS
+# test_sources...): the library limitr_<name> of src/<name>, and beside it the tests that stand next
+# to its code.
 function(limitr_library name)
-  cmake_parse_arguments(ARG "" "" "DEPENDS;TESTS" ${ARGN})
+  cmake_parse_arguments(ARG "" "" "DEPENDS;TESTS;ONE_THREAD_TESTS" ${ARGN})
   set(target limitr_${name})
   add_library(${target} ${LIMITR_LIBRARY_KIND} ${ARG_UNPARSED_ARGUMENTS})
   set_target_properties(${target} PROPERTIES EXPORT_NAME ${name} DEFINE_SYMBOL ""
@@ -81,6 +98,9 @@ function(limitr_library name)
   target_compile_features(${target} PUBLIC cxx_std_20)
   set_property(GLOBAL APPEND PROPERTY LIMITR_LIBRARIES ${target})
   set(tests "")
+  if(LIMITR_ONE_THREAD_TESTS)
+    list(APPEND ARG_TESTS ${ARG_ONE_THREAD_TESTS})
+  endif()
   foreach(source ${ARG_TESTS})
     list(APPEND tests ${CMAKE_CURRENT_SOURCE_DIR}/${source})
   endforeach()
