@@ -15,6 +15,7 @@ constexpr Millis patience{15'000};
 
 std::string token_of(const CloudUse& use) {
   if (!use.token.empty()) return use.token;
+  // NOLINTNEXTLINE(concurrency-mt-unsafe): nothing here writes to the environment
   const char* token = std::getenv("LIMITR_TOKEN");
   return token != nullptr ? token : "";
 }

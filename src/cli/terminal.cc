@@ -21,8 +21,10 @@ std::size_t width(std::string_view text) {
 }
 
 bool wants_colour() {
+  // NOLINTBEGIN(concurrency-mt-unsafe): nothing here writes to the environment
   const char* no_colour = std::getenv("NO_COLOR");
   const char* terminal = std::getenv("TERM");
+  // NOLINTEND(concurrency-mt-unsafe)
   if (no_colour && *no_colour != '\0') return false;
   if (terminal && std::string_view(terminal) == "dumb") return false;
   return ::isatty(STDOUT_FILENO) == 1;
