@@ -54,6 +54,26 @@ bool was_written_last_by(const state::Customer& customer, std::string_view engin
          customer.cloud->by.front() == state::Writer{std::string(engine), number};
 }
 
+// What was used of a meter that an entitlement has taken over since counts under its name of today.
+// spec: policy.md, renamed_from
+void rename_use(const policy::Policy& policy, const state::Customer& customer,
+                state::Unreported& unreported) {
+  const auto name_today = [&](Symbol name) {
+    if (customer.meter(name) != nullptr) return name;
+    for (const policy::Plan& plan : policy.plans) {
+      for (const policy::Entitlement& entitlement : plan.entitlements) {
+        const std::vector<Symbol>& former = entitlement.renamed_from;
+        const bool was_it = std::find(former.begin(), former.end(), name) != former.end();
+        if (was_it && customer.meter(entitlement.name) != nullptr) return entitlement.name;
+      }
+    }
+    return name;
+  };
+  for (state::Use* use : {&unreported.sent, &unreported.since}) {
+    for (state::MeterUse& one : use->meters) one.entitlement = name_today(one.entitlement);
+  }
+}
+
 Error torn() {
   return {.code = ErrorCode::invalid_argument,
           .message =
@@ -867,6 +887,7 @@ void Sharing::settle_one(Settling& one) {
     return;
   }
   Slot& slot = locked.slot();
+  if (locked.policy().has_renames) rename_use(locked.policy(), slot.customer, one.unreported);
   state::Customer as_it_would_be = slot.customer;
   if (state::settle(as_it_would_be, one.unreported)) {
     locked.before_change();

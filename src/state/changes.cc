@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "base/json_writer.h"
+#include "state/cloud.h"
 #include "state/record.h"
 
 namespace limitr::state {
@@ -15,14 +16,18 @@ void erase_id(Items& items, std::string_view id) {
 }
 
 // What an entitlement's old name had takes its new one, unless the new one is there too.
+// Whether something did.
 template <typename Items>
-void rename_in(Items& items, Symbol from, Symbol to) {
+bool rename_in(Items& items, Symbol from, Symbol to) {
   const auto named = [&](Symbol name) {
     return std::find_if(items.begin(), items.end(),
                         [&](const auto& item) { return item.entitlement == name; });
   };
-  if (named(to) != items.end()) return;
-  if (const auto found = named(from); found != items.end()) found->entitlement = to;
+  if (named(to) != items.end()) return false;
+  const auto found = named(from);
+  if (found == items.end()) return false;
+  found->entitlement = to;
+  return true;
 }
 
 // Puts each kind of move in place. Overloads, one a kind, so that a new one is not forgotten.
@@ -67,7 +72,8 @@ struct Apply {
   }
   void operator()(const Rename& move) const {
     Customer& customer = family.at(move.customer);
-    rename_in(customer.meters, move.from, move.to);
+    const bool has_meter = rename_in(customer.meters, move.from, move.to);
+    if (has_meter && customer.cloud) rename_meter(*customer.cloud, move.from, move.to);
     if (!customer.rest) return;
     rename_in(customer.rest->extras, move.from, move.to);
     rename_in(customer.rest->overrides, move.from, move.to);

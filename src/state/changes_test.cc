@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "state/changes.h"
 
+#include <memory>
+
 #include <gtest/gtest.h>
 
+#include "state/cloud.h"
 #include "state/record.h"
 
 // spec: decision.md, step 13; each move is both a delta and the value it results in
@@ -209,6 +212,24 @@ TEST_F(Applying, ARenameCarriesEverythingOver) {
   EXPECT_EQ(caller_.cap("c")->scope, (std::vector{name("other"), name("new")}));
   EXPECT_EQ(encoded(move)["from"], "old");
   EXPECT_EQ(encoded(move)["to"], "new");
+}
+
+// Goal: what others may have used under the old name still is in doubt under the new one.
+TEST_F(Applying, ARenameCarriesOverWhatIsSetAside) {
+  caller_.meters = {meter("old", 4)};
+  const Timestamp started = caller_.meters[0].started;
+  const Room room{.meters = {{name("old"), started, 3}}, .caps = {}};
+  caller_.cloud = std::make_unique<Cloud>();
+  caller_.cloud->home = Home{.engine = "e1", .report = 1, .room = room};
+  caller_.cloud->doubts = {{.engine = "e2", .report = 1, .room = room}};
+  caller_.cloud->stay.emplace().meters.push_back(
+      {.entitlement = name("old"), .tally = {.used = 2}});
+  apply_one(Rename{Family::caller, name("old"), name("new")});
+  EXPECT_FALSE(drop_past_doubts(caller_));
+  EXPECT_EQ(doubted(caller_, name("new"), /*of_home=*/false), 3);
+  EXPECT_EQ(doubted(caller_, name("new"), /*of_home=*/true), 6);
+  EXPECT_EQ(caller_.cloud->stay->meter(name("old")), nullptr);
+  EXPECT_EQ(caller_.cloud->stay->meter(name("new"))->tally.used, 2);
 }
 
 TEST_F(Applying, ARenameDoesNotReplaceWhatHasTheNewName) {

@@ -145,6 +145,22 @@ void sign(Cloud& cloud, std::string_view engine, std::uint64_t number) {
   if (cloud.by.size() > most_writers) cloud.by.resize(most_writers);
 }
 
+void rename_meter(Cloud& cloud, Symbol from, Symbol to) {
+  const auto rename_in = [&](auto& meters) {
+    // What has the new name already is of a meter that is gone.
+    std::erase_if(meters, [&](const auto& one) { return one.entitlement == to; });
+    for (auto& one : meters) {
+      if (one.entitlement == from) one.entitlement = to;
+    }
+  };
+  if (cloud.home) rename_in(cloud.home->room.meters);
+  for (Doubt& doubt : cloud.doubts) rename_in(doubt.room.meters);
+  if (!cloud.stay) return;
+  // In the local file it has the old name, until its next report puts it there anew.
+  if (Stay::OfMeter* one = cloud.stay->meter(from)) one->kept = nullptr;
+  rename_in(cloud.stay->meters);
+}
+
 void lose_home(Customer& customer) {
   Cloud& cloud = *customer.cloud;
   Home home = *std::move(cloud.home);

@@ -179,6 +179,10 @@ bool is_written_by(const Cloud& cloud, std::string_view engine, std::uint64_t nu
 /// A version is written by that transaction.
 void sign(Cloud& cloud, std::string_view engine, std::uint64_t number);
 
+/// What is set aside of a meter, and what an engine knows of its use, goes on under its new name.
+/// Of that name there was no meter before.
+void rename_meter(Cloud& cloud, Symbol from, Symbol to);
+
 /// The home is lost: its room is in doubt from now on, and so are as many of its meters' governor
 /// tokens. (4) REQUIRES: there is a home.
 void lose_home(Customer& customer);

@@ -426,7 +426,7 @@ public:
   store::StoredCustomer row(const std::string& id) { return store_->read({&id, 1})->at(0); }
 
   /// More engines have written the row than it names, and none of them keeps the customer.
-  void write(const std::string& id) {
+  void write(const std::string& id, const std::function<void(Json&)>& change = [](Json&) {}) {
     const store::StoredCustomer before = row(id);
     Json record = Json::parse(before.record);
     Json writers = Json::array();
@@ -435,6 +435,7 @@ public:
       writers.push_back(Json::array({fmt::format("other{}", i), number_}));
     }
     record["cloud"] = {{"by", writers}};
+    change(record);
     store::Transaction transaction{.number = number_, .parts = {}};
     transaction.parts.push_back({.id = id, .version = before.version});
     transaction.parts.back().write.emplace();
@@ -551,6 +552,46 @@ TEST(CloudEngine, RowsThatOthersHaveChangedMayBeAnything) {
   ASSERT_TRUE(limitr.close().ok());
   EXPECT_EQ(Json::parse(others.row("bob").record)["meters"]["chat"]["value"], used);
   EXPECT_EQ(others.row("ann").record, of_ann);
+}
+
+// Goal: what an engine used of an entitlement is not lost where others have called it by its new
+// name before it is reported.
+TEST(CloudEngine, WhatWasUsedUnderAnOldNameCountsUnderTheNewOne) {
+  FakeServer server;
+  serve(server, 1, policy_of(1000));
+  CloudOptions with = options(server);
+  with.deny_unconnected = false;
+  std::atomic<bool> is_cut_off = false;
+  with.engine.log = [&](std::string_view text) {
+    if (text.starts_with("no connection")) is_cut_off = true;
+  };
+  Result<Limitr> limitr = Limitr::cloud(with);
+  ASSERT_TRUE(limitr.ok()) << limitr.error().to_string();
+  ASSERT_TRUE(limitr->ensure_customer("ann").ok());
+  ASSERT_TRUE(limitr->allow("ann", "chat", 5)->allowed);
+  server.stop_listening();
+  server.cut();
+  const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(20);
+  while (!is_cut_off && std::chrono::steady_clock::now() < deadline) std::this_thread::yield();
+  ASSERT_TRUE(limitr->allow("ann", "chat", 100)->allowed);
+
+  serve(server, 2,
+        R"({"policy":{"credits":{"token":{}},"plans":{"pro":{"default":true,"entitlements":)"
+        R"({"talk":{"renamed_from":["chat"],"limit":{"credit":"token","value":1000}}}}}}})");
+  Others others(server);
+  others.write("ann", [](Json& record) {
+    record["meters"]["talk"] = record["meters"]["chat"];
+    record["meters"].erase("chat");
+  });
+  server.listen_again();
+  Json meters;
+  do {
+    meters = Json::parse(others.row("ann").record)["meters"];
+  } while (meters.size() == 1 && meters["talk"]["value"] == 5 &&
+           std::chrono::steady_clock::now() < deadline);
+  EXPECT_EQ(meters.size(), 1U) << meters.dump();
+  EXPECT_EQ(meters["talk"]["value"], 105) << meters.dump();
+  EXPECT_EQ(**limitr->value("ann", "talk"), 105);
 }
 
 // Two engines of one server and one clock. The customer's grants follow a topup that resets.
