@@ -86,7 +86,7 @@ endif()
 
 # limitr_library(name sources... DEPENDS targets... TESTS test_sources... ONE_THREAD_TESTS
 # test_sources...): the library limitr_<name> of src/<name>, and beside it the tests that stand next
-# to its code.
+# to its code; last, those in which nothing runs beside anything else.
 function(limitr_library name)
   cmake_parse_arguments(ARG "" "" "DEPENDS;TESTS;ONE_THREAD_TESTS" ${ARGN})
   set(target limitr_${name})

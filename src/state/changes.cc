@@ -15,8 +15,8 @@ void erase_id(Items& items, std::string_view id) {
   std::erase_if(items, [&](const auto& item) { return item.id == id; });
 }
 
-// What an entitlement's old name had takes its new one, unless the new one is there too.
-// Whether something did.
+// What an entitlement's old name had takes its new one, unless the new one is there too. Whether
+// something did.
 template <typename Items>
 bool rename_in(Items& items, Symbol from, Symbol to) {
   const auto named = [&](Symbol name) {
